@@ -1,0 +1,43 @@
+# Everything here does its own set-up. `make demo` and `make test` need nothing but Python 3.11+, make and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MARK := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo portal test lint types bench lock clean
+
+help:            ## show this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(MARK)-%: requirements-%.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+demo: $(MARK)-demo     ## the whole chain on real data, in the cloud in a box, proved and printed
+	$(BIN)/python -m embedded.demo
+
+portal: $(MARK)-demo   ## the portal in the browser: box (unless .env names real clouds), worker and launcher
+	$(BIN)/python -m embedded.portal
+
+lint: $(MARK)-test     ## style
+	$(BIN)/ruff check .
+
+types: $(MARK)-test    ## types
+	$(BIN)/mypy
+
+test: lint types       ## lint, types and every test
+	$(BIN)/python tests/browser.py
+	$(BIN)/pytest
+
+bench: $(MARK)-test    ## the benchmarks, side by side with their peers
+	$(BIN)/python -m bench
+
+lock: $(MARK)-test     ## compile the requirement files from pyproject.toml, all against one resolution
+	$(BIN)/python docs/lock.py
+
+clean:           ## remove the environment, caches and the demo's state
+	rm -rf $(VENV) .demo .portal .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""What the launcher, the worker and the engines share."""

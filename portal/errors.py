@@ -1,0 +1,128 @@
+"""Every error the portal raises on purpose: one root, and a class per thing that a caller can do something about.
+
+A class's docstring is its message when none is given. A message says what happened, to what and why; `hint` says what
+to do next. `explain()` is the only way an error becomes text for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+
+class PortalError(Exception):
+    """The portal could not do what it was asked."""
+
+    retryable = False
+    """True when the same call may go through later without anybody changing anything."""
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+        self.hint = hint
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+
+class SettingError(PortalError):
+    """A setting is missing or cannot be used."""
+
+
+class BadParameters(PortalError):
+    """The parameters of a job do not fit its engine."""
+
+
+class BadJobFile(PortalError):
+    """A job file cannot be read."""
+
+
+class JobNotFound(PortalError):
+    """No job has this id."""
+
+
+class QueueRefused(PortalError):
+    """The queue does not accept jobs now."""
+
+
+class DiskNearlyFull(QueueRefused):
+    """The disk under the queue is nearly full."""
+
+
+class Cancelled(PortalError):
+    """The job was cancelled."""
+
+
+class StoreError(PortalError):
+    """A store could not do what it was asked."""
+
+
+class NotFound(StoreError):
+    """There is no such bucket, container or object."""
+
+
+class AccessDenied(StoreError):
+    """The store refused the credentials, or what they may do."""
+
+
+class AlreadyExists(StoreError):
+    """The target exists already."""
+
+
+class SourceChanged(StoreError):
+    """The source was replaced or deleted after it was listed."""
+
+
+class NameNotAllowed(StoreError):
+    """The target store cannot hold this name."""
+
+
+class Unreachable(StoreError):
+    """The service did not answer."""
+
+    retryable = True
+
+
+class Throttled(Unreachable):
+    """The service asked to slow down."""
+
+
+class ProofFailed(PortalError):
+    """What arrived is not what was sent."""
+
+    retryable = True
+
+
+class BooksDoNotBalance(PortalError):
+    """listed is not copied + skipped + failed + excluded."""
+
+
+class ConversionFailed(PortalError):
+    """A file could not be converted without changing its values."""
+
+
+class WarehouseError(PortalError):
+    """The warehouse could not do what it was asked."""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error and then what caused it, outermost first, each once."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+
+
+def explain(error: BaseException) -> str:
+    """Return the error for a person: what, why (the chain of causes) and what to do next, never a traceback."""
+    lines: list[str] = []
+    hint = ""
+    for cause in causes(error):
+        text = str(cause).strip() or type(cause).__name__
+        named = text if isinstance(cause, PortalError) else f"{type(cause).__name__}: {text}"
+        if not any(named in line or text in line for line in lines):
+            lines.append(named)
+        hint = hint or getattr(cause, "hint", "")
+    first, *rest = lines
+    return "\n".join([first, *(f"  because: {line}" for line in rest), *([f"  what to do: {hint}"] if hint else [])])

@@ -1,0 +1,251 @@
+"""The job: one frozen value with JSON both ways. No I/O; standard library only, because the runner imports it.
+
+A `Job` is what a job file in `queue/` and a record in `archive/` hold. It is changed only by `evolve`, which makes another.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any, Self
+
+from portal.errors import BadJobFile
+
+SCHEMA = 1
+DEFAULT_PRIORITY = 5
+PRIORITIES = range(10)
+
+ID_PATTERN = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+"""A ULID in Crockford's base 32, upper case (https://github.com/ulid/spec)."""
+
+ENGINE_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+class Status(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+
+    @property
+    def finished(self) -> bool:
+        return self not in (Status.QUEUED, Status.RUNNING)
+
+
+class When(StrEnum):
+    """The end of the parent that starts a follow-up."""
+
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    ALWAYS = "always"
+
+    def fires(self, status: Status) -> bool:
+        return self is When.ALWAYS or self.value == status.value
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One start of the engine, written before the start and completed after the end."""
+
+    number: int
+    worker: str
+    host: str
+    started_at: str
+    pid: int | None = None
+    """Of the runner."""
+    process_started: str | None = None
+    """The runner's start time as the kernel tells it, with the boot id: what makes a pid unmistakable."""
+    finished_at: str | None = None
+    exit_code: int | None = None
+    """Of the engine; negative for a signal, None when nobody saw it end."""
+    outcome: str | None = None
+    """succeeded, partial, failed, rejected, cancelled, timeout or interrupted."""
+    error: str | None = None
+    peak_memory_bytes: int | None = None
+    cpu_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Followup:
+    """A job that the end of its parent submits. Its parameters may quote the parent's result (see `resolve_quotes`)."""
+
+    engine: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    when: When = When.SUCCEEDED
+    priority: int = DEFAULT_PRIORITY
+    timeout_s: float | None = None
+    max_attempts: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+    sealed: str | None = None
+    then: tuple[Followup, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job. Times are RFC 3339 UTC with milliseconds, durations seconds."""
+
+    id: str
+    engine: str
+    params: Mapping[str, Any]
+    submitted_at: str
+    submitted_by: str = "unknown"
+    priority: int = DEFAULT_PRIORITY
+    """0 is most urgent."""
+    not_before: str | None = None
+    timeout_s: float | None = None
+    max_attempts: int = 3
+    key: str | None = None
+    """Idempotency key: a second submit with the same key is the same job."""
+    then: tuple[Followup, ...] = ()
+    parent: str | None = None
+    retry_of: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+    """Names of limits the job holds while it runs, e.g. one writer for a target table."""
+    sealed: str | None = None
+    """Connections typed in by the submitter, encrypted to the queue's key; stripped when the job is archived."""
+    status: Status = Status.QUEUED
+    attempts: tuple[Attempt, ...] = ()
+    interruptions: int = 0
+    result: Mapping[str, Any] | None = None
+    error: str | None = None
+    finished_at: str | None = None
+    artefacts: tuple[Mapping[str, Any], ...] = ()
+    """Name, size_bytes and sha256 of each file of the job in logs/, written with the archive record."""
+    schema: int = SCHEMA
+
+    @property
+    def name(self) -> str:
+        return self.labels.get("name") or self.engine
+
+    def evolve(self, **changes: Any) -> Self:
+        return replace(self, **changes)
+
+    def asdict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.asdict(), ensure_ascii=False, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read a job.
+
+        Raises:
+            BadJobFile: not JSON, not a job, a field of the wrong type, or a schema newer than this code.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise BadJobFile(f"This is not JSON: {error}.", hint=_HINT) from None
+        return cls.from_dict(data)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        if not isinstance(data, dict):
+            raise BadJobFile(f"A job is a JSON object, this is a {type(data).__name__}.", hint=_HINT)
+        if data.get("schema", SCHEMA) not in range(1, SCHEMA + 1):
+            raise BadJobFile(f"The job has schema {data.get('schema')!r}; this portal reads up to {SCHEMA}.", hint="Upgrade the worker.")
+        values = _checked(data, cls)
+        for required in ("id", "engine", "params", "submitted_at"):
+            if required not in values:
+                raise BadJobFile(f"The job has no {required!r}.", hint=_HINT)
+        return cls(**values)
+
+
+_HINT = "Submit jobs with the launcher or `python -m portal submit`; a file written by hand must be complete before it is renamed into queue/."
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "id": (str,), "engine": (str,), "params": (dict,), "submitted_at": (str,), "submitted_by": (str,), "priority": (int,),
+    "not_before": (str, type(None)), "timeout_s": (int, float, type(None)), "key": (str, type(None)), "then": (list,),
+    "parent": (str, type(None)), "retry_of": (str, type(None)), "labels": (dict,), "limits": (list,), "sealed": (str, type(None)),
+    "status": (str,), "attempts": (list,), "interruptions": (int,), "result": (dict, type(None)), "error": (str, type(None)),
+    "finished_at": (str, type(None)), "artefacts": (list,), "schema": (int,), "when": (str,),
+}  # fmt: skip
+
+
+def _checked(data: Mapping[str, Any], cls: type) -> dict[str, Any]:
+    known = {item.name for item in fields(cls)}
+    if unknown := sorted(set(data) - known):
+        raise BadJobFile(f"Nobody knows the field {unknown[0]!r} of a job.", hint=_HINT)
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        allowed = _TYPES.get(name, (int, type(None)) if name == "max_attempts" else (object,))
+        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+            raise BadJobFile(f"{name!r} is {value!r}; it must be {' or '.join(t.__name__ for t in allowed)}.", hint=_HINT)
+        values[name] = _READERS[name](value) if name in _READERS else value
+    if values.get("priority", DEFAULT_PRIORITY) not in PRIORITIES:
+        raise BadJobFile(f"priority is {values['priority']!r}; it must be 0 (most urgent) to 9.", hint=_HINT)
+    return values
+
+
+def _enum(kind: type[StrEnum]) -> Any:
+    def read(value: str) -> StrEnum:
+        try:
+            return kind(value)
+        except ValueError:
+            raise BadJobFile(f"{value!r} is none of {', '.join(kind)}.", hint=_HINT) from None
+
+    return read
+
+
+def _followups(items: list[Any]) -> tuple[Followup, ...]:
+    return tuple(followup_from_dict(item) for item in items)
+
+
+def followup_from_dict(data: Any) -> Followup:
+    """Read one entry of `then`. Raises BadJobFile."""
+    if not isinstance(data, dict) or "engine" not in data:
+        raise BadJobFile("Each entry of 'then' is an object with at least an 'engine'.", hint=_HINT)
+    return Followup(**_checked(data, Followup))
+
+
+def _attempts(items: list[Any]) -> tuple[Attempt, ...]:
+    known = {item.name for item in fields(Attempt)}
+    try:
+        return tuple(Attempt(**{name: value for name, value in item.items() if name in known}) for item in items)
+    except (AttributeError, TypeError) as error:
+        raise BadJobFile(f"'attempts' is not a list of attempts: {error}.", hint=_HINT) from None
+
+
+_READERS: dict[str, Any] = {
+    "status": _enum(Status), "when": _enum(When), "then": _followups, "attempts": _attempts, "limits": tuple, "artefacts": tuple,
+}  # fmt: skip
+
+
+def resolve_quotes(value: Any, result: Any) -> Any:
+    """Replace each `{"$result": "/outputs/0/url"}` in a follow-up's parameters by what the pointer finds in the parent's result.
+
+    Pointers are RFC 6901 and keep the type of what they name; text is never searched for templates.
+
+    Raises:
+        BadJobFile: a pointer leads nowhere.
+    """
+    if isinstance(value, Mapping):
+        if set(value) == {"$result"}:
+            return _at_pointer(result, value["$result"])
+        return {name: resolve_quotes(item, result) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [resolve_quotes(item, result) for item in value]
+    return value
+
+
+def _at_pointer(document: Any, pointer: Any) -> Any:
+    if not isinstance(pointer, str) or (pointer and not pointer.startswith("/")):
+        raise BadJobFile(f"{pointer!r} is not a JSON pointer; write it like /outputs/0/url.")
+    found = document
+    for token in pointer.split("/")[1:]:
+        name = token.replace("~1", "/").replace("~0", "~")
+        try:
+            found = found[int(name)] if isinstance(found, list | tuple) and name.isdecimal() else found[name]
+        except (KeyError, IndexError, TypeError):
+            raise BadJobFile(f"The parent's result has nothing at {pointer!r}.") from None
+    return found

@@ -1,0 +1,70 @@
+"""Store URLs: `s3://bucket/prefix`, `abfss://container@account/prefix`, `file:///dir`, parsed once into a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from pydantic_core import core_schema
+
+SCHEMES = ("s3", "abfss", "file")
+
+_SHAPES = "Write it as s3://bucket/prefix, abfss://container@account/prefix or file:///folder."
+
+
+@dataclass(frozen=True, slots=True)
+class StoreURL:
+    """Where something is in a store. `key` is an object's key or a prefix, without a leading slash; keys are taken literally, never
+    percent-decoded."""
+
+    scheme: str
+    container: str
+    """Bucket, container (file system), or '' for local files."""
+    account: str = ""
+    """Storage account of ADLS, as given (`name` or `name.dfs.core.windows.net`)."""
+    key: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises ValueError, saying what is wrong and how to write it."""
+        scheme, separator, rest = text.partition("://")
+        if not separator or scheme not in SCHEMES:
+            raise ValueError(f"{text!r} is not a store URL. {_SHAPES}")
+        if scheme == "file":
+            if not rest.startswith("/"):
+                raise ValueError(f"{text!r} has no absolute path. Write file:///folder, with three slashes.")
+            return cls("file", "", "", rest[1:])
+        place, _, key = rest.partition("/")
+        container, at, account = place.partition("@")
+        if not container:
+            raise ValueError(f"{text!r} names no {'bucket' if scheme == 's3' else 'container'}. {_SHAPES}")
+        if (scheme == "abfss") != bool(at and account):
+            wrong = "must name container@account" if scheme == "abfss" else "has an '@', which a bucket cannot have"
+            raise ValueError(f"{text!r} {wrong}. {_SHAPES}")
+        return cls(scheme, container, account, key)
+
+    @property
+    def account_name(self) -> str:
+        """The storage account's bare name."""
+        return self.account.partition(".")[0]
+
+    @property
+    def root(self) -> StoreURL:
+        return replace(self, key="")
+
+    def at(self, key: str) -> StoreURL:
+        """The URL of another key in the same container."""
+        return replace(self, key=key)
+
+    def __str__(self) -> str:
+        place = f"{self.container}@{self.account}" if self.scheme == "abfss" else self.container
+        return f"{self.scheme}://{place}/{self.key}"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        def read(value: Any) -> StoreURL:
+            return value if isinstance(value, cls) else cls.parse(value) if isinstance(value, str) else cls.parse(repr(value))
+
+        return core_schema.no_info_plain_validator_function(
+            read, serialization=core_schema.to_string_ser_schema(), json_schema_input_schema=core_schema.str_schema()
+        )

@@ -1,0 +1,55 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from portal import settings
+from tests.servers import ADLS_ACCOUNT, ADLS_KEY, SNOWFLAKE_PASSWORD, SNOWFLAKE_USER, Server
+
+pytest_plugins = ["tests.servers"]
+
+
+@pytest.fixture(autouse=True)
+def no_cloud_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever cloud the person running the tests is signed in to stays out of them."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "AZURE_", "SNOWFLAKE_", "PORTAL_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-aws-credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-aws-config"))
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty portal home: queue/, logs/, archive/, data/, and PORTAL_HOME pointing at it."""
+    folder = tmp_path / "home"
+    for name in ("queue", "logs", "archive", "data"):
+        (folder / name).mkdir(parents=True)
+    (folder / ".env").write_text("PORTAL_MIN_FREE_MB=1\nPORTAL_MIN_FREE_INODES=1\n")
+    monkeypatch.setenv("PORTAL_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def config(home: Path) -> settings.Settings:
+    return settings.load(home)
+
+
+@pytest.fixture
+def box_env(home: Path, s3_server: Server, adls_server: Server, snowflake_server: Server) -> Path:
+    """A home whose .env leads to the box's S3, ADLS and Snowflake."""
+    lines = {
+        "AWS_ENDPOINT_URL": s3_server.url, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing-secret",
+        "AZURE_STORAGE_ACCOUNT": ADLS_ACCOUNT, "AZURE_STORAGE_ENDPOINT": f"{adls_server.url}/{ADLS_ACCOUNT}", "AZURE_STORAGE_KEY": ADLS_KEY,
+        "SNOWFLAKE_ACCOUNT": "fakesnow", "SNOWFLAKE_USER": SNOWFLAKE_USER, "SNOWFLAKE_PASSWORD": SNOWFLAKE_PASSWORD,
+        "SNOWFLAKE_HOST": "127.0.0.1", "SNOWFLAKE_PORT": str(snowflake_server.port), "SNOWFLAKE_PROTOCOL": "http",
+        "SNOWFLAKE_DATABASE": "PORTAL", "SNOWFLAKE_SCHEMA": "AUDIT",
+    }  # fmt: skip
+    with (home / ".env").open("a") as file:
+        file.writelines(f"{name}={value}\n" for name, value in lines.items())
+    return home

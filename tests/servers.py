@@ -1,0 +1,85 @@
+"""Real servers for the tests, each a process on a free port of 127.0.0.1, started once a session."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ADLS_ACCOUNT = "devaccount"
+ADLS_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+SNOWFLAKE_USER, SNOWFLAKE_PASSWORD = "PORTAL", "a-Snowflake-passw0rd"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: its URL (`http://127.0.0.1:PORT`) and its process."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+
+def start(module: str, *arguments: str) -> Server:
+    """Start `python -m module …`, which must print `ready URL` when it listens."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    )
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("ready "):
+            return Server(line.split()[1], process)
+    raise RuntimeError(f"{module} ended with {process.wait()} before it was ready")
+
+
+def stop(server: Server) -> None:
+    server.process.terminate()
+    try:
+        server.process.wait(10)
+    except subprocess.TimeoutExpired:
+        server.process.kill()
+        server.process.wait()
+    if server.process.stdout:
+        server.process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Server]:
+    """S3 and SQS (moto): accepts any credentials."""
+    server = start("embedded.s3")
+    yield server
+    stop(server)
+
+
+@pytest.fixture(scope="session")
+def adls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """ADLS (ours): ADLS_ACCOUNT and ADLS_KEY, signatures checked."""
+    root = tmp_path_factory.mktemp("adls")
+    server = start("embedded.adls", "--port", "0", "--root", str(root), "--account", f"{ADLS_ACCOUNT}={ADLS_KEY}")
+    yield server
+    stop(server)
+
+
+@pytest.fixture(scope="session")
+def snowflake_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Snowflake (fakesnow behind a front that checks the password)."""
+    root = tmp_path_factory.mktemp("snowflake")
+    server = start("embedded.snowflake", "--port", "0", "--root", str(root), "--user", f"{SNOWFLAKE_USER}={SNOWFLAKE_PASSWORD}")
+    yield server
+    stop(server)
+
+
+@pytest.fixture
+def unique() -> str:
+    """A name no other test uses: lower-case letters and digits, fit for buckets and containers."""
+    return "t" + uuid.uuid4().hex[:16]
