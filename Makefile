@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MARK := $(VENV)/.installed
+LOCK = $(BIN)/uv pip compile pyproject.toml --constraint .lock --python-version 3.11 --generate-hashes --no-annotate --quiet \
+	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
 .PHONY: help demo portal test lint types bench lock clean
@@ -37,7 +39,12 @@ bench: $(MARK)-test    ## the benchmarks, side by side with their peers
 	$(BIN)/python -m bench
 
 lock: $(MARK)-test     ## compile the requirement files from pyproject.toml, all against one resolution
-	$(BIN)/python docs/lock.py
+	$(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 --quiet --output-file .lock
+	$(LOCK) --output-file requirements.txt
+	$(LOCK) --extra demo --output-file requirements-demo.txt
+	$(LOCK) --extra demo --extra test --output-file requirements-test.txt
+	$(LOCK) --extra lake --output-file requirements-lake.txt
+	rm .lock
 
 clean:           ## remove the environment, caches and the demo's state
 	rm -rf $(VENV) .demo .portal .mypy_cache .ruff_cache .hypothesis

@@ -132,7 +132,9 @@ def _as_json(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str | dict) else str(value)
 
 
-_PLAIN: dict[Any, Kind] = {str: "text", int: "integer", float: "number", bool: "boolean", StoreURL: "url", dict: "json", date: "date", datetime: "datetime"}
+_PLAIN: dict[Any, Kind] = {
+    str: "text", int: "integer", float: "number", bool: "boolean", StoreURL: "url", dict: "json", date: "date", datetime: "datetime",
+}  # fmt: skip
 
 
 def _kind(name: str, annotation: Any) -> tuple[Kind, tuple[str, ...], bool]:
