@@ -8,9 +8,19 @@ from pathlib import Path
 import pytest
 
 from portal import settings
-from tests.servers import ADLS_ACCOUNT, ADLS_KEY, SNOWFLAKE_PASSWORD, SNOWFLAKE_USER, Server
+from tests.servers import (
+    ADLS_ACCOUNT,
+    ADLS_KEY,
+    SNOWFLAKE_PASSWORD,
+    SNOWFLAKE_USER,
+    Server,
+    adls_server,
+    s3_server,
+    snowflake_server,
+    unique,
+)
 
-pytest_plugins = ["tests.servers"]
+__all__ = ["adls_server", "s3_server", "snowflake_server", "unique"]
 
 
 @pytest.fixture(autouse=True)
