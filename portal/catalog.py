@@ -6,7 +6,7 @@ import argparse
 import importlib
 import json
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -93,7 +93,23 @@ def read_params(kind: type[EngineParams], params: Mapping[str, Any]) -> Any:
         return kind.model_validate(dict(params))
     except ValidationError as error:
         problems = [_problem(kind, item) for item in error.errors(include_url=False)]
-    raise BadParameters("The parameters are wrong:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    raise _wrong(problems)
+
+
+def check_partly(name: str, params: Mapping[str, Any], later: Collection[str]) -> None:
+    """Check the parameters of an engine while those named in `later` are not known yet. Raises BadParameters."""
+    kind = engine(name).params
+    if strange := sorted(set(later) - set(kind.model_fields)):
+        raise BadParameters(f"{strange[0]} is not a parameter of {name}; there are {', '.join(kind.model_fields)}.")
+    try:
+        kind.model_validate({key: value for key, value in params.items() if key not in later})
+    except ValidationError as error:
+        if found := [_problem(kind, item) for item in error.errors(include_url=False) if item["loc"] and item["loc"][0] not in later]:
+            raise _wrong(found) from None
+
+
+def _wrong(problems: list[str]) -> BadParameters:
+    return BadParameters("The parameters are wrong:\n" + "\n".join(f"  - {problem}" for problem in problems))
 
 
 def _problem(kind: type[EngineParams], item: Mapping[str, Any]) -> str:
