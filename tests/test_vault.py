@@ -18,7 +18,8 @@ from portal import keypair, settings, vault
 from portal.errors import BadJobFile, SettingError, explain
 
 PAYLOAD = {"connections": {"typed": {"kind": "s3", "secret_access_key": "wJalrXUtnFEMI/K7MDENG"}}}
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
+LEAVES = st.none() | st.booleans() | st.integers() | st.text()
+JSON = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def test_a_crash_between_the_halves_is_no_obstacle(config: settings.Settings) ->
 def test_a_damaged_key_is_named(config: settings.Settings) -> None:
     vault.ensure_keys(config)
     (config.key_pair_dir / "queue.current").write_text("not a key")
-    with pytest.raises(SettingError, match="queue.current holds no key"):
+    with pytest.raises(SettingError, match=r"queue\.current holds no key"):
         vault.seal(config, PAYLOAD)
 
 
