@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MARK := $(VENV)/.installed
-LOCK = $(BIN)/uv pip compile pyproject.toml --constraint .lock --python-version 3.11 --generate-hashes --no-annotate --quiet \
+LOCK = $(BIN)/uv pip compile pyproject.toml --constraint .lock --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
@@ -39,7 +39,7 @@ bench: $(MARK)-test    ## the benchmarks, side by side with their peers
 	$(BIN)/python -m bench
 
 lock: $(MARK)-test     ## compile the requirement files from pyproject.toml, all against one resolution
-	$(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 --quiet --output-file .lock
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --quiet --output-file .lock
 	$(LOCK) --output-file requirements.txt
 	$(LOCK) --extra demo --output-file requirements-demo.txt
 	$(LOCK) --extra demo --extra test --output-file requirements-test.txt
