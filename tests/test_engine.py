@@ -1,0 +1,181 @@
+"""The frame: parameters in, one result out, every error clear, nothing secret written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portal import engine, settings
+from portal.engine import EngineParams, JobContext, Result, param
+from portal.errors import Cancelled, NotFound
+from portal.progress import Progress
+from portal.redact import Redactor
+
+SECRET = "s3cr3t-value-of-a-key"
+
+SAMPLE = """
+'''Try the frame.
+
+At length.'''
+from portal import engine
+from portal.engine import EngineParams, JobContext, Result, param
+
+class Params(EngineParams):
+    rows: int = param(3, help="Rows", ge=1)
+
+def run(params, job):
+    job.log.info("key %s", "s3cr3t-value-of-a-key")
+    seen = job.load_checkpoint()
+    job.save_checkpoint({"rows": params.rows})
+    while params.rows == 999:
+        job.progress(1, 2)
+    return Result(counts={"rows": params.rows}, report={"dry": job.dry_run, "seen": seen, "key": "s3cr3t-value-of-a-key"})
+
+if __name__ == "__main__":
+    engine.command(Params, run)
+"""
+
+
+class Params(EngineParams):
+    rows: int = param(3, help="Rows", ge=1)
+
+
+@pytest.fixture
+def job(config: settings.Settings, tmp_path: Path) -> JobContext:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    return JobContext("01ARZ3NDEKTSV4RRFFQ69G5FAV", folder, config)
+
+
+def outcome(job: JobContext) -> Any:
+    return json.loads((job.folder / "result-1.json").read_text())
+
+
+def test_a_result_is_recorded_with_job_and_attempt(job: JobContext) -> None:
+    code = engine.execute(Params, lambda params, job: Result(counts={"rows": params.rows}), {"rows": 5}, job, Redactor())
+    assert code == 0
+    assert outcome(job) | {"timings": {}} == {
+        "job": job.job_id, "attempt": 1, "outcome": "succeeded", "counts": {"rows": 5}, "bytes": 0, "timings": {}, "outputs": [], "warnings": [],
+        "report": {}, "error": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "code"), [("succeeded", 0), ("partial", 3), ("failed", 1)])
+def test_the_exit_code_tells_the_outcome(job: JobContext, kind: Any, code: int) -> None:
+    assert engine.execute(Params, lambda params, job: Result(outcome=kind), {}, job, Redactor()) == code
+
+
+def test_wrong_parameters_are_rejected_before_anything_runs(job: JobContext) -> None:
+    def run(params: Params, job: JobContext) -> Result:
+        raise AssertionError("must not run")
+
+    assert engine.execute(Params, run, {"rows": 0}, job, Redactor()) == 2
+    assert outcome(job)["outcome"] == "rejected"
+
+
+def test_an_error_keeps_its_cause_its_hint_and_whether_to_try_again(job: JobContext) -> None:
+    def run(params: Params, job: JobContext) -> Result:
+        try:
+            raise OSError("connection reset")
+        except OSError as error:
+            raise NotFound("There is no bucket 'x'.", hint="Create it.") from error
+
+    assert engine.execute(Params, run, {}, job, Redactor()) == 1
+    assert outcome(job)["error"] == {
+        "type": "NotFound", "message": "There is no bucket 'x'.", "causes": ["connection reset"], "hint": "Create it.", "retryable": False,
+    }  # fmt: skip
+
+
+def test_a_surprise_becomes_a_clear_error_and_its_traceback_a_file(job: JobContext) -> None:
+    def run(params: Params, job: JobContext) -> Result:
+        raise ZeroDivisionError(f"with {SECRET}")
+
+    assert engine.execute(Params, run, {}, job, Redactor([SECRET])) == 1
+    error = outcome(job)["error"]
+    assert error["retryable"] is True and "traceback-1.txt" in error["hint"]
+    trace = (job.folder / "traceback-1.txt").read_text()
+    assert "ZeroDivisionError" in trace and SECRET not in trace and SECRET not in json.dumps(error)
+
+
+def test_progress_tells_rate_and_is_readable_by_others(job: JobContext) -> None:
+    job.progress(10, 100, "objects", "copying", done_bytes=1000)
+    seen = Progress.from_json((job.folder / "progress.json").read_text())
+    assert seen and (seen.done, seen.total, seen.unit, seen.note, seen.done_bytes, seen.fraction) == (10, 100, "objects", "copying", 1000, 0.1)
+
+
+def test_a_cancelled_job_stops_at_its_next_progress(job: JobContext) -> None:
+    job.cancel()
+    with pytest.raises(Cancelled):
+        job.progress(1)
+
+
+def test_an_artefact_stays_in_the_jobs_folder(job: JobContext) -> None:
+    for name in ("../x", "a/b", "", ".hidden"):
+        with pytest.raises(ValueError):
+            job.artefact(name)
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    path = tmp_path / "sample.py"
+    path.write_text(SAMPLE)
+    return path
+
+
+def command(sample: Path, *flags: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(settings.CODE_ROOT)}
+    return subprocess.run([sys.executable, str(sample), *flags], capture_output=True, text=True, env=environment, timeout=60, check=False, **options)
+
+
+def test_the_same_file_is_a_command(sample: Path, home: Path) -> None:
+    done = command(sample, "--rows", "4", "--dry-run")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["counts"] == {"rows": 4} and json.loads(done.stdout)["report"]["dry"] is True
+
+
+def test_a_command_takes_its_parameters_from_a_file_and_flags_win(sample: Path, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text('{"rows": 8}')
+    assert json.loads(command(sample, "--params", str(tmp_path / "p.json")).stdout)["counts"] == {"rows": 8}
+    assert json.loads(command(sample, "--params", str(tmp_path / "p.json"), "--rows", "9").stdout)["counts"] == {"rows": 9}
+
+
+@pytest.mark.parametrize("flags", [["--rows", "none"], ["--params", "/no/such/file"], ["--no-such-flag"]])
+def test_a_wrong_command_says_so_without_a_traceback(sample: Path, home: Path, flags: list[str]) -> None:
+    done = command(sample, *flags)
+    assert done.returncode == 2 and done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_job_arrives_over_a_descriptor_and_its_secrets_stay_out(sample: Path, home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    (folder / "checkpoint.json").write_text('{"rows": 1}')
+    job = {"id": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "params": {"rows": 6}}
+    order = {"job": job, "attempt": 2, "folder": str(folder), "connections": {}, "redact": [SECRET]}
+    reading, writing = os.pipe()
+    os.write(writing, json.dumps(order).encode())
+    os.close(writing)
+    done = command(sample, "--job-fd", str(reading), pass_fds=[reading])
+    os.close(reading)
+    text = (folder / "result-2.json").read_text()
+    assert done.returncode == 0 and json.loads(text)["counts"] == {"rows": 6} and json.loads(text)["report"]["seen"] == {"rows": 1}
+    assert SECRET not in text and SECRET not in done.stderr and "key •••" in done.stderr
+
+
+def test_a_terminated_engine_ends_by_itself_and_says_why(sample: Path, home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    with subprocess.Popen(
+        [sys.executable, str(sample), "--rows", "999", "--work-dir", str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(settings.CODE_ROOT)},
+    ) as process:  # fmt: skip
+        assert process.stderr
+        process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 1 and json.loads(out)["error"]["type"] == "Cancelled"
