@@ -206,7 +206,4 @@ def _moment(text: str | None) -> str | None:
 
 
 def _sealed(settings: Settings, typed: Typed) -> str | None:
-    if not typed:
-        return None
-    vault.ensure_keys(settings)
-    return vault.seal(settings, {"connections": {name: dict(values) for name, values in typed.items()}})
+    return vault.seal(settings, {"connections": {name: dict(values) for name, values in typed.items()}}) if typed else None
