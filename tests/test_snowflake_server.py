@@ -1,0 +1,117 @@
+"""The box's Snowflake, spoken to by the real connector: it checks who signs in, and keeps what it is given."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+import snowflake.connector
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from snowflake.connector.errors import DatabaseError
+
+from embedded.snowflake import Accounts
+from tests.servers import SNOWFLAKE_PASSWORD, SNOWFLAKE_USER, Server, start, stop
+
+
+def connect(port: int, **how: Any) -> Any:
+    return closing(
+        snowflake.connector.connect(
+            account="fakesnow", host="127.0.0.1", port=port, protocol="http", login_timeout=10,
+            session_parameters={"CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED": False, "QUERY_TAG": "job-1"}, **how,
+        )
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def keys() -> dict[str, Any]:
+    return {name: rsa.generate_private_key(65537, 2048) for name in ("right", "wrong")}
+
+
+@pytest.fixture(scope="module")
+def key_server(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, Any]) -> Iterator[Server]:
+    root = tmp_path_factory.mktemp("snowflake-keys")
+    pem = keys["right"].public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (root / "public.pem").write_bytes(pem)
+    server = start("embedded.snowflake", "--port", "0", "--root", str(root), "--user-key", f"LOADER={root / 'public.pem'}")
+    yield server
+    stop(server)
+
+
+def test_the_right_password_gets_a_session_with_its_identity(snowflake_server: Server) -> None:
+    with connect(snowflake_server.port, user=SNOWFLAKE_USER.lower(), password=SNOWFLAKE_PASSWORD, role="loader", warehouse="wh") as session:
+        cursor = session.cursor()
+        assert cursor.execute("select current_user(), current_role(), current_warehouse()").fetchone() == ("PORTAL", "LOADER", "WH")
+        assert cursor.execute("show parameters like 'QUERY_TAG' in session").fetchone()[1] == "job-1"
+
+
+@pytest.mark.parametrize(("user", "password"), [(SNOWFLAKE_USER, "wrong"), ("NOBODY", SNOWFLAKE_PASSWORD)])
+def test_a_wrong_password_or_user_gets_the_connectors_own_error(snowflake_server: Server, user: str, password: str) -> None:
+    with pytest.raises(DatabaseError, match=r"Incorrect username or password was specified\.") as caught:
+        connect(snowflake_server.port, user=user, password=password)
+    assert int(caught.value.errno) == 390100
+
+
+def test_a_key_pair_signs_in(key_server: Server, keys: dict[str, Any]) -> None:
+    with connect(key_server.port, user="LOADER", private_key=keys["right"]) as session:
+        assert session.cursor().execute("select current_user()").fetchone() == ("LOADER",)
+
+
+def test_another_key_or_a_password_does_not(key_server: Server, keys: dict[str, Any]) -> None:
+    with pytest.raises(DatabaseError, match=r"JWT token is invalid"):
+        connect(key_server.port, user="LOADER", private_key=keys["wrong"])
+    with pytest.raises(DatabaseError, match=r"Incorrect username"):
+        connect(key_server.port, user="LOADER", password="guess")
+
+
+def _login(key: Any, **changes: Any) -> dict[str, Any]:
+    der = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    print_ = "SHA256:" + base64.b64encode(hashlib.sha256(der).digest()).decode()
+    claims = {"iss": f"ORG.LOADER.{print_}", "sub": "ORG.LOADER", "iat": int(time.time()), "exp": int(time.time()) + 60, **changes}
+    token = jwt.encode({name: value for name, value in claims.items() if value is not None}, key, algorithm="RS256")
+    return {"LOGIN_NAME": "loader", "ACCOUNT_NAME": "org", "AUTHENTICATOR": "SNOWFLAKE_JWT", "TOKEN": token}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"exp": 1}, {"exp": None}, {"iss": "ORG.LOADER.SHA256:none"}, {"iss": "OTHER.LOADER"}, {"sub": "ORG.OTHER"}, {"sub": None}]
+)
+def test_each_claim_of_the_token_is_checked(keys: dict[str, Any], changes: dict[str, Any]) -> None:
+    accounts = Accounts({}, {"LOADER": keys["right"].public_key()})
+    assert accounts.refusal(_login(keys["right"])) is None
+    assert accounts.refusal(_login(keys["right"], **changes)) is not None
+
+
+def test_an_unsigned_token_is_refused(keys: dict[str, Any]) -> None:
+    accounts = Accounts({}, {"LOADER": keys["right"].public_key()})
+    claims = jwt.decode(_login(keys["right"])["TOKEN"], options={"verify_signature": False})
+    assert accounts.refusal({**_login(keys["right"]), "TOKEN": jwt.encode(claims, None, algorithm="none")}) is not None
+
+
+def test_a_statement_without_a_session_is_refused(snowflake_server: Server) -> None:
+    url = f"{snowflake_server.url}/queries/v1/query-request"
+    request = urllib.request.Request(url, b'{"sqlText": "select 1"}', {"Authorization": 'Snowflake Token="x"'})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    assert caught.value.code == 401
+    caught.value.close()
+
+
+def test_tables_outlive_the_server(tmp_path: Path) -> None:
+    arguments = ("embedded.snowflake", "--port", "0", "--root", str(tmp_path), "--user", "A=b")
+    for statement in ("create table t as select 42 as x", "select x from t"):
+        server = start(*arguments)
+        try:
+            with connect(server.port, user="A", password="b", database="DB", schema="S") as session:
+                rows = session.cursor().execute(statement).fetchall()
+        finally:
+            stop(server)
+    assert rows == [(42,)]
