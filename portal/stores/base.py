@@ -62,8 +62,14 @@ class Writer(Protocol):
 
     def write(self, block: bytes | memoryview, /) -> int: ...
 
-    def commit(self) -> ObjectInfo:
-        """Make the object visible, whole, and return it as the store sees it. Raises AlreadyExists, ProofFailed."""
+    @property
+    def checks_blocks(self) -> bool:
+        """True when the store itself compared every block with its checksum before it took it."""
+        ...
+
+    def commit(self, *, md5: str = "") -> ObjectInfo:
+        """Make the object visible, whole, and return it as the store sees it. `md5` (hexadecimal) is stored with the object where the
+        store has a place for it. Raises AlreadyExists, ProofFailed."""
         ...
 
     def abort(self) -> None:

@@ -1,0 +1,106 @@
+"""The boto3 client of a connection: credentials, endpoint, retries. A client may be shared by threads.
+
+Retries are botocore's `standard` mode: up to 5 attempts of a request, exponential backoff with jitter, for throttling, 5xx and broken
+connections.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ProfileNotFound
+
+from portal import clock
+from portal.connections import S3Connection
+from portal.errors import AccessDenied, SettingError
+from portal.stores.s3_errors import ended
+
+DEFAULT_REGION = "us-east-1"
+_CONNECTIONS = 64
+
+
+def expiry(connection: S3Connection) -> str:
+    """When the connection's temporary credentials end (RFC 3339), or ''."""
+    return connection.expires_at or (_from_file(connection.credentials_file)[1] if connection.credentials_file else "")
+
+
+def client(connection: S3Connection) -> Any:
+    """Make a client.
+
+    Raises:
+        SettingError: the profile or credentials file cannot be used.
+        AccessDenied: the temporary credentials have ended.
+    """
+    credentials, expires_at = _credentials(connection)
+    _refuse_ended(expires_at)
+    try:
+        session = boto3.Session(profile_name=connection.profile or None, region_name=connection.region or None)
+        return session.client(
+            "s3",
+            endpoint_url=connection.endpoint_url or None,
+            region_name=session.region_name or DEFAULT_REGION,
+            config=_config(connection),
+            **credentials,
+        )
+    except ProfileNotFound as error:
+        raise SettingError(f"There is no AWS profile {connection.profile!r}.", hint="`aws configure list-profiles` shows those there are.") from error
+    except (BotoCoreError, ValueError) as error:
+        raise SettingError("The S3 connection cannot be used.", hint="Check its endpoint (http://… or https://…) and region.") from error
+
+
+def _config(connection: S3Connection) -> Config:
+    return Config(
+        retries={"mode": "standard", "total_max_attempts": 5},
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=_CONNECTIONS,
+        signature_version="s3v4",
+        s3={"addressing_style": "path" if connection.endpoint_url else "auto"},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+
+
+def _credentials(connection: S3Connection) -> tuple[dict[str, str], str]:
+    if connection.access_key_id:
+        keys = {
+            "aws_access_key_id": connection.access_key_id,
+            "aws_secret_access_key": connection.secret_access_key.get_secret_value(),
+            "aws_session_token": connection.session_token.get_secret_value(),
+        }
+        return {name: value for name, value in keys.items() if value}, connection.expires_at
+    if connection.credentials_file:
+        keys, expires_at = _from_file(connection.credentials_file)
+        return keys, connection.expires_at or expires_at
+    return {}, connection.expires_at
+
+
+def _from_file(path: str) -> tuple[dict[str, str], str]:
+    hint = 'It must be JSON with AccessKeyId, SecretAccessKey and SessionToken, as "aws sts get-session-token" prints it.'
+    try:
+        data = json.loads(Path(path).expanduser().read_text("utf-8"))
+        inner = data.get("Credentials", data)
+        keys = {"aws_access_key_id": inner["AccessKeyId"], "aws_secret_access_key": inner["SecretAccessKey"]}
+        if token := inner.get("SessionToken") or inner.get("Token"):
+            keys["aws_session_token"] = token
+        return keys, str(inner.get("Expiration") or "")
+    except (AttributeError, KeyError, TypeError):
+        raise SettingError(f"The credentials file {path} does not hold credentials.", hint=hint) from None
+    except (OSError, ValueError) as error:
+        raise SettingError(f"The credentials file {path} cannot be read.", hint=hint) from error
+
+
+def _refuse_ended(expires_at: str) -> None:
+    if not expires_at:
+        return
+    try:
+        moment = clock.parse_ms(expires_at)
+    except ValueError as error:
+        raise SettingError("The expiry of the temporary credentials cannot be read.", hint="Write it as 2026-11-21T10:58:31Z.") from error
+    if moment <= time.time() * 1000:
+        raise AccessDenied(ended(expires_at), hint="Get new ones and submit the job again.")
