@@ -1,0 +1,101 @@
+"""What happened: one row per finished job, for any period, as a frame and as figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from portal import audit_days, audit_row
+from portal.errors import PortalError
+from portal.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = audit_row.COLUMNS
+
+_SUMS = (
+    "bytes", "rows_in", "rows_out", "rows_rejected", "objects_listed", "objects_copied", "objects_converted", "objects_skipped",
+    "objects_failed", "objects_excluded",
+)  # fmt: skip
+
+
+def table(settings: Settings, since: date | None = None, until: date | None = None, job_ids: Iterable[str] = ()) -> Any:
+    """Return the audit rows of the jobs that finished in a period as an Arrow table, in order of day and id.
+
+    Args:
+        since, until: days (UTC), both included; None: no bound.
+        job_ids: only these jobs; none: all.
+
+    Raises:
+        PortalError: the archive cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    archive = settings.archive_dir
+    try:
+        tables = [audit_days.table(archive, day) for day in audit_days.days(archive, since, until)]
+    except OSError as error:
+        raise PortalError("The archive cannot be read.", hint=f"The portal's user must be able to read {archive}.") from error
+    whole = pa.concat_tables([audit_days.schema().empty_table(), *(part.replace_schema_metadata(None) for part in tables)])
+    wanted = list(job_ids)
+    return whole.filter(pc.is_in(whole["job_id"], pa.array(wanted, pa.string()))) if wanted else whole
+
+
+def rows(settings: Settings, since: date | None = None, until: date | None = None) -> pd.DataFrame:
+    """Return the audit rows of a period as a frame, newest first; times are UTC timestamps. See `table`."""
+    return _frame(table(settings, since, until)).sort_values(["finished_at", "job_id"], ascending=False, ignore_index=True)
+
+
+def _frame(found: Any) -> pd.DataFrame:
+    import pandas as pd
+    import pyarrow as pa
+
+    frame: pd.DataFrame = found.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return frame
+
+
+def summary(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return the figures of a frame of rows, as plain values.
+
+    `jobs`, `by_status` and `by_user` {name: jobs}; `success_rate` (0 to 1, None without jobs); the sums of bytes, rows and objects;
+    `proof` {level: objects}; `wait_s` and `duration_s` with median and p95; `by_engine` and `by_day` as lists of dicts for charts.
+    """
+    jobs = len(frame)
+    status = _shares(frame, "status")
+    return {
+        "jobs": jobs, "by_status": status, "by_user": _shares(frame, "submitted_by"),
+        "success_rate": status.get("succeeded", 0) / jobs if jobs else None,
+        **{name: _sum(frame, name) for name in _SUMS},
+        "proof": {level: _sum(frame, f"proof_{level.replace('-', '_')}") for level in audit_row.PROOF_LEVELS},
+        "wait_s": _spread(frame, "wait_s"), "duration_s": _spread(frame, "duration_s"),
+        "by_engine": _groups(frame, frame["engine"], "engine"),
+        "by_day": _groups(frame, frame["finished_at"].dt.strftime("%Y-%m-%d"), "day"),
+    }  # fmt: skip
+
+
+def _shares(frame: pd.DataFrame, column: str) -> dict[str, int]:
+    return {str(name): int(count) for name, count in frame[column].value_counts().items()}
+
+
+def _sum(frame: pd.DataFrame, column: str) -> int:
+    return int(frame[column].sum())
+
+
+def _spread(frame: pd.DataFrame, column: str) -> dict[str, float | None]:
+    values = frame[column].dropna()
+    if values.empty:
+        return {"median": None, "p95": None}
+    return {"median": float(values.median()), "p95": float(values.quantile(0.95))}
+
+
+def _groups(frame: pd.DataFrame, by: pd.Series, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for key, part in frame.groupby(by, sort=True):
+        found.append({
+            name: str(key), "jobs": len(part), **{status: count for status, count in _shares(part, "status").items()},
+            "bytes": _sum(part, "bytes"), "rows_out": _sum(part, "rows_out"), "duration_s": float(part["duration_s"].sum()),
+        })  # fmt: skip
+    return found
