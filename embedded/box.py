@@ -14,7 +14,6 @@ import base64
 import os
 import secrets
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -25,8 +24,6 @@ from embedded.processes import Child, ChildFailed
 
 SERVERS = ("s3", "adls", "snowflake")
 ACCOUNT, USER = "demolake", "PORTAL"
-
-_WATCH_EVERY_S = 0.5
 
 
 def credentials() -> dict[str, str]:
@@ -93,15 +90,6 @@ def write_env(path: Path, values: Mapping[str, str]) -> None:
     fresh.replace(path)
 
 
-def watch(children: list[Child]) -> None:
-    """Return only by an error: ChildFailed as soon as a child has ended, KeyboardInterrupt when asked to stop."""
-    while True:
-        for child in children:
-            if child.ended:
-                raise ChildFailed(child.obituary())
-        time.sleep(_WATCH_EVERY_S)
-
-
 def run(home: Path, ports: Mapping[str, int], fill: bool) -> int:
     """Run the box until it is stopped; returns the exit code."""
     processes.stop_on_signals()
@@ -117,7 +105,7 @@ def run(home: Path, ports: Mapping[str, int], fill: bool) -> int:
         if fill:
             print(f"{'data':<10}{data.fill(env)} objects in s3://{data.BUCKET}")
         print(f"ready {home}", flush=True)
-        watch(children)
+        processes.watch(children)
     except KeyboardInterrupt:
         return 0
     except ChildFailed as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
+_WATCH_EVERY_S = 0.5
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -80,6 +81,15 @@ def wait_for_line(child: Child, beginning: str, timeout_s: float = 60.0) -> str:
             raise ChildFailed(child.obituary())
         time.sleep(0.05)
     raise ChildFailed(f"{child.name} was not ready after {timeout_s:.0f} s; its output is in {child.log}.")
+
+
+def watch(children: Sequence[Child]) -> None:
+    """Return only by an error: ChildFailed as soon as a child has ended, KeyboardInterrupt when asked to stop."""
+    while True:
+        for child in children:
+            if child.ended:
+                raise ChildFailed(child.obituary())
+        time.sleep(_WATCH_EVERY_S)
 
 
 def stop(children: Iterable[Child], patience_s: float = 10.0) -> None:

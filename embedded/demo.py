@@ -1,0 +1,184 @@
+"""The whole chain on real data, in the cloud in a box: list → convert on the way from S3 to ADLS → export the audit to Snowflake, as one
+submitted job with follow-ups, then proof of all of it by other means. Exit status 0 only if everything holds.
+
+State is in .demo/, new with every run, and stays for a look afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+from embedded import data, evidence, processes
+from embedded.box import ACCOUNT
+from embedded.commands import Commands
+from embedded.processes import Child, ChildFailed
+
+SOURCE = f"s3://{data.BUCKET}/"
+TARGET = f"abfss://{data.CONTAINER}@{ACCOUNT}/demo"
+
+CHAIN: dict[str, Any] = {
+    "engine": "list", "name": "inventory", "params": {"source": SOURCE},
+    "then": [{
+        "engine": "migrate", "labels": {"name": "S3 to the lake"},
+        "params": {"source": SOURCE, "target": TARGET, "formats": ["csv", "json", "parquet"], "convert": "parquet", "verify": "md5"},
+        "then": [{"engine": "audit_export", "labels": {"name": "audit to Snowflake"}, "params": {"target": "snowflake"}}],
+    }],
+}  # fmt: skip
+
+
+class Findings:
+    """Prints what is found, and remembers what does not hold."""
+
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+
+    def title(self, text: str) -> None:
+        print(f"\n── {text} " + "─" * max(0, 100 - len(text)), flush=True)
+
+    def check(self, holds: bool, text: str) -> None:
+        print(f"{'✓' if holds else '✗'} {text}", flush=True)
+        if not holds:
+            self.wrong.append(text)
+
+
+def run(home: Path) -> int:
+    """Run the demo in a home; returns the exit code."""
+    started = time.monotonic()
+    processes.stop_on_signals()
+    findings = Findings()
+    try:
+        with _fresh(home):
+            _demo(home, findings)
+            left = evidence.left_running(home)
+            findings.check(not left, f"nothing is left running {left or ''}")
+    except ChildFailed as error:
+        findings.check(False, str(error))
+    except KeyboardInterrupt:
+        print("\ndemo: stopped.", file=sys.stderr)
+        return 130
+    print(f"\n{'everything holds' if not findings.wrong else f'{len(findings.wrong)} things do not hold'}; {time.monotonic() - started:.0f} s; "
+          f"the state of this run is in {home}")  # fmt: skip
+    return 1 if findings.wrong else 0
+
+
+@contextmanager
+def _fresh(home: Path) -> Iterator[None]:
+    """Empty the home and hold it, so that two demos never share one. Raises ChildFailed."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "in-use").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ChildFailed(f"Another demo is running in {home}: wait for it, or give another --home.") from None
+        for entry in home.iterdir():
+            if entry.name != "in-use":
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        yield
+
+
+def _demo(home: Path, findings: Findings) -> None:
+    children: list[Child] = []
+    portal = Commands(home, processes.clean_environment())
+    try:
+        findings.title("the cloud in a box")
+        children.append(processes.start("box", [sys.executable, "-m", "embedded.box", "--home", str(home)], home / "box.log", portal.env))
+        processes.wait_for_line(children[0], "ready ")
+        print("\n".join(children[0].output()[:-1]))
+        env = {name: value for name, value in dotenv_values(home / ".env").items() if value is not None}
+        children.append(portal.start_worker())
+        print(f"{'worker':<10}pid {children[1].process.pid}")
+        jobs = _run_chain(portal, home, findings)
+        _prove(portal, jobs, env, findings)
+    except KeyboardInterrupt:
+        portal.cancel_everything()
+        raise
+    finally:
+        processes.stop(children)
+
+
+def _run_chain(portal: Commands, home: Path, findings: Findings) -> dict[str, Any]:
+    """Submit the chain, show its progress, and return its jobs by engine."""
+    findings.title("list → migrate → audit_export, one submitted chain")
+    order = home / "chain.json"
+    order.write_text(json.dumps(CHAIN, indent=1), "utf-8")
+    found = portal.json("submit", "--file", str(order), "--wait", "chain", check=False)
+    jobs = {job["engine"]: job for job in found}
+    for engine in ("list", "migrate", "audit_export"):
+        status = jobs[engine]["status"] if engine in jobs else "never ran"
+        findings.check(status == "succeeded", f"{engine}: {status}")
+    return jobs
+
+
+def _prove(portal: Commands, jobs: Mapping[str, Any], env: Mapping[str, str], findings: Findings) -> None:
+    if "migrate" in jobs:
+        rows = portal.json("ledger", jobs["migrate"]["id"])
+        _prove_objects(rows, env, findings)
+    _prove_records(portal, jobs, findings)
+    if "audit_export" in jobs:
+        _prove_export(jobs, env, findings)
+
+
+def _prove_objects(rows: list[dict[str, Any]], env: Mapping[str, str], findings: Findings) -> None:
+    findings.title("every object: proof level from the ledger; rows × columns in S3 and read back from ADLS, counted apart from the portal")
+    by_key = {row["source_key"]: row for row in rows}
+    found = list(evidence.tables(env, {key: row["target_key"] for key, row in by_key.items() if row["target_key"]}))
+    for table in found:
+        row = by_key.get(table.source_key, {"outcome": "missing", "proof": "none"})
+        shapes = f"{table.source_rows:>7,} × {table.source_columns:<3} = {_number(table.target_rows)} × {table.target_columns}"
+        print(f"{'✓' if table.equal else '✗'} {table.source_key:<34}{row['outcome']:<11}{row['proof']:<12}{shapes}")
+    proven = [row for row in rows if row["proof"] in ("converted", "read-back", "end-to-end")]
+    findings.check(len(rows) == len(found) == len(by_key), f"the ledger has one row for each of the {len(found)} objects in the bucket")
+    findings.check(len(proven) == len(rows) > 0, f"{len(proven)} of {len(rows)} objects are proven")
+    equal = sum(table.equal for table in found)
+    total = sum(table.source_rows for table in found)
+    findings.check(equal == len(found) > 0, f"{equal} of {len(found)} tables in the lake equal their sources: {total:,} rows")
+
+
+def _number(count: int | None) -> str:
+    return "nothing" if count is None else f"{count:>7,}"
+
+
+def _prove_records(portal: Commands, jobs: Mapping[str, Any], findings: Findings) -> None:
+    findings.title("the archive and the audit report")
+    for engine, job in jobs.items():
+        record = Path(portal.json("show", job["id"])["record"])
+        findings.check(record.is_file(), f"{engine}: {record.relative_to(portal.home)}")
+    print(flush=True)
+    findings.check(portal.show("audit", "report", "--since", "2d") == 0, "the audit report was made")
+    findings.check(portal.show("check") == 0, "queue, logs and archive are in order")
+
+
+def _prove_export(jobs: Mapping[str, Any], env: Mapping[str, str], findings: Findings) -> None:
+    findings.title("the audit in Snowflake, read with its connector")
+    export = jobs["audit_export"]
+    expected = sorted((job["id"], job["status"]) for engine, job in jobs.items() if engine != "audit_export")
+    outputs = (export["result"] or {}).get("outputs") or [{}]
+    table = str(outputs[0].get("table") or "")
+    found = evidence.exported_jobs(env, table) if table else []
+    for job_id, status in found:
+        print(f"  {job_id}  {status}")
+    findings.check(found == expected, f"{len(found)} rows in {table or 'no table'}, {len(expected)} jobs were archived before the export")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m embedded.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--home", type=Path, default=processes.ROOT / ".demo", metavar="DIR", help="its state; emptied first (default: .demo)")
+    home = parser.parse_args().home.resolve()
+    if home.exists() and any(home.iterdir()) and not (home / "in-use").exists():
+        parser.error(f"{home} is not empty and no earlier demo made it")
+    sys.exit(run(home))
+
+
+if __name__ == "__main__":
+    main()

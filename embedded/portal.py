@@ -1,0 +1,128 @@
+"""The portal in the browser: worker and launcher until Ctrl-C, on the clouds that .env names, or else on the cloud in a box.
+
+When .env in the project's folder names a real cloud (AWS_… or AZURE_… variables), the portal's state is the project's folder and no box is
+started. Otherwise state and box are in .portal/, with a few finished jobs to look at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+from embedded import data, processes
+from embedded.box import ACCOUNT
+from embedded.commands import Commands
+from embedded.processes import Child, ChildFailed
+
+DEFAULT_PORT = 8501
+LAKE = f"abfss://{data.CONTAINER}@{ACCOUNT}"
+
+SHOW: tuple[dict[str, Any], ...] = (
+    {"engine": "list", "name": "inventory of the demo bucket", "params": {"source": f"s3://{data.BUCKET}/"}},
+    {"engine": "migrate", "name": "vega tables to the lake", "params": {
+        "source": f"s3://{data.BUCKET}/vega/", "target": f"{LAKE}/vega", "convert": "parquet", "verify": "md5", "overwrite": "replace"}},
+    {"engine": "migrate", "name": "weather, as it is", "params": {
+        "source": f"s3://{data.BUCKET}/nycflights13/weather.csv", "target": f"{LAKE}/raw", "verify": "md5", "overwrite": "replace"}},
+    {"engine": "migrate", "name": "a bucket that does not exist", "params": {"source": "s3://no-such-bucket/", "target": f"{LAKE}/nowhere"}},
+)  # fmt: skip
+"""Jobs that a fresh box is shown with; the last one fails, as some do."""
+
+
+def names_real_clouds(env_file: Path) -> bool:
+    """Tell whether a `.env` holds credentials or places of a cloud."""
+    return any(value and name.startswith(("AWS_", "AZURE_")) for name, value in dotenv_values(env_file, interpolate=False).items())
+
+
+def run(home: Path, port: int) -> int:
+    """Run everything until Ctrl-C; returns the exit code."""
+    processes.stop_on_signals()
+    children: list[Child] = []
+    real = names_real_clouds(processes.ROOT / ".env")
+    try:
+        if processes.port_in_use(port):
+            raise ChildFailed(f"Port {port} of 127.0.0.1 is in use: stop what uses it, or set PORTAL_PORT to another.")
+        portal = Commands(processes.ROOT, os.environ) if real else Commands(home, processes.clean_environment())
+        if not real:
+            _start_box(portal, children)
+        children.append(portal.start_worker())
+        if not real:
+            _submit_for_show(portal)
+        children.append(_start_launcher(portal, port))
+        print(f"\nThe portal is at http://127.0.0.1:{port}" + ("" if real else ", on the cloud in a box") + ". Ctrl-C stops all of it.", flush=True)
+        processes.watch(children)
+    except KeyboardInterrupt:
+        print("\nstopping; running jobs end by themselves." if real else "\nstopping.", flush=True)
+        if not real:
+            _cancel(portal)
+        return 0
+    except ChildFailed as error:
+        print(f"portal: {error}", file=sys.stderr)
+        return 1
+    finally:
+        processes.stop(children)
+
+
+def _start_box(portal: Commands, children: list[Child]) -> None:
+    portal.home.mkdir(parents=True, exist_ok=True)
+    children.append(processes.start("box", [sys.executable, "-m", "embedded.box", "--home", str(portal.home)], portal.home / "box.log", portal.env))
+    processes.wait_for_line(children[0], "ready ")
+    print("\n".join(children[0].output()[:-1]))
+
+
+def _submit_for_show(portal: Commands) -> None:
+    if portal.json("jobs", "--limit", "1"):
+        return
+    order = portal.home / "for-show.json"
+    for job in SHOW:
+        order.write_text(json.dumps(job), "utf-8")
+        portal.json("submit", "--file", str(order))
+    order.unlink()
+
+
+def _start_launcher(portal: Commands, port: int) -> Child:
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.address", "127.0.0.1", "--server.port", str(port),
+               "--server.headless", "true", "--browser.gatherUsageStats", "false"]  # fmt: skip
+    child = processes.start("launcher", command, portal.home / "launcher.log", portal.env)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if child.ended:
+            raise ChildFailed(child.obituary())
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).close()
+            return child
+        except urllib.error.HTTPError as answer:
+            answer.close()
+            return child
+        except OSError:
+            time.sleep(0.2)
+    raise ChildFailed(f"The launcher was not ready after 60 s; its output is in {child.log}.")
+
+
+def _cancel(portal: Commands) -> None:
+    """The box goes away: jobs on it have nowhere to go."""
+    try:
+        portal.cancel_everything()
+    except ChildFailed as error:
+        print(f"portal: {error}", file=sys.stderr)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m embedded.portal", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--home", type=Path, default=processes.ROOT / ".portal", metavar="DIR", help="state of the box's portal (default: .portal)")
+    parser.add_argument("--port", type=int, default=int(os.environ.get("PORTAL_PORT") or DEFAULT_PORT), metavar="N",
+                        help=f"port of the launcher (default: PORTAL_PORT, else {DEFAULT_PORT})")  # fmt: skip
+    arguments = parser.parse_args()
+    sys.exit(run(arguments.home.resolve(), arguments.port))
+
+
+if __name__ == "__main__":
+    main()

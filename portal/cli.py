@@ -1,0 +1,83 @@
+"""The portal on the command line: submit jobs, watch them, audit them, look after the queue.
+
+Every command has its own help: `python -m portal COMMAND --help`. PORTAL_HOME names the folder whose queue, logs and archive are used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+
+from portal import settings
+from portal.cli_parsing import PROGRAM
+from portal.errors import BadParameters, PortalError, explain
+
+EXIT_FAILED, EXIT_WRONG, EXIT_INTERRUPTED = 1, 2, 130
+
+COMMANDS = {
+    "submit": ("cli_submit", "submit a job, and wait for it if asked to"),
+    "jobs": ("cli_jobs", "list jobs: running, waiting, finished"),
+    "show": ("cli_jobs", "show everything about one job"),
+    "logs": ("cli_logs", "print what a job's engine printed, and follow it if asked to"),
+    "ledger": ("cli_jobs", "list what a job did to each object"),
+    "cancel": ("cli_jobs", "cancel waiting or running jobs"),
+    "retry": ("cli_submit", "submit a job that did not succeed again; done objects are not done twice"),
+    "rerun": ("cli_submit", "submit a job like an earlier one, with other parameters if wanted"),
+    "workers": ("cli_jobs", "list the workers of this queue"),
+    "audit": ("cli_audit", "report on finished jobs; verify and seal the archive"),
+    "engines": ("cli_operate", "list the engines, or describe one and its parameters"),
+    "connections": ("cli_operate", "list the connections, or test them"),
+    "check": ("cli_operate", "inspect queue, logs and archive; repair what is safe to repair"),
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; every error ends as a message on standard error."""
+    try:
+        return _run(list(arguments))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except PortalError as error:
+        print(explain(error), file=sys.stderr)
+        return EXIT_WRONG if isinstance(error, BadParameters) else EXIT_FAILED
+    except Exception as error:
+        print(explain(_surprise(error)), file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _run(arguments: list[str]) -> int:
+    _parser().parse_args(arguments[:1])
+    module, _ = COMMANDS[arguments[0]]
+    run = getattr(importlib.import_module(f"portal.{module}"), arguments[0])
+    code: int = run(arguments[1:], settings.load())
+    sys.stdout.flush()
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM, usage=f"{PROGRAM} COMMAND …", description=f"{__doc__}\ncommands:\n{listed}", allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Exit status: 0 done, 1 failed, 2 wrong parameters, 3 partly done (submit --wait). The id of a recent job may be shortened to any "
+        "beginning or end that is its alone.",
+    )  # fmt: skip
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
+    return parser
+
+
+def _surprise(error: Exception) -> PortalError:
+    with tempfile.NamedTemporaryFile("w", prefix="portal-traceback-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        traceback.print_exception(error, file=file)
+    found = PortalError("The portal failed in a way it does not know.", hint=f"The traceback is in {file.name}; please report it.")
+    found.__cause__ = error
+    return found

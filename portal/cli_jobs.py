@@ -1,0 +1,206 @@
+"""`jobs`, `show`, `ledger`, `cancel` and `workers`: looking at the queue and the archive, and ending jobs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from portal.cli_parsing import PROGRAM, add_json, add_user, find, parser
+from portal.cli_text import as_json, day, short, span, table
+from portal.cli_watch import duration_s, measure, outcome, state
+from portal.errors import NotFound
+from portal.jobs import Attempt, Job, Status
+from portal.settings import Settings
+from portal.spool import Spool
+from portal.transfer import ledger as ledgers
+
+_RECENT = timedelta(days=30)
+
+
+def jobs(arguments: list[str], settings: Settings) -> int:
+    """List jobs: running ones first, then waiting ones, then finished ones, the latest first."""
+    made = parser("jobs", "List jobs: running ones first, then waiting ones in the order they will start, then finished ones, the latest first.")
+    made.add_argument("--status", action="append", choices=[str(status) for status in Status], help="only these; may be repeated")
+    made.add_argument("--engine", metavar="NAME", help="only jobs of this engine")
+    made.add_argument("--parent", metavar="ID", help="only follow-ups, retries and reruns of this job")
+    made.add_argument("--text", metavar="TEXT", help="only jobs that have this in id, name, user, parameters or error")
+    made.add_argument("--since", metavar="DAY", help="finished since this day: 2026-11-21, today, 7d (default: 30d)")
+    made.add_argument("--until", metavar="DAY", help="finished until this day, included")
+    made.add_argument("--limit", type=int, default=20, metavar="N", help="at most so many (default: 20)")
+    add_json(made)
+    given = made.parse_args(arguments)
+    spool = Spool(settings)
+    found = list(islice((job for job in _all(spool, given) if _fits(job, given)), max(0, given.limit)))
+    print(as_json([public(job) for job in found]) if given.json else _jobs_table(spool, found))
+    return 0
+
+
+def _all(spool: Spool, given: argparse.Namespace) -> Iterator[Job]:
+    today = datetime.now(UTC).date()
+    yield from spool.running()
+    yield from spool.waiting()
+    since = day(given.since) if given.since else today - _RECENT
+    yield from spool.archived(since, day(given.until) if given.until else today)
+
+
+def _fits(job: Job, given: argparse.Namespace) -> bool:
+    return (
+        (not given.status or str(job.status) in given.status)
+        and given.engine in (None, job.engine)
+        and given.parent in (None, job.parent, job.retry_of)
+        and (not given.text or given.text.lower() in _searched(job))
+    )
+
+
+def _searched(job: Job) -> str:
+    return " ".join([job.id, job.name, job.engine, job.submitted_by, as_json(job.params), job.error or ""]).lower()
+
+
+def public(job: Job) -> dict[str, Any]:
+    """Return a job for a script: everything but the sealed credentials, of which only is told whether there are any."""
+    return {**job.asdict(), "sealed": bool(job.sealed)}
+
+
+def _jobs_table(spool: Spool, found: list[Job]) -> str:
+    if not found:
+        return f"No jobs. `{PROGRAM} submit --help` tells how to submit one."
+    rows = [[job.id, job.status, job.engine, job.name, short(job.submitted_at), job.submitted_by, _took(job), state(spool, job)] for job in found]
+    return table(["id", "status", "engine", "name", "submitted (UTC)", "by", "took", "how it is"], rows)
+
+
+def _took(job: Job) -> str:
+    seconds = duration_s(job)
+    return "" if seconds is None else span(seconds)
+
+
+def show(arguments: list[str], settings: Settings) -> int:
+    """Show everything about one job."""
+    made = parser("show", "Show everything about one job.", "ID [--json]")
+    made.add_argument("id", metavar="ID")
+    add_json(made)
+    given = made.parse_args(arguments)
+    spool = Spool(settings)
+    job = find(spool, given.id)
+    print(as_json(_whole(spool, job)) if given.json else _page(spool, job))
+    return 0
+
+
+def _whole(spool: Spool, job: Job) -> dict[str, Any]:
+    progress = spool.progress(job.id)
+    archived = spool.archive_path(job) if job.status.finished else None
+    return {
+        **public(job), "cancel_requested": not job.status.finished and spool.cancel_requested(job.id), "log": spool.log_path(job.id),
+        "folder": spool.folder(job.id), "record": archived, "progress": progress and {name: getattr(progress, name) for name in progress.__slots__},
+    }  # fmt: skip
+
+
+def _page(spool: Spool, job: Job) -> str:
+    lines = [f"{job.engine} {job.id}" + (f"  “{job.name}”" if job.name != job.engine else "")]
+    lines += [f"  {label:<13}{value}" for label, value in _facts(spool, job) if value not in (None, "")]
+    for title, section in _sections(job):
+        lines += ["", title, *(f"  {line}" for line in section)]
+    return "\n".join(lines)
+
+
+def _facts(spool: Spool, job: Job) -> Iterator[tuple[str, Any]]:
+    yield "status", str(job.status) + (" (cancel requested)" if not job.status.finished and spool.cancel_requested(job.id) else "")
+    yield "submitted", f"{short(job.submitted_at)} UTC by {job.submitted_by}, priority {job.priority}"
+    yield "not before", job.not_before
+    yield "finished", short(job.finished_at) + (f" UTC, after {_took(job)}" if _took(job) else "") if job.finished_at else None
+    progress = spool.progress(job.id)
+    yield "progress", measure(progress) if progress and job.status is Status.RUNNING else None
+    yield "result", outcome(job) if job.status.finished else None
+    yield "key", job.key
+    yield "parent", job.parent
+    yield "retry of", job.retry_of
+    yield "labels", ", ".join(f"{name}={value}" for name, value in job.labels.items() if name != "name")
+    yield "log", spool.log_path(job.id)
+    yield "files", spool.folder(job.id)
+    yield "record", spool.archive_path(job) if job.status.finished else None
+
+
+def _sections(job: Job) -> Iterator[tuple[str, list[str]]]:
+    result = job.result or {}
+    yield "parameters", as_json(job.params).splitlines()
+    if job.error:
+        yield "error", job.error.splitlines()
+    if result.get("warnings"):
+        yield "warnings", list(result["warnings"])
+    if result.get("outputs"):
+        yield "outputs", [str(output.get("url", output)) for output in result["outputs"][:10]]
+    if result.get("report"):
+        yield "report", as_json(result["report"]).splitlines()[:60]
+    if job.attempts:
+        yield "attempts", [_attempt(attempt) for attempt in job.attempts]
+    if job.then:
+        yield "then", [f"{item.engine} when {item.when}" for item in job.then]
+
+
+def _attempt(attempt: Attempt) -> str:
+    error = f": {attempt.error}" if attempt.error else ""
+    return f"{attempt.number}  {short(attempt.started_at)}  {attempt.outcome or 'running'}  on {attempt.worker}{error}"
+
+
+def ledger(arguments: list[str], settings: Settings) -> int:
+    """List what a job did to each object."""
+    about = "List what a job did to each object: outcome, proof level, and why it failed or was skipped."
+    made = parser("ledger", about, "ID [--failed] [--limit N] [--json]")
+    made.add_argument("id", metavar="ID")
+    made.add_argument("--failed", action="store_true", help="only objects that failed")
+    made.add_argument("--limit", type=int, metavar="N", help="at most so many")
+    add_json(made)
+    given = made.parse_args(arguments)
+    spool = Spool(settings)
+    job = find(spool, given.id)
+    path = spool.folder(job.id) / ledgers.LEDGER_FILE
+    if not path.exists():
+        raise NotFound(f"Job {job.id} has no ledger ({job.engine}, {job.status}).", hint="Engines that move or convert objects write one.")
+    rows = ledgers.read(path, outcome="failed" if given.failed else None, limit=given.limit).to_pylist()
+    print(as_json(rows) if given.json else _ledger_table(rows))
+    return 0
+
+
+def _ledger_table(rows: list[dict[str, Any]]) -> str:
+    cells = [[row["outcome"], row["proof"], row["source_size"], row["source_key"], row["target_key"], row["reason"]] for row in rows]
+    return table(["outcome", "proof", "bytes", "source", "target", "reason"], cells) if rows else "No such objects."
+
+
+def cancel(arguments: list[str], settings: Settings) -> int:
+    """Cancel waiting or running jobs."""
+    made = parser("cancel", "Cancel waiting or running jobs. A running one gets time to end; finished ones stay as they are.", "ID…")
+    made.add_argument("ids", nargs="+", metavar="ID")
+    add_user(made)
+    add_json(made)
+    given = made.parse_args(arguments)
+    spool = Spool(settings)
+    asked = [spool.cancel(find(spool, text).id, given.user) for text in given.ids]
+    if given.json:
+        print(as_json([public(job) for job in asked]))
+        return 0
+    for job in asked:
+        print(f"{job.id}  {'already ' + job.status if job.status.finished else 'cancel requested'}")
+    return 0
+
+
+def workers(arguments: list[str], settings: Settings) -> int:
+    """List the workers of this queue."""
+    made = parser("workers", "List the workers of this queue. Exit status 1 when none is alive.")
+    add_json(made)
+    given = made.parse_args(arguments)
+    found = Spool(settings).workers()
+    if given.json:
+        print(as_json([{name: getattr(item, name) for name in ("name", "host", "pid", "started_at", "slots", "running", "alive")} for item in found]))
+    elif found:
+        print(table(["name", "host", "pid", "started (UTC)", "slots", "running", "alive"], [
+            [item.name, item.host, item.pid, short(item.started_at), item.slots, _many(item.running), "yes" if item.alive else "no"] for item in found
+        ]))  # fmt: skip
+    else:
+        print(f"No worker is running on {settings.queue_dir}: start one with `python worker.py`.")
+    return 0 if any(item.alive for item in found) else 1
+
+
+def _many(running: Any) -> int:
+    return running if isinstance(running, int) else len(running)

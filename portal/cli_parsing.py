@@ -1,0 +1,59 @@
+"""What the commands of the command line share: their parsers, and finding a job by a shortened id."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+from datetime import UTC, datetime, timedelta
+
+from portal.errors import JobNotFound
+from portal.jobs import ID_PATTERN, Job
+from portal.spool import Spool
+
+PROGRAM = "python -m portal"
+
+_SHORTEST, _RECENT_DAYS = 4, 30
+
+
+def parser(command: str, description: str, usage: str = "") -> argparse.ArgumentParser:
+    """Return the parser of one command."""
+    return argparse.ArgumentParser(
+        prog=f"{PROGRAM} {command}", description=description, usage=f"{PROGRAM} {command} {usage}" if usage else None, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+
+
+def add_json(target: argparse.ArgumentParser) -> None:
+    target.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def add_user(target: argparse._ActionsContainer) -> None:
+    target.add_argument("--as", dest="user", metavar="USER", default=_me(), help="who asks, as the audit shows it (default: the user of this shell)")
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def find(spool: Spool, text: str) -> Job:
+    """Return a job by its id, or by a beginning or end of it that no other recent job has. Raises JobNotFound."""
+    wanted = text.upper()
+    names = [wanted] if ID_PATTERN.fullmatch(wanted) else _recent(spool, wanted)
+    if len(names) > 1:
+        raise JobNotFound(f"{text!r} fits {len(names)} jobs: {', '.join(sorted(names)[:5])} …", hint="Give more of the id; its end tells most.")
+    job = spool.find(names[0]) if names else None
+    if job is None:
+        raise JobNotFound(f"There is no job {text!r}.", hint=f"`{PROGRAM} jobs` lists the latest ones; older ones need their whole id.")
+    return job
+
+
+def _recent(spool: Spool, part: str) -> list[str]:
+    if len(part) < _SHORTEST:
+        raise JobNotFound(f"{part!r} is too short for the id of a job.", hint=f"Give at least {_SHORTEST} characters of its beginning or end.")
+    today = datetime.now(UTC).date()
+    known = {job.id for job in (*spool.waiting(), *spool.running())}
+    known.update(name for back in range(_RECENT_DAYS) for name in spool.archived_ids(today - timedelta(back)))
+    return [name for name in known if name.startswith(part) or name.endswith(part)]

@@ -1,0 +1,185 @@
+"""`submit`, `retry` and `rerun`: everything on the command line that makes a job."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from portal import catalog, submission
+from portal.cli_jobs import public
+from portal.cli_parsing import PROGRAM, add_json, add_user, find, parser
+from portal.cli_text import as_json, moment, seconds
+from portal.cli_watch import EXIT_CODES, Screen, wait
+from portal.errors import BadParameters
+from portal.jobs import DEFAULT_PRIORITY, Job, Status
+from portal.settings import Settings
+from portal.spool import Spool
+
+_SUBMIT = """Submit a job: it is safe on the disk when this returns, and its id is on standard output.
+
+With --wait the exit status tells the outcome: 0 succeeded, 3 partial, 1 failed or cancelled, 2 rejected."""
+
+_FILE_FIELDS = {"engine", "params", "name", "priority", "not_before", "timeout_s", "max_attempts", "key", "then", "labels", "limits"}
+
+
+def submit(arguments: list[str], settings: Settings) -> int:
+    """Submit one job, from an engine's flags or from a file."""
+    engine = arguments[0] if arguments and not arguments[0].startswith("-") else None
+    given = _submit_parser(engine).parse_args(arguments[1:] if engine else arguments)
+    order = _order(engine, given)
+    spool = Spool(settings)
+    job = spool.submit(submission.new_job(settings, order.pop("engine"), order.pop("params"), by=given.user, **order))
+    return _submitted(spool, [job], given)
+
+
+def _submit_parser(engine: str | None) -> argparse.ArgumentParser:
+    if engine is None:
+        listed = "\n".join(f"  {name:<20}{catalog.engine(name).summary}" for name in catalog.names())
+        made = parser("submit", f"{_SUBMIT}\n\nengines:\n{listed}\n\n`{PROGRAM} submit ENGINE --help` shows an engine's flags.",
+                      "ENGINE [flags] | --file FILE [--wait]")  # fmt: skip
+    else:
+        spec = catalog.engine(engine)
+        made = parser(f"submit {engine}", f"{spec.summary}\n\n{spec.description}\n\n{_SUBMIT}", "[flags]")
+        catalog.add_flags(made, spec)
+    _add_job_flags(made, with_file=engine is None)
+    _add_wait_flags(made)
+    return made
+
+
+def _add_job_flags(made: argparse.ArgumentParser, with_file: bool) -> None:
+    job = made.add_argument_group("The job")
+    if with_file:
+        job.add_argument("--file", metavar="FILE", required=True, help="JSON file with the whole job: engine, params, then, … ('-': standard input)")
+    else:
+        job.add_argument("--params", metavar="FILE", help="JSON file with parameters; flags win over it ('-': standard input)")
+    job.add_argument("--name", metavar="TEXT", help="a name for people")
+    job.add_argument("--priority", type=int, metavar="0-9", help=f"0 is most urgent (default: {DEFAULT_PRIORITY})")
+    job.add_argument("--after", "--not-before", dest="after", metavar="TIME", help="earliest start: 2026-11-21T22:00:00Z, or 15m, 2h, 1d from now")
+    job.add_argument("--timeout", metavar="TIME", help="end the engine after this long: 90s, 15m, 2h (default: never)")
+    job.add_argument("--max-attempts", type=int, metavar="N", help="attempts if it fails in a way that may pass (default: PORTAL_MAX_ATTEMPTS)")
+    job.add_argument("--key", metavar="TEXT", help="idempotency key: submitting again with the same key is the same job")
+    job.add_argument("--then", action="append", metavar="JSON", default=[],
+                     help='follow-up job as JSON or a file with it: {"engine": …, "params": …, "when": "succeeded"}; may be repeated')  # fmt: skip
+    job.add_argument("--dry-run", action="store_true", help="the engine makes its plan and changes nothing")
+    add_user(job)
+
+
+def _add_wait_flags(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--wait", action="store_true", help="wait for the job, showing its progress; the exit status tells how it ended")
+    add_json(made)
+
+
+def _order(engine: str | None, given: argparse.Namespace) -> dict[str, Any]:
+    """Bring file and flags together; flags win."""
+    if engine is None:
+        order = _job_file(given.file)
+    else:
+        order = {"engine": engine, "params": {**_params_file(given.params), **catalog.from_flags(given, catalog.engine(engine))}}
+    flags = {
+        "name": given.name, "priority": given.priority, "max_attempts": given.max_attempts, "key": given.key,
+        "not_before": moment(given.after, ahead=True) if given.after else None, "timeout_s": seconds(given.timeout) if given.timeout else None,
+    }  # fmt: skip
+    order |= {name: value for name, value in flags.items() if value is not None}
+    order["then"] = [*order.get("then", []), *(item for text in given.then for item in _followups(text))]
+    if given.dry_run:
+        order["labels"] = {**order.get("labels", {}), "dry_run": "yes"}
+    return order
+
+
+def _job_file(path: str) -> dict[str, Any]:
+    order = _object(_read(path), path)
+    if unknown := sorted(set(order) - _FILE_FIELDS):
+        raise BadParameters(f"{path}: {unknown[0]!r} is no field of a job to submit; there are {', '.join(sorted(_FILE_FIELDS))}.")
+    if not isinstance(order.get("engine"), str) or not isinstance(order.setdefault("params", {}), dict):
+        raise BadParameters(f"{path} must hold an engine's name and its params.", hint='Write {"engine": "list", "params": {"source": "s3://bucket/"}}.')
+    if not isinstance(order.get("then", []), list) or not isinstance(order.get("labels", {}), dict):
+        raise BadParameters(f"{path}: `then` is a list of jobs, `labels` an object of texts.")
+    return order
+
+
+def _params_file(path: str | None) -> dict[str, Any]:
+    return _object(_read(path), path) if path else {}
+
+
+def _followups(text: str) -> list[Any]:
+    source = text if text.lstrip().startswith(("{", "[")) else _read(text)
+    data = _parsed(source, "--then")
+    return data if isinstance(data, list) else [data]
+
+
+def _object(text: str, path: str) -> dict[str, Any]:
+    data = _parsed(text, path)
+    if not isinstance(data, dict):
+        raise BadParameters(f"{path} holds no JSON object.")
+    return data
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise BadParameters(f"{where} is not JSON: {error}.") from None
+
+
+def _read(path: str) -> str:
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise BadParameters(f"{path} cannot be read.") from error
+
+
+def retry(arguments: list[str], settings: Settings) -> int:
+    """Submit finished jobs again that did not succeed."""
+    made = parser("retry", "Submit finished jobs again that did not succeed; what they achieved is taken over.", "ID… [--wait]")
+    made.add_argument("ids", nargs="+", metavar="ID")
+    add_user(made)
+    _add_wait_flags(made)
+    given = made.parse_args(arguments)
+    spool = Spool(settings)
+    return _submitted(spool, [submission.retry(settings, spool, find(spool, text).id, by=given.user) for text in given.ids], given)
+
+
+def rerun(arguments: list[str], settings: Settings) -> int:
+    """Submit a job like an earlier one; flags change its parameters."""
+    about = "Submit a job like an earlier one, from the start. The flags of its engine change its parameters."
+    if not arguments or arguments[0].startswith("-"):
+        made = parser("rerun", about, "ID [flags of the engine] [--wait]")
+        made.add_argument("id", metavar="ID")
+        made.parse_args(arguments)
+    spool = Spool(settings)
+    old = find(spool, arguments[0])
+    spec = catalog.engine(old.engine)
+    made = parser(f"rerun {arguments[0]}", about, "[flags]")
+    catalog.add_flags(made, spec)
+    add_user(made)
+    _add_wait_flags(made)
+    given = made.parse_args(arguments[1:])
+    params = {**old.params, **catalog.from_flags(given, spec)}
+    return _submitted(spool, [submission.rerun(settings, spool, old.id, params, by=given.user)], given)
+
+
+def _submitted(spool: Spool, jobs: list[Job], given: argparse.Namespace) -> int:
+    """Print the ids, wait if asked to, and return the exit code."""
+    screen = Screen()
+    if not given.json:
+        print("\n".join(job.id for job in jobs), flush=True)
+    if given.wait:
+        jobs = _waited(spool, jobs, screen)
+    elif not given.json:
+        screen.say(f"submitted; to follow it: {PROGRAM} logs -f {jobs[0].id}")
+    if given.json:
+        told = [public(job) for job in jobs]
+        print(as_json(told[0] if len(told) == 1 else told))
+    return max((EXIT_CODES[job.status] for job in jobs), default=0) if given.wait else 0
+
+
+def _waited(spool: Spool, jobs: list[Job], screen: Screen) -> list[Job]:
+    try:
+        return [wait(spool, job.id, screen) for job in jobs]
+    except KeyboardInterrupt:
+        left = [job for job in jobs if (found := spool.find(job.id)) is None or found.status in (Status.QUEUED, Status.RUNNING)]
+        screen.say("".join(f"\nThe job goes on. To follow it: {PROGRAM} logs -f {job.id} · to end it: {PROGRAM} cancel {job.id}" for job in left))
+        raise

@@ -1,0 +1,119 @@
+"""Watching jobs from a terminal: one line that is rewritten in place, or plain lines where nobody can rewrite them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import TextIO
+
+from portal import clock
+from portal.cli_text import size, span
+from portal.errors import JobNotFound
+from portal.jobs import Job, Status
+from portal.progress import Progress
+from portal.spool import Spool
+
+EXIT_CODES = {Status.SUCCEEDED: 0, Status.PARTIAL: 3, Status.FAILED: 1, Status.CANCELLED: 1, Status.REJECTED: 2}
+"""How `submit --wait` exits."""
+
+_LOOK_EVERY_S = 0.25
+_LINE_EVERY_S = 2.0
+
+
+class Screen:
+    """Shows how a job is doing: rewrites one line on a terminal; elsewhere prints a line now and then."""
+
+    def __init__(self, stream: TextIO = sys.stderr) -> None:
+        self._stream = stream
+        self._live = stream.isatty()
+        self._shown, self._shown_at = "", 0.0
+
+    def update(self, text: str) -> None:
+        if text == self._shown or (not self._live and time.monotonic() - self._shown_at < _LINE_EVERY_S):
+            return
+        self._shown, self._shown_at = text, time.monotonic()
+        self._write(f"\r\x1b[2K{text[:_width()]}" if self._live else f"{text}\n")
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        self._write(f"\r\x1b[2K{text}\n" if self._live else f"{text}\n")
+        self._shown = ""
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+
+def _width() -> int:
+    return max(20, shutil.get_terminal_size().columns - 1)
+
+
+def wait(spool: Spool, job_id: str, screen: Screen) -> Job:
+    """Show the job's progress until it has ended, and return it. Raises JobNotFound."""
+    warned = False
+    while True:
+        job = spool.find(job_id)
+        if job is None:
+            raise JobNotFound(f"There is no job {job_id}.")
+        if job.status.finished:
+            screen.say(ended(job))
+            return job
+        if job.status is Status.QUEUED and not warned and not any(worker.alive for worker in spool.workers()):
+            warned = True
+            screen.say("No worker is running on this queue: start one with `python worker.py`.")
+        screen.update(f"{job.name} {job.id}  {state(spool, job)}")
+        time.sleep(_LOOK_EVERY_S)
+
+
+def state(spool: Spool, job: Job) -> str:
+    """Say in one line how far a job is."""
+    if job.status is Status.QUEUED:
+        again = f", attempt {len(job.attempts) + 1}" if job.attempts else ""
+        return f"queued{again}" + (f" (not before {job.not_before})" if job.not_before else "")
+    if job.status is Status.RUNNING:
+        progress = spool.progress(job.id)
+        return "running" + (f"  {measure(progress)}" if progress else "")
+    return outcome(job)
+
+
+def measure(progress: Progress) -> str:
+    """Say how far it is, how fast, and how long to go."""
+    total = f"/{progress.total:,.0f}" if progress.total else ""
+    parts = [f"{progress.done:,.0f}{total} {progress.unit}".strip()]
+    if progress.fraction is not None:
+        parts.append(f"{progress.fraction:.0%}")
+    if progress.rate_bytes:
+        parts.append(f"{size(progress.rate_bytes)}/s")
+    if progress.eta_s:
+        parts.append(f"{span(progress.eta_s)} to go")
+    return "  ".join([*parts, progress.note] if progress.note else parts)
+
+
+def ended(job: Job) -> str:
+    """Say how a job ended, in a line; its error follows on lines of their own."""
+    text = f"{job.name} {job.id}  {job.status}{took(job)}"
+    counts = outcome(job)
+    lines = [f"{text}: {counts}" if counts and job.status in (Status.SUCCEEDED, Status.PARTIAL) else text]
+    return "\n".join([*lines, *(f"  {line}" for line in (job.error or "").splitlines())])
+
+
+def outcome(job: Job) -> str:
+    """Counts and bytes of a finished job, or the first line of its error."""
+    result = job.result or {}
+    counts = ", ".join(f"{number:,} {name}" for name, number in (result.get("counts") or {}).items() if number)
+    moved = f" · {size(result['bytes'])}" if result.get("bytes") else ""
+    problem = "" if job.status is Status.SUCCEEDED else (job.error or "").partition("\n")[0]
+    return "; ".join(part for part in (counts + moved, problem) if part)
+
+
+def duration_s(job: Job) -> float | None:
+    """Seconds from the first start to the end; None while there is no end, or never was a start."""
+    if not job.finished_at or not job.attempts:
+        return None
+    return (clock.parse_ms(job.finished_at) - clock.parse_ms(job.attempts[0].started_at)) / 1000
+
+
+def took(job: Job) -> str:
+    seconds = duration_s(job)
+    return "" if seconds is None else f" after {span(seconds)}"
