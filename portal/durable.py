@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -14,6 +18,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and whatever leads to it, durably."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
 
 
 def write_synced(path: Path, data: bytes, mode: int = 0o640) -> None:
@@ -39,3 +52,112 @@ def write_durably(path: Path, data: bytes, mode: int = 0o640) -> None:
         fresh.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def publish(path: Path, data: bytes, staging: Path, *, replace: bool = False, mode: int = 0o640) -> bool:
+    """Give a file its name only when its content is on the disk, and make the name durable.
+
+    Args:
+        path: the name; its folder is on the same file system as `staging`.
+        staging: folder of half-written files; see `sweep`.
+        replace: put it in the place of what is there. Otherwise what is there stays.
+
+    Returns:
+        False when the name was taken and is kept; that name is durable too, so the work is done either way.
+    """
+    taken = False
+    with _staged(staging, data, mode) as fresh:
+        if replace:
+            fresh.rename(path)
+        else:
+            try:
+                path.hardlink_to(fresh)
+            except FileExistsError:
+                taken = True
+    sync_folder(path.parent)
+    return not taken
+
+
+@contextmanager
+def _staged(staging: Path, data: bytes, mode: int) -> Iterator[Path]:
+    path, descriptor = _create_locked(staging, mode)
+    # The lock lives in the open file, not in the descriptor: the copy keeps it while the checked close comes before the name.
+    held = os.dup(descriptor)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(held)
+
+
+def _create_locked(staging: Path, mode: int) -> tuple[Path, int]:
+    while True:
+        path = staging / secrets.token_hex(10)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return path, descriptor
+        os.close(descriptor)  # swept between the creation and the lock
+
+
+def sweep(staging: Path, *, dry_run: bool = False) -> list[Path]:
+    """Remove the half-written files that no living writer holds; returns them."""
+    swept = []
+    for path in sorted(staging.iterdir()):
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except (FileNotFoundError, IsADirectoryError, PermissionError):
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            if not dry_run:
+                path.unlink(missing_ok=True)
+            swept.append(path)
+        finally:
+            os.close(descriptor)
+    return swept
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether an error says that the disk has no room."""
+    return error.errno in FULL
+
+
+_RESERVE_BYTES = 4 << 20
+_RESERVE_FILES = 16
+
+
+def keep_reserve(folder: Path) -> None:
+    """Occupy some blocks and inodes that `free_reserve` gives back when finishing a job needs them. Does nothing if it cannot."""
+    space = folder / "space"
+    try:
+        folder.mkdir(exist_ok=True)
+        if not space.exists():
+            with space.open("xb") as file:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
+                else:
+                    file.write(bytes(_RESERVE_BYTES))
+        for number in range(_RESERVE_FILES):
+            (folder / f"inode-{number}").touch()
+    except OSError:
+        return
+
+
+def free_reserve(folder: Path) -> bool:
+    """Give the reserve back to the file system; True when there was something to give."""
+    freed = False
+    for path in folder.glob("*"):
+        path.unlink(missing_ok=True)
+        freed = True
+    return freed

@@ -5,6 +5,7 @@ A `Job` is what a job file in `queue/` and a record in `archive/` hold. It is ch
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -22,6 +23,23 @@ ID_PATTERN = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 """A ULID in Crockford's base 32, upper case (https://github.com/ulid/spec)."""
 
 ENGINE_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def id_ms(job_id: str) -> int:
+    """Return the moment inside a ULID, in milliseconds since 1970."""
+    moment = 0
+    for letter in job_id[:10]:
+        moment = moment * 32 + _CROCKFORD.index(letter)
+    return moment
+
+
+def derived_id(parent_id: str, index: int, moment_ms: int) -> str:
+    """Return the id of a follow-up: a ULID that is always the same for one parent, place in `then` and end of the parent."""
+    chance = hashlib.sha256(f"{parent_id}/{index}".encode()).digest()[:10]
+    number = int.from_bytes(moment_ms.to_bytes(6, "big") + chance, "big")
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 class Status(StrEnum):
@@ -87,6 +105,9 @@ class Followup:
     sealed: str | None = None
     then: tuple[Followup, ...] = ()
 
+    def without_sealed(self) -> Self:
+        return replace(self, sealed=None, then=tuple(item.without_sealed() for item in self.then))
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -128,6 +149,15 @@ class Job:
 
     def evolve(self, **changes: Any) -> Self:
         return replace(self, **changes)
+
+    def without_sealed(self) -> Self:
+        """The job without its secrets, those of its follow-ups included."""
+        return replace(self, sealed=None, then=tuple(item.without_sealed() for item in self.then))
+
+    @property
+    def open_attempt(self) -> Attempt | None:
+        """The attempt that was recorded as started and not yet as ended."""
+        return self.attempts[-1] if self.attempts and self.attempts[-1].finished_at is None else None
 
     def asdict(self) -> dict[str, Any]:
         return asdict(self)

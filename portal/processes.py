@@ -1,0 +1,141 @@
+"""Processes as the kernel tells them: who they are, whose children, and which belong to a job. Standard library only.
+
+A pid alone means nothing, because pids are used again: an `identity` adds the start time and the boot. A job's processes are the
+descendants of its runner while that lives, and afterwards those whose environment carries the job's mark.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+MARK = "PORTAL_JOB_ID"
+HOME = "PORTAL_HOME"
+
+_PROC = Path("/proc")
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def become_subreaper() -> None:
+    """Make every orphaned descendant a child of this process (prctl(2), PR_SET_CHILD_SUBREAPER; Linux)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def boottime() -> float:
+    """Seconds on a clock that goes on while the machine sleeps and that nobody can set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
+
+
+def boot_id() -> str:
+    """Name of this boot of the machine; "" where the kernel gives none."""
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def start_time(pid: int) -> str | None:
+    """When a process started, as the kernel counts it (proc_pid_stat(5), field 22); None when there is no such process."""
+    stat = _stat(pid)
+    return stat[19] if stat else None
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Fields 3 and on of /proc/PID/stat: state, parent, group, session, …"""
+    try:
+        text = (_PROC / str(pid) / "stat").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    return text.rpartition(")")[2].split()
+
+
+def identity(pid: int | None = None) -> dict[str, Any]:
+    """Return what tells a process apart from every other, before and after: pid, start time, boot."""
+    number = os.getpid() if pid is None else pid
+    return {"pid": number, "start": start_time(number), "boot": boot_id()}
+
+
+def is_alive(known: dict[str, Any]) -> bool:
+    """Tell whether the process of an `identity` still runs; another one that got its pid is not it."""
+    pid = known.get("pid")
+    if not isinstance(pid, int) or known.get("boot") != boot_id():
+        return False
+    stat = _stat(pid)
+    return stat is not None and stat[19] == known.get("start") and stat[0] not in "ZX"
+
+
+def parents() -> dict[int, int]:
+    """Return the parent of every process."""
+    if not (_PROC / "self/stat").exists():
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
+        return {int(pid): int(parent) for pid, parent in (line.split() for line in listed.splitlines())}
+    found = {}
+    for pid in _pids():
+        if stat := _stat(pid):
+            found[pid] = int(stat[1])
+    return found
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir(_PROC) if name.isdecimal()] if _PROC.is_dir() else []
+
+
+def descendants(*roots: int) -> set[int]:
+    """Return the processes below the given ones."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in parents().items():
+        children.setdefault(parent, []).append(pid)
+    found: set[int] = set()
+    waiting = list(roots)
+    while waiting:
+        fresh = [pid for pid in children.get(waiting.pop(), ()) if pid not in found]
+        found.update(fresh)
+        waiting += fresh
+    return found - {os.getpid()}
+
+
+def marked(job_id: str, home: Path) -> set[int]:
+    """Return the living processes that carry a job's mark, and what they started since."""
+    found = {pid for pid in _pids() if _has_mark(pid, job_id, home)}
+    return (found | descendants(*found)) - {os.getpid()} if found else set()
+
+
+def _has_mark(pid: int, job_id: str, home: Path) -> bool:
+    try:
+        variables = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    if f"{MARK}={job_id}".encode() not in variables:
+        return False
+    # The same job can run elsewhere at the same time: from a restored copy of the state.
+    homes = [item for item in variables if item.startswith(f"{HOME}=".encode())]
+    return not homes or f"{HOME}={home}".encode() in homes
+
+
+def send(pids: set[int], number: signal.Signals) -> None:
+    """Send a signal to processes that may be gone."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def end_marked(job_id: str, home: Path, wait_s: float = 5.0) -> bool:
+    """Kill every process with a job's mark; False when one is still there after `wait_s` seconds."""
+    until = time.monotonic() + wait_s
+    while pids := marked(job_id, home):
+        send(pids, signal.SIGKILL)
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.005)
+    return True

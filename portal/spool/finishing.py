@@ -1,0 +1,127 @@
+"""Finishing: the steps from a frozen running record to an archive record, each of which can be repeated.
+
+finished_at frozen in the running record → archive record → children → secrets out of the key file → running record removed →
+cancel marker removed → (by the caller) the lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from portal import clock
+from portal.durable import publish, sync_folder
+from portal.errors import BadJobFile
+from portal.jobs import Followup, Job, Status, derived_id, id_ms, resolve_quotes
+from portal.spool import keys
+from portal.spool.layout import Layout
+from portal.spool.locks import Lock
+from portal.spool.records import known, make_archive_day, read, remove, save, with_room
+from portal.spool.submitting import place
+
+_CHUNK = 1 << 20
+
+
+def freeze(layout: Layout, job: Job, status: Status, error: str | None) -> Job:
+    """Write the end of a job into its running record; from here on every step follows from that record. Under the job's lock."""
+    moment = max([clock.now_ms(), id_ms(job.id), *(clock.parse_ms(item.started_at) for item in job.attempts)])
+    job = job.evolve(status=status, error=error, finished_at=clock.iso(moment))
+    save(layout, job)
+    return job
+
+
+def finish(layout: Layout, job: Job) -> Job:
+    """Do what is left of finishing a frozen job; returns the archived one. Under the job's lock, which the caller removes after."""
+    archived = _archive(layout, job)
+    for index, followup in enumerate(job.then):
+        if followup.when.fires(job.status):
+            _start_child(layout, job, index, followup)
+    keys.forget_secrets(layout, job)
+    remove(layout.record(job.id))
+    if layout.marker(job.id).exists():
+        remove(layout.marker(job.id))
+    return archived
+
+
+def _archive(layout: Layout, job: Job) -> Job:
+    path = make_archive_day(layout, job)
+    if earlier := read(path):
+        sync_folder(path.parent)
+        return earlier
+    archived = job.without_sealed().evolve(artefacts=tuple(artefacts(layout, job.id)))
+    data = archived.to_json().encode()
+    with_room(layout, lambda: publish(path, data, layout.archive_tmp))
+    return archived
+
+
+def artefacts(layout: Layout, job_id: str) -> Iterator[Mapping[str, Any]]:
+    """Describe the files of a job in logs/, the log and its older parts included; they are forced to the disk on the way."""
+    folder = layout.folder(job_id)
+    inside = [(f"{job_id}/{path.relative_to(folder)}", path) for path in sorted(folder.rglob("*")) if _counts(path, folder)]
+    logs = [(path.name, path) for path in sorted(layout.logs.glob(f"{job_id}.log*"))]
+    for name, path in logs + inside:
+        size, digest = _digest(path)
+        yield {"name": name, "size_bytes": size, "sha256": digest}
+    if folder.is_dir():
+        sync_folder(folder)
+    sync_folder(layout.logs)
+
+
+def _counts(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return not hidden and path.is_file() and not path.is_symlink()
+
+
+def _digest(path: Path) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        while data := file.read(_CHUNK):
+            digest.update(data)
+            size += len(data)
+    return size, digest.hexdigest()
+
+
+def child_of(job: Job, index: int, followup: Followup) -> tuple[Job, str | None]:
+    """Return the follow-up as a job, always the same one, and why it cannot run (None: it can)."""
+    if job.finished_at is None:
+        raise ValueError(f"{job.id} has not finished")
+    finished_ms = clock.parse_ms(job.finished_at)
+    problem = None
+    try:
+        params = resolve_quotes(followup.params, job.result)
+    except BadJobFile as error:
+        params, problem = followup.params, f"A parameter quotes the result of {job.id}: {error}"
+    child = Job(
+        derived_id(job.id, index, finished_ms), followup.engine, params, job.finished_at, submitted_by=job.submitted_by,
+        priority=followup.priority, timeout_s=followup.timeout_s, then=followup.then, parent=job.id, labels=followup.labels,
+        limits=followup.limits, sealed=followup.sealed or job.sealed, **({"max_attempts": followup.max_attempts} if followup.max_attempts else {}),
+    )  # fmt: skip
+    return child, problem
+
+
+def _start_child(layout: Layout, parent: Job, index: int, followup: Followup) -> None:
+    child, problem = child_of(parent, index, followup)
+    lock = Lock.take(layout.lock(child.id))
+    if lock is None:
+        return  # somebody works on it, so it is there
+    try:
+        if known(layout, child.id):
+            return
+        if problem is None:
+            place(layout, child)
+        else:
+            finish(layout, freeze(layout, child, Status.REJECTED, problem))
+    finally:
+        lock.remove()
+
+
+def child_ids(job: Job) -> list[str]:
+    """Return the ids of the follow-ups that a finished job started, in the order of `then`."""
+    if job.finished_at is None:
+        return []
+    finished_ms = clock.parse_ms(job.finished_at)
+    return [derived_id(job.id, index, finished_ms) for index, item in enumerate(job.then) if item.when.fires(job.status)]

@@ -1,0 +1,91 @@
+"""Locks that die with their holder: flock(2) on a file, never a clock.
+
+The lock belongs to the open file, so a holder can hand it to a child that inherits the descriptor, with no moment in between
+at which nobody holds it. Only the holder removes the file, last; whoever locks a removed file notices by its inode and tries again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+
+@dataclass
+class Lock:
+    """A lock that is held. Leaving it as a context releases it and keeps the file."""
+
+    path: Path
+    descriptor: int
+
+    @classmethod
+    def take(cls, path: Path) -> Self | None:
+        """Take the lock at once, or return None when somebody holds it."""
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return None
+            except BaseException:
+                os.close(descriptor)
+                raise
+            if _is_at(descriptor, path):
+                return cls(path, descriptor)
+            os.close(descriptor)
+
+    def release(self) -> None:
+        """Close this process's copy. The lock is free when no process has one."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def remove(self) -> None:
+        """Remove the file and release."""
+        if self.descriptor >= 0:
+            self.path.unlink(missing_ok=True)
+            self.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    held = os.fstat(descriptor)
+    return (held.st_dev, held.st_ino) == (there.st_dev, there.st_ino)
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether somebody holds the lock, without creating its file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def holder(path: Path) -> dict[str, Any]:
+    """Return what the runner wrote into a job's lock file (pid, start, boot, attempt, …), or {}."""
+    try:
+        data: Any = json.loads(path.read_bytes() or b"{}")
+    except (FileNotFoundError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}

@@ -1,0 +1,177 @@
+"""Reading and moving the files of one job: which places there are, and what is where."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from portal import clock, jobs
+from portal.durable import free_reserve, is_full, make_folder, publish, sync_folder
+from portal.errors import BadJobFile
+from portal.jobs import Job, Status
+from portal.spool.layout import Layout, Waiting, ready_name, running_id, utc_day
+
+T = TypeVar("T")
+
+
+def read(path: Path) -> Job | None:
+    """Return the job in a file, None when there is no such file. Raises BadJobFile, also when name and content disagree about the id."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BadJobFile(f"{path.name} cannot be read.", hint="Look at the file's type and permissions.") from error
+    job = Job.from_json(data)
+    if not jobs.ID_PATTERN.fullmatch(job.id):
+        raise BadJobFile(f"{job.id!r} is not a job id.", hint="An id is a ULID: 26 letters and digits in upper case.")
+    return job
+
+
+def names(folder: Path) -> list[str]:
+    """Return the names in a folder, sorted."""
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+
+
+def ready(layout: Layout) -> list[Waiting]:
+    """Return what is ready, in the order of claims."""
+    return [item for name in names(layout.queue) if (item := Waiting.ready(name))]
+
+
+def delayed(layout: Layout) -> list[Waiting]:
+    """Return what is delayed, the next one first."""
+    return [item for name in names(layout.delayed) if (item := Waiting.delayed(name))]
+
+
+def running_ids(layout: Layout) -> list[str]:
+    return [job_id for name in names(layout.running) if (job_id := running_id(name))]
+
+
+def ready_paths(layout: Layout, job_id: str) -> list[Path]:
+    """Return the files of a job in queue/, whatever their priority."""
+    paths = (layout.queue / f"{priority}-{job_id}.json" for priority in jobs.PRIORITIES)
+    return [path for path in paths if path.exists()]
+
+
+def delayed_paths(layout: Layout, job_id: str) -> list[Path]:
+    return [layout.delayed / item.name for item in delayed(layout) if item.job_id == job_id]
+
+
+def archived_path(layout: Layout, job_id: str) -> Path | None:
+    """Return the archive record of a job: it lies between the day in its id and tomorrow."""
+    first = utc_day(jobs.id_ms(job_id))
+    last = max(utc_day(clock.now_ms()), first) + timedelta(days=1)
+    day = first
+    while day <= last:
+        path = layout.day(day) / f"{job_id}.json"
+        if path.exists():
+            return path
+        day = _next_day(layout, day)
+    return None
+
+
+def _next_day(layout: Layout, day: date) -> date:
+    """The next day, or the first of the next month or year when there is no folder for the present one."""
+    if not (layout.archive / f"{day:%Y}").is_dir():
+        return date(day.year + 1, 1, 1)
+    if not (layout.archive / f"{day:%Y}" / f"{day:%m}").is_dir():
+        return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return day + timedelta(days=1)
+
+
+def known(layout: Layout, job_id: str) -> bool:
+    """Tell whether a job is anywhere. Certain only under the job's lock."""
+    return bool(
+        layout.record(job_id).exists() or ready_paths(layout, job_id) or archived_path(layout, job_id) or delayed_paths(layout, job_id)
+    )  # fmt: skip
+
+
+def find(layout: Layout, job_id: str) -> Job | None:
+    """Return a job from wherever it is; its status is that of the place."""
+    for _ in range(5):  # it may move backwards between two looks
+        job = _look(layout, job_id)
+        if job is not None:
+            return job
+    return None
+
+
+def _look(layout: Layout, job_id: str) -> Job | None:
+    for path in ready_paths(layout, job_id):
+        if job := _read_waiting(path, Waiting.ready(path.name)):
+            return job
+    running = read(layout.record(job_id))
+    if running is None or running.finished_at:
+        path_found = archived_path(layout, job_id)
+        if path_found and (job := read(path_found)):
+            return job
+    if running is not None:
+        return running.evolve(status=Status.RUNNING)
+    for path in delayed_paths(layout, job_id):
+        if job := _read_waiting(path, Waiting.delayed(path.name)):
+            return job
+    return None
+
+
+def _read_waiting(path: Path, name: Waiting | None) -> Job | None:
+    job = read(path)
+    return as_waiting(job, name) if job and name else job
+
+
+def as_waiting(job: Job, name: Waiting) -> Job:
+    """The job as its place tells it: queued, with the priority or the moment in the file's name."""
+    job = job.evolve(status=Status.QUEUED)
+    if name.priority is not None:
+        return job.evolve(priority=name.priority)
+    return job.evolve(not_before=clock.iso(name.due_ms)) if name.due_ms is not None else job
+
+
+def save(layout: Layout, job: Job) -> None:
+    """Replace a job's running record durably. Called under the job's lock."""
+    data = job.to_json().encode()
+    with_room(layout, lambda: publish(layout.record(job.id), data, layout.tmp, replace=True))
+
+
+def with_room(layout: Layout, write: Callable[[], T]) -> T:
+    """Do one write that finishes a job; when the disk is full, give it the reserve and try once more."""
+    try:
+        return write()
+    except OSError as error:
+        if not (is_full(error) and free_reserve(layout.reserve)):
+            raise
+    return write()
+
+
+def move(path: Path, target: Path) -> None:
+    """Rename durably. Called under the job's lock. Raises FileNotFoundError."""
+    path.rename(target)
+    sync_folder(target.parent)
+    sync_folder(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove durably what may be gone already."""
+    path.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def put_back(layout: Layout, job: Job, due_ms: int) -> Path:
+    """Move a running record to where it waits: for `due_ms`, or ready at once. Called under the job's lock."""
+    name = f"{due_ms:013d}-{job.id}.json"
+    target = layout.delayed / name if due_ms > clock.now_ms() else layout.queue / ready_name(job)
+    move(layout.record(job.id), target)
+    return target
+
+
+def make_archive_day(layout: Layout, job: Job) -> Path:
+    """Return the path of a finished job's archive record, its folder made. `finished_at` must be set."""
+    if job.finished_at is None:
+        raise ValueError(f"{job.id} has not finished")
+    path = layout.archived(job.id, job.finished_at)
+    with_room(layout, lambda: make_folder(path.parent))
+    return path

@@ -1,0 +1,104 @@
+"""Recovery and the ordinary end of a job are one thing: act on what is in running/ when its lock is free, and only while holding it."""
+
+from __future__ import annotations
+
+from portal import clock, processes
+from portal.errors import BadJobFile
+from portal.jobs import Job, Status
+from portal.spool import corrupt
+from portal.spool.finishing import finish, freeze
+from portal.spool.layout import Layout
+from portal.spool.locks import Lock
+from portal.spool.outcome import Verdict, closed, delay_s, judge, left_behind, status_after
+from portal.spool.records import archived_path, delayed_paths, move, put_back, read, ready_paths, remove, save
+
+
+def settle(layout: Layout, job_id: str) -> Job | None:
+    """Bring a job whose runner has gone to where it belongs: archive, delayed/ or queue/.
+
+    Returns:
+        The job as it is now; None when somebody holds it, or it is not in running/ any more.
+    """
+    lock = Lock.take(layout.lock(job_id))
+    return None if lock is None else settle_held(layout, job_id, lock)
+
+
+def settle_held(layout: Layout, job_id: str, lock: Lock) -> Job | None:
+    """The same for a caller that holds the job's lock, which is gone afterwards."""
+    settled = True
+    try:
+        job = read(layout.record(job_id))
+        if job is None:
+            return None
+        if job.id != job_id:
+            raise BadJobFile(f"The file is named for {job_id} and holds {job.id}.")
+        if job.finished_at is None and (job := _close(layout, job)) is None:
+            settled = False
+            return None
+        return finish(layout, job) if job.finished_at else _wait_again(layout, job)
+    except BadJobFile as error:
+        corrupt.set_aside(layout, layout.record(job_id), error)
+        return None
+    except BaseException:
+        settled = False
+        raise
+    finally:
+        lock.remove() if settled else lock.release()
+
+
+def _close(layout: Layout, job: Job) -> Job | None:
+    """Write into the running record how its last attempt ended; None while processes of the job cannot be ended."""
+    cancelled = layout.marker(job.id).exists()
+    attempt = job.open_attempt
+    if attempt is None:
+        return freeze(layout, job, Status.CANCELLED, "The job was cancelled before it ran.") if cancelled else job
+    ended = left_behind(layout, job, attempt)
+    if ended.exit is None:
+        if not processes.end_marked(job.id, layout.settings.home):
+            return None
+        ended = left_behind(layout, job, attempt)
+    verdict = judge(ended, cancelled=cancelled)
+    return close_attempt(layout, job, verdict)
+
+
+def close_attempt(layout: Layout, job: Job, verdict: Verdict) -> Job:
+    """Record the end of the open attempt and what follows: the end of the job, or another attempt. Under the job's lock."""
+    attempt = job.attempts[-1]
+    ended = left_behind(layout, job, attempt)
+    done = closed(attempt, ended, verdict, clock.iso(clock.now_ms()))
+    job = job.evolve(
+        attempts=(*job.attempts[:-1], done), interruptions=job.interruptions + (verdict.outcome == "interrupted"), result=ended.result,
+    )  # fmt: skip
+    status = status_after(job, verdict, layout.settings)
+    if status.finished:
+        return freeze(layout, job, status, verdict.error)
+    job = job.evolve(status=Status.QUEUED, error=verdict.error, result=None)
+    save(layout, job)
+    return job
+
+
+def _wait_again(layout: Layout, job: Job) -> Job:
+    """Move a job without an open attempt back to where it waits."""
+    last = job.attempts[-1].finished_at if job.attempts else job.not_before
+    due_ms = clock.parse_ms(last) + round(delay_s(job, layout.settings) * 1000) if last else 0
+    put_back(layout, job, due_ms)
+    return job.evolve(status=Status.QUEUED)
+
+
+def cancel_waiting(layout: Layout, job_id: str) -> Job | None:
+    """Archive a cancelled job that does not run; drop the marker of one that has finished. None when there was nothing to do."""
+    lock = Lock.take(layout.lock(job_id))
+    if lock is None:
+        return None
+    if layout.record(job_id).exists():
+        return settle_held(layout, job_id, lock)
+    try:
+        waiting = ready_paths(layout, job_id) + delayed_paths(layout, job_id)
+        if archived_path(layout, job_id) or not waiting:
+            remove(layout.marker(job_id))
+            return None
+        move(waiting[0], layout.record(job_id))
+    except BaseException:
+        lock.release()
+        raise
+    return settle_held(layout, job_id, lock)
