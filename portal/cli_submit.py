@@ -12,7 +12,7 @@ from portal import catalog, submission
 from portal.cli_jobs import public
 from portal.cli_parsing import PROGRAM, add_json, add_user, find, parser
 from portal.cli_text import as_json, moment, seconds
-from portal.cli_watch import EXIT_CODES, Screen, wait
+from portal.cli_watch import Screen, exit_code, wait, wait_chain
 from portal.errors import BadParameters
 from portal.jobs import DEFAULT_PRIORITY, Job, Status
 from portal.settings import Settings
@@ -68,7 +68,8 @@ def _add_job_flags(made: argparse.ArgumentParser, with_file: bool) -> None:
 
 
 def _add_wait_flags(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--wait", action="store_true", help="wait for the job, showing its progress; the exit status tells how it ended")
+    made.add_argument("--wait", nargs="?", const="job", choices=["job", "chain"], metavar="chain",
+                      help="wait, showing progress; the exit status tells how it ended. `--wait chain` waits for the follow-ups, too")  # fmt: skip
     add_json(made)
 
 
@@ -167,18 +168,18 @@ def _submitted(spool: Spool, jobs: list[Job], given: argparse.Namespace) -> int:
     if not given.json:
         print("\n".join(job.id for job in jobs), flush=True)
     if given.wait:
-        jobs = _waited(spool, jobs, screen)
+        jobs = _waited(spool, jobs, screen, chain=given.wait == "chain")
     elif not given.json:
         screen.say(f"submitted; to follow it: {PROGRAM} logs -f {jobs[0].id}")
     if given.json:
         told = [public(job) for job in jobs]
-        print(as_json(told[0] if len(told) == 1 else told))
-    return max((EXIT_CODES[job.status] for job in jobs), default=0) if given.wait else 0
+        print(as_json(told[0] if len(told) == 1 and given.wait != "chain" else told))
+    return exit_code(jobs) if given.wait else 0
 
 
-def _waited(spool: Spool, jobs: list[Job], screen: Screen) -> list[Job]:
+def _waited(spool: Spool, jobs: list[Job], screen: Screen, chain: bool) -> list[Job]:
     try:
-        return [wait(spool, job.id, screen) for job in jobs]
+        return [ended for job in jobs for ended in (wait_chain(spool, job.id, screen) if chain else [wait(spool, job.id, screen)])]
     except KeyboardInterrupt:
         left = [job for job in jobs if (found := spool.find(job.id)) is None or found.status in (Status.QUEUED, Status.RUNNING)]
         screen.say("".join(f"\nThe job goes on. To follow it: {PROGRAM} logs -f {job.id} · to end it: {PROGRAM} cancel {job.id}" for job in left))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Iterable
 from typing import TextIO
 
 from portal import clock
@@ -13,10 +14,13 @@ from portal.errors import JobNotFound
 from portal.jobs import Job, Status
 from portal.progress import Progress
 from portal.spool import Spool
+from portal.spool.finishing import child_ids
 
 EXIT_CODES = {Status.SUCCEEDED: 0, Status.PARTIAL: 3, Status.FAILED: 1, Status.CANCELLED: 1, Status.REJECTED: 2}
 """How `submit --wait` exits."""
 
+_SEVERITY = (0, 3, 2, 1)
+_APPEARS_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.25
 _LINE_EVERY_S = 2.0
 
@@ -47,6 +51,28 @@ class Screen:
 
 def _width() -> int:
     return max(20, shutil.get_terminal_size().columns - 1)
+
+
+def exit_code(jobs: Iterable[Job]) -> int:
+    """Return the exit code of the worst outcome."""
+    return max((EXIT_CODES[job.status] for job in jobs), key=_SEVERITY.index, default=0)
+
+
+def wait_chain(spool: Spool, job_id: str, screen: Screen) -> list[Job]:
+    """Wait for a job, then for the follow-ups that its end has started, then for theirs; returns them all in this order."""
+    job = wait(spool, job_id, screen)
+    found = [job]
+    for child in child_ids(job):
+        _await_appearance(spool, child)
+        found += wait_chain(spool, child, screen)
+    return found
+
+
+def _await_appearance(spool: Spool, job_id: str) -> None:
+    """A parent is in the archive a moment before its follow-ups are in the queue."""
+    deadline = time.monotonic() + _APPEARS_WITHIN_S
+    while spool.find(job_id) is None and time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY_S / 5)
 
 
 def wait(spool: Spool, job_id: str, screen: Screen) -> Job:

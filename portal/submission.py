@@ -110,12 +110,8 @@ def _again(settings: Settings, old: Job, params: Mapping[str, Any], by: str, typ
     labels = {key: value for key, value in old.labels.items() if key != TYPED_LABEL}
     return new_job(
         settings, old.engine, params, by=by, priority=old.priority, timeout_s=old.timeout_s, max_attempts=old.max_attempts,
-        then=tuple(_unsealed(item) for item in old.then), typed_connections=typed, labels=labels, limits=old.limits, parent=old.id, retry_of=retry_of,
+        then=old.without_sealed().then, typed_connections=typed, labels=labels, limits=old.limits, parent=old.id, retry_of=retry_of,
     )  # fmt: skip
-
-
-def _unsealed(item: Followup) -> Followup:
-    return replace(item, sealed=None, then=tuple(_unsealed(child) for child in item.then))
 
 
 def _typed_names(item: Job | Followup) -> set[str]:
