@@ -51,7 +51,7 @@ def _close(layout: Layout, job: Job) -> Job | None:
     cancelled = layout.marker(job.id).exists()
     attempt = job.open_attempt
     if attempt is None:
-        return freeze(layout, job, Status.CANCELLED, "The job was cancelled before it ran.") if cancelled else job
+        return freeze(layout, job, Status.CANCELLED, _cancelled_text(job)) if cancelled else job
     ended = left_behind(layout, job, attempt)
     if ended.exit is None:
         if not processes.end_marked(job.id, layout.settings.home):
@@ -102,3 +102,7 @@ def cancel_waiting(layout: Layout, job_id: str) -> Job | None:
         lock.release()
         raise
     return settle_held(layout, job_id, lock)
+
+
+def _cancelled_text(job: Job) -> str:
+    return "The job was cancelled while it waited for its next attempt." if job.attempts else "The job was cancelled before it ran."

@@ -1,0 +1,249 @@
+"""The worker: claims jobs, starts a runner for each, and brings those whose runner has gone to where they belong.
+
+Its body is one callable turn: settle → cancel → promote → claim and start. Nothing it knows about the running jobs is in its
+memory alone, so a turn of any worker does what the dead one would have done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from portal import clock, processes, vault
+from portal.connections import Connections
+from portal.descriptors import document
+from portal.durable import make_folder, sweep
+from portal.errors import PortalError, explain
+from portal.jobs import ENGINE_PATTERN, Attempt, Job, Status
+from portal.settings import CODE_ROOT, Settings
+from portal.spool import Spool, claiming, disk, keys, records, settling, workers
+from portal.spool.claiming import Claim
+from portal.spool.finishing import finish, freeze
+from portal.spool.locks import holder
+from portal.spool.outcome import Verdict
+
+log = logging.getLogger("portal.worker")
+
+_TIDY_EVERY_MS = 60_000
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one turn did: ids of jobs by what became of them."""
+
+    settled: tuple[str, ...] = ()
+    cancelled: tuple[str, ...] = ()
+    promoted: tuple[str, ...] = ()
+    started: tuple[str, ...] = ()
+    troubled: tuple[str, ...] = ()
+    """Jobs that could not be worked on: the disk was full, a process could not be started. They are tried again later."""
+
+    @property
+    def idle(self) -> bool:
+        """Nothing more can be done at once."""
+        return bool(self.troubled) or not (self.settled or self.cancelled or self.promoted or self.started)
+
+
+class Worker:
+    """One worker of a queue. `engines` is the package that the engines are modules of."""
+
+    def __init__(self, settings: Settings, *, slots: int | None = None, name: str | None = None, engines: str = "engines") -> None:
+        """Enter the queue. Raises SettingError, QueueRefused."""
+        self.settings, self.engines = settings, engines
+        self.spool = Spool(settings)
+        self.layout = self.spool.layout
+        self.registration = workers.register(self.layout, slots or settings.slots, name)
+        self._runners: dict[str, subprocess.Popen[bytes]] = {}
+        self._tidied_ms = 0
+        self._troubled: list[str] = []
+
+    @property
+    def name(self) -> str:
+        return self.registration.info.name
+
+    def turn(self, *, claim: bool = True) -> Turn:
+        """Do everything there is to do now, without waiting for anything.
+
+        Args:
+            claim: False starts nothing new.
+        """
+        now_ms = clock.now_ms()
+        self._troubled = []
+        if now_ms - self._tidied_ms >= _TIDY_EVERY_MS:
+            self._tidy(now_ms)
+        settled = tuple(self._settle())
+        cancelled = tuple(self._cancel())
+        promoted = tuple(claiming.promote(self.layout, now_ms))
+        started = tuple(self._start_jobs()) if claim else ()
+        self.registration.tell(len(self.mine()))
+        return Turn(settled, cancelled, promoted, started, tuple(self._troubled))
+
+    def _tidy(self, now_ms: int) -> None:
+        """What needs to be done only now and then."""
+        self._tidied_ms = now_ms
+        sweep(self.layout.tmp)
+        sweep(self.layout.archive_tmp)
+        keys.forget_old(self.layout, now_ms)
+        workers.forget_dead(self.layout, now_ms)
+        disk.restore_reserve(self.layout)
+
+    def _settle(self) -> Iterator[str]:
+        """Collect what has ended, whoever started it, and recover what was cut off."""
+        for job_id, runner in list(self._runners.items()):
+            if runner.poll() is not None:
+                del self._runners[job_id]
+        for job_id in records.running_ids(self.layout):
+            with self._logged(job_id):
+                if job := settling.settle(self.layout, job_id):
+                    _tell(job)
+                    yield job_id
+
+    def _cancel(self) -> Iterator[str]:
+        for job_id in records.names(self.layout.cancel):
+            with self._logged(job_id):
+                if job := settling.cancel_waiting(self.layout, job_id):
+                    _tell(job)
+                    yield job_id
+
+    def _start_jobs(self) -> Iterator[str]:
+        claiming.tidy_names(self.layout)
+        free = self.registration.info.slots - len(self.mine())
+        if free <= 0:
+            return
+        for claim in claiming.claims(self.layout):
+            with self._logged(claim.job.id):
+                if self._start(claim):
+                    free -= 1
+                    yield claim.job.id
+            if free <= 0:
+                return
+
+    def mine(self) -> list[str]:
+        """Return the ids of the jobs in running/ that a worker of this name started."""
+        return [job.id for job in self.spool.running() if job.open_attempt and job.open_attempt.worker == self.name]
+
+    def _start(self, claim: Claim) -> bool:
+        """Start a claimed job, or finish it at once when it cannot start; True when a runner has it now."""
+        job = claim.job
+        try:
+            if problem := self._problem(job):
+                log.warning("%s is rejected: %s", job.id, problem)
+                finish(self.layout, freeze(self.layout, job, Status.REJECTED, problem))
+                claim.lock.remove()
+                return False
+            if self.layout.marker(job.id).exists():
+                _tell(settling.settle_held(self.layout, job.id, claim.lock))
+                return False
+            self._run(claim)
+            return True
+        finally:
+            claim.let_go()
+
+    def _problem(self, job: Job) -> str | None:
+        """Only names are checked here; the engine checks its parameters."""
+        file = CODE_ROOT.joinpath(*self.engines.split("."), f"{job.engine}.py")
+        if ENGINE_PATTERN.fullmatch(job.engine) and file.is_file():
+            return None
+        known = ", ".join(sorted(path.stem for path in file.parent.glob("[a-z]*.py"))) if file.parent.is_dir() else ""
+        return f"There is no engine {job.engine!r}.\n  what to do: Submit the job again with one of these: {known}."
+
+    def _run(self, claim: Claim) -> None:
+        """Record the attempt, then hand the job and its locks to a runner."""
+        number = max((attempt.number for attempt in claim.job.attempts), default=0) + 1
+        attempt = Attempt(number, self.name, self.registration.info.host, clock.iso(clock.now_ms()))
+        job = claim.job.evolve(status=Status.RUNNING, attempts=(*claim.job.attempts, attempt), error=None)
+        records.save(self.layout, job)
+        make_folder(self.layout.folder(job.id))
+        try:
+            order = self._order(job, claim)
+        except PortalError as error:
+            job = settling.close_attempt(self.layout, job, Verdict("failed", explain(error), error.retryable))
+            _tell(job)
+            return
+        self._runners[job.id] = self._start_runner(job, order, claim)
+        log.info("%s %s: attempt %d started", job.id, job.engine, number)
+
+    def _order(self, job: Job, claim: Claim) -> dict[str, Any]:
+        """What the runner has to know; its secrets exist in memory only. Raises PortalError when the sealed part cannot be opened."""
+        typed = vault.unseal(self.settings, job.sealed).get("connections", {}) if job.sealed else {}
+        redact = _lines(_secrets(self.settings, typed))
+        attempt = job.attempts[-1].number
+        plain = {name: value for name, value in job.without_sealed().asdict().items() if name != "sealed"}
+        return {
+            "job": job.id, "attempt": attempt, "command": [sys.executable, "-m", f"{self.engines}.{job.engine}"], "cwd": str(CODE_ROOT),
+            "env": {processes.HOME: str(self.settings.home)}, "folder": str(self.layout.folder(job.id)), "log": str(self.layout.log(job.id)),
+            "log_max_bytes": self.settings.log_max_mb * _MIB, "cancel": str(self.layout.marker(job.id)), "timeout_s": job.timeout_s,
+            "kill_after_s": self.settings.kill_after_s, "reserve": str(self.layout.reserve), "redact": redact,
+            "lock_fd": claim.lock.descriptor, "limit_fds": [place.descriptor for place in claim.places],
+            "engine_order": {"job": plain, "attempt": attempt, "folder": str(self.layout.folder(job.id)), "connections": typed, "redact": redact},
+        }  # fmt: skip
+
+    def _start_runner(self, job: Job, order: dict[str, Any], claim: Claim) -> subprocess.Popen[bytes]:
+        handed = document(order)
+        try:
+            with self.layout.log(job.id).open("ab") as output:
+                # -S: it needs nothing but the standard library, and starts sooner without the packages.
+                return subprocess.Popen(
+                    [sys.executable, "-S", "-m", "portal.runner", str(handed), job.id], cwd=CODE_ROOT, stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL, stderr=output, start_new_session=True,
+                    pass_fds=(handed, claim.lock.descriptor, *(place.descriptor for place in claim.places)),
+                )  # fmt: skip
+        finally:
+            os.close(handed)
+
+    @contextlib.contextmanager
+    def _logged(self, job_id: str) -> Iterator[None]:
+        """One job that cannot be worked on does not stop the others; it is tried again later."""
+        try:
+            yield
+        except (PortalError, OSError) as error:
+            self._troubled.append(job_id)
+            log.error("%s cannot be worked on now: %s", job_id, explain(error))
+
+    def end_running(self) -> list[str]:
+        """Tell the runners of this worker's jobs to end them; the jobs are interrupted and run again later. Returns their ids."""
+        told = []
+        for job_id in self.mine():
+            runner = holder(self.layout.lock(job_id))
+            if processes.is_alive(runner):
+                processes.send({runner["pid"]}, signal.SIGTERM)
+                told.append(job_id)
+        return told
+
+    def empty(self) -> bool:
+        """Tell whether nothing is running, ready or waiting for its next attempt."""
+        if records.running_ids(self.layout) or records.ready(self.layout):
+            return False
+        due_ms = claiming.next_due_ms(self.layout)
+        return due_ms is None or due_ms > clock.now_ms() + self.settings.retry_max_s * 1000
+
+    def leave(self) -> None:
+        """Leave the queue; running jobs stay with their runners."""
+        self.registration.leave()
+
+
+def _tell(job: Job | None) -> None:
+    if job is not None:
+        log.info("%s %s: %s%s", job.id, job.engine, job.status.value, f" ({job.error.splitlines()[0]})" if job.error else "")
+
+
+def _secrets(settings: Settings, typed: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    try:
+        return Connections.load(settings, typed).secrets()
+    except PortalError:
+        # The engine will say what is wrong with the connections; what was typed in is kept out of its log all the same.
+        return [value for item in typed.values() for value in item.values() if isinstance(value, str)]
+
+
+def _lines(secrets: list[str]) -> list[str]:
+    """The secrets and, because logs are redacted by line, each line of those that have several."""
+    return sorted({part for secret in secrets for part in (secret, *(secret.splitlines() if "\n" in secret else ()))} - {""})
+
