@@ -24,15 +24,15 @@ COMMANDS = {
     "jobs": ("cli_jobs", "list jobs: running, waiting, finished"),
     "show": ("cli_jobs", "show everything about one job"),
     "logs": ("cli_logs", "print what a job's engine printed, and follow it if asked to"),
-    "ledger": ("cli_jobs", "list what a job did to each object"),
+    "ledger": ("cli_ledger", "list what a job did to each object"),
     "cancel": ("cli_jobs", "cancel waiting or running jobs"),
     "retry": ("cli_submit", "submit a job that did not succeed again; done objects are not done twice"),
     "rerun": ("cli_submit", "submit a job like an earlier one, with other parameters if wanted"),
     "workers": ("cli_jobs", "list the workers of this queue"),
     "audit": ("cli_audit", "report on finished jobs; verify and seal the archive"),
-    "engines": ("cli_operate", "list the engines, or describe one and its parameters"),
-    "connections": ("cli_operate", "list the connections, or test them"),
-    "check": ("cli_operate", "inspect queue, logs and archive; repair what is safe to repair"),
+    "engines": ("cli_engines", "list the engines, or describe one and its parameters"),
+    "connections": ("cli_connections", "list the connections, or test them"),
+    "check": ("cli_check", "inspect queue, logs and archive; repair what is safe to repair"),
 }
 
 
@@ -54,6 +54,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    if not arguments:
+        _parser().print_help(sys.stderr)
+        return EXIT_WRONG
     _parser().parse_args(arguments[:1])
     module, _ = COMMANDS[arguments[0]]
     run = getattr(importlib.import_module(f"portal.{module}"), arguments[0])

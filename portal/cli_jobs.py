@@ -1,4 +1,4 @@
-"""`jobs`, `show`, `ledger`, `cancel` and `workers`: looking at the queue and the archive, and ending jobs."""
+"""`jobs`, `show`, `cancel` and `workers`: looking at the queue and the archive, and ending jobs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from typing import Any
 from portal.cli_parsing import PROGRAM, add_json, add_user, find, parser
 from portal.cli_text import as_json, day, short, span, table
 from portal.cli_watch import duration_s, measure, outcome, state
-from portal.errors import NotFound
 from portal.jobs import Attempt, Job, Status
 from portal.settings import Settings
 from portal.spool import Spool
-from portal.transfer import ledger as ledgers
 
 _RECENT = timedelta(days=30)
 
@@ -142,30 +140,6 @@ def _sections(job: Job) -> Iterator[tuple[str, list[str]]]:
 def _attempt(attempt: Attempt) -> str:
     error = f": {attempt.error}" if attempt.error else ""
     return f"{attempt.number}  {short(attempt.started_at)}  {attempt.outcome or 'running'}  on {attempt.worker}{error}"
-
-
-def ledger(arguments: list[str], settings: Settings) -> int:
-    """List what a job did to each object."""
-    about = "List what a job did to each object: outcome, proof level, and why it failed or was skipped."
-    made = parser("ledger", about, "ID [--failed] [--limit N] [--json]")
-    made.add_argument("id", metavar="ID")
-    made.add_argument("--failed", action="store_true", help="only objects that failed")
-    made.add_argument("--limit", type=int, metavar="N", help="at most so many")
-    add_json(made)
-    given = made.parse_args(arguments)
-    spool = Spool(settings)
-    job = find(spool, given.id)
-    path = spool.folder(job.id) / ledgers.LEDGER_FILE
-    if not path.exists():
-        raise NotFound(f"Job {job.id} has no ledger ({job.engine}, {job.status}).", hint="Engines that move or convert objects write one.")
-    rows = ledgers.read(path, outcome="failed" if given.failed else None, limit=given.limit).to_pylist()
-    print(as_json(rows) if given.json else _ledger_table(rows))
-    return 0
-
-
-def _ledger_table(rows: list[dict[str, Any]]) -> str:
-    cells = [[row["outcome"], row["proof"], row["source_size"], row["source_key"], row["target_key"], row["reason"]] for row in rows]
-    return table(["outcome", "proof", "bytes", "source", "target", "reason"], cells) if rows else "No such objects."
 
 
 def cancel(arguments: list[str], settings: Settings) -> int:

@@ -23,7 +23,7 @@ def parser(command: str, description: str, usage: str = "") -> argparse.Argument
     )  # fmt: skip
 
 
-def add_json(target: argparse.ArgumentParser) -> None:
+def add_json(target: argparse._ActionsContainer) -> None:
     target.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 

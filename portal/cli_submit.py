@@ -68,9 +68,10 @@ def _add_job_flags(made: argparse.ArgumentParser, with_file: bool) -> None:
 
 
 def _add_wait_flags(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--wait", nargs="?", const="job", choices=["job", "chain"], metavar="chain",
+    output = made.add_argument_group("Output")
+    output.add_argument("--wait", nargs="?", const="job", choices=["job", "chain"], metavar="chain",
                       help="wait, showing progress; the exit status tells how it ended. `--wait chain` waits for the follow-ups, too")  # fmt: skip
-    add_json(made)
+    add_json(output)
 
 
 def _order(engine: str | None, given: argparse.Namespace) -> dict[str, Any]:

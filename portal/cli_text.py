@@ -86,4 +86,7 @@ def day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        return date.fromisoformat(moment(text, ahead=False)[:10])
+        pass
+    if re.match(r"\d{4}-", text):
+        raise BadParameters(f"{text!r} is not a day.", hint="Write it as 2026-11-21, or as a distance from today: 7d.")
+    return date.fromisoformat(moment(text, ahead=False)[:10])

@@ -94,12 +94,13 @@ def wait(spool: Spool, job_id: str, screen: Screen) -> Job:
 
 def state(spool: Spool, job: Job) -> str:
     """Say in one line how far a job is."""
+    asked = ", cancel requested" if not job.status.finished and spool.cancel_requested(job.id) else ""
     if job.status is Status.QUEUED:
         again = f", attempt {len(job.attempts) + 1}" if job.attempts else ""
-        return f"queued{again}" + (f" (not before {job.not_before})" if job.not_before else "")
+        return f"queued{again}" + (f" (not before {job.not_before})" if job.not_before else "") + asked
     if job.status is Status.RUNNING:
         progress = spool.progress(job.id)
-        return "running" + (f"  {measure(progress)}" if progress else "")
+        return "running" + asked + (f"  {measure(progress)}" if progress else "")
     return outcome(job)
 
 

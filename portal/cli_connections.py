@@ -1,50 +1,16 @@
-"""`engines`, `connections` and `check`: what the portal can do, where it leads, and whether it is well."""
+"""`connections`: where the portal leads, and whether it gets there."""
 
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 
-from portal import catalog
-from portal import check as checks
-from portal.cli_parsing import PROGRAM, add_json, parser
+from portal.cli_parsing import add_json, parser
 from portal.cli_text import as_json, table
 from portal.connections import DEFAULT, DEFAULT_VARIABLES, KINDS, Connections
 from portal.errors import SettingError
 from portal.probe import probe
 from portal.settings import Settings
-
-
-def engines(arguments: list[str], settings: Settings) -> int:
-    """List the engines, or describe one."""
-    made = parser("engines", "List the engines, or describe one and its parameters.", "[NAME] [--markdown | --json]")
-    made.add_argument("name", nargs="?", metavar="NAME")
-    made.add_argument("--markdown", action="store_true", help="the reference as Markdown, of all engines when none is named")
-    add_json(made)
-    given = made.parse_args(arguments)
-    specs = [catalog.engine(name) for name in ([given.name] if given.name else catalog.names())]
-    if given.json:
-        print(as_json([{"name": spec.name, "summary": spec.summary, "parameters": spec.params.model_json_schema()["properties"]} for spec in specs]))
-    elif given.markdown:
-        print(reference(specs), end="")
-    elif given.name:
-        print(_help(specs[0]))
-    else:
-        print(table(["engine", "what it does"], [[spec.name, spec.summary] for spec in specs]))
-    return 0
-
-
-def reference(specs: list[catalog.EngineSpec]) -> str:
-    """Return the reference of engines, as docs/engines.md holds it."""
-    title = f"# Engines\n\nMade by `{PROGRAM} engines --markdown`; change the engine, not this page.\n"
-    return "\n".join([title, *(catalog.markdown(spec) for spec in specs)])
-
-
-def _help(spec: catalog.EngineSpec) -> str:
-    made = parser(f"submit {spec.name}", f"{spec.summary}\n\n{spec.description}", "[flags]")
-    catalog.add_flags(made, spec)
-    return made.format_help().rstrip()
 
 
 def connections(arguments: list[str], settings: Settings) -> int:
@@ -100,12 +66,3 @@ def _test(settings: Settings, chosen: list[Row], given: argparse.Namespace) -> i
         rows = [[name, kind, "ok" if result.ok else "FAILED", result.text] for name, kind, result in found]
         print(table(["name", "kind", "result", "what was found"], rows))
     return 0 if all(result.ok for _, _, result in found) else 1
-
-
-def check(arguments: list[str], settings: Settings) -> int:
-    """Inspect all state."""
-    made = parser("check", "Inspect queue, logs and archive. Exit status 0 when all is well, 1 when something needs a person: fit for monitoring.")
-    made.add_argument("--repair", action="store_true", help="repair what is safe to repair, and say what was done")
-    add_json(made)
-    given = made.parse_args(arguments)
-    raise NotImplementedError(checks, given, os)
