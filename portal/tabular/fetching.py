@@ -1,0 +1,145 @@
+"""Brings a source object to a local file of clean UTF-8, once: checksum counted on the way, unpacked, decoded, byte order mark gone."""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import gzip
+import io
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from awscrt import checksums
+
+from portal.errors import ConversionFailed, DiskNearlyFull, ProofFailed, SourceChanged
+from portal.stores.base import ObjectInfo, Reader, Store
+
+_BLOCK = 1 << 20
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
+)  # fmt: skip
+_NOT_TEXT = {b"PAR1": "a Parquet file already", b"PK\x03\x04": "a zip archive", b"\x28\xb5\x2f\xfd": "compressed with zstd",
+             b"BZh": "compressed with bzip2", b"\xfd7zXZ": "compressed with xz", b"ORC": "an ORC file"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A source as local text: `path` holds UTF-8 without a byte order mark; `crc64` and `size_bytes` are those of the object's bytes."""
+
+    path: Path
+    crc64: str
+    size_bytes: int
+    text_bytes: int
+    encoding: str
+    compressed: bool
+
+
+class _Counting(io.RawIOBase):
+    """The bytes of a store's reader, counted and summed as they pass."""
+
+    def __init__(self, reader: Reader, passed: Callable[[int], None]) -> None:
+        self._reader, self._passed = reader, passed
+        self.crc, self.size = 0, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        block = self._reader.read(len(buffer))
+        self.crc = checksums.crc64nvme(block, self.crc)
+        self.size += len(block)
+        self._passed(len(block))
+        buffer[: len(block)] = block
+        return len(block)
+
+
+def fetch(store: Store, info: ObjectInfo, path: Path, *, encoding: str = "auto", passed: Callable[[int], None] | None = None) -> Fetched:
+    """Copy an object to `path` as UTF-8. `passed` is called with the number of bytes of each block read.
+
+    Raises:
+        ConversionFailed: the bytes are not text in that encoding (names the byte), a broken gzip, an archive, an empty file.
+        SourceChanged, ProofFailed: other bytes came than the store said it has.
+        StoreError: as the store raises it.
+    """
+    with store.open_read(info.key, pin=info) as reader:
+        raw = _Counting(reader, passed or (lambda _: None))
+        buffered = io.BufferedReader(raw, _BLOCK)
+        compressed = buffered.peek(2)[:2] == b"\x1f\x8b"
+        try:
+            used, text_bytes = _decode(_unpacked(buffered, compressed), path, encoding)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ConversionFailed("The gzip file is broken or was cut off.", hint="Write it again at its source.") from error
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise DiskNearlyFull("There is no room for the temporary copy of the file.", hint="Free disk space and retry.") from error
+            raise
+    _check(info, raw)
+    if text_bytes == 0:
+        raise ConversionFailed("The file is empty.", hint="A CSV file needs at least a header; leave empty files out of the selection.")
+    return Fetched(path, f"{raw.crc:016x}", raw.size, text_bytes, used, compressed)
+
+
+def _check(info: ObjectInfo, raw: _Counting) -> None:
+    if raw.size != info.size_bytes:
+        raise SourceChanged(f"The source was listed with {info.size_bytes} bytes, {raw.size} came.", hint="List it again.")
+    stored = info.checksums.get("crc64nvme", "").lower()
+    if stored and int(stored, 16) != raw.crc:
+        raise ProofFailed(f"The source's checksum is {stored}, that of the bytes that came {raw.crc:016x}.")
+
+
+def _unpacked(buffered: Any, compressed: bool) -> Any:
+    return io.BufferedReader(gzip.GzipFile(fileobj=buffered), _BLOCK) if compressed else buffered
+
+
+def _decode(source: Any, path: Path, asked: str) -> tuple[str, int]:
+    head = source.peek(8)[:8]
+    for magic, what in _NOT_TEXT.items():
+        if head.startswith(magic):
+            raise ConversionFailed(f"This is no CSV or JSON: it is {what}.", hint="Convert text files; gzip is the one compression that is unpacked.")
+    mark, encoding = _encoding(head, asked)
+    try:
+        "".encode(encoding)
+        decoder = codecs.getincrementaldecoder(encoding)("strict")
+    except LookupError as error:
+        raise ConversionFailed(f"Nobody knows the encoding {asked!r}.", hint="Try utf-8, utf-16, cp1252 or latin-1.") from error
+    if encoding == "utf-8" and b"\0" in head:
+        raise ConversionFailed("The file is not UTF-8 text: it begins with zero bytes.", hint="Is it UTF-16? Say encoding=utf-16-le or utf-16-be.")
+    source.read(mark)
+    size = 0
+    offset = mark
+    with path.open("wb") as target:
+        while True:
+            block = source.read(_BLOCK)
+            kept = len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(block, final=not block).encode()
+            except UnicodeError as error:
+                raise _not_text(error, encoding, offset - kept) from error
+            offset += len(block)
+            size += target.write(text)
+            if not block:
+                return encoding, size
+
+
+def _encoding(head: bytes, asked: str) -> tuple[int, str]:
+    """Return the length of the byte order mark and the encoding."""
+    for mark, encoding in _MARKS:
+        if head.startswith(mark) and (asked == "auto" or _plain(encoding).startswith(_plain(asked))):
+            return len(mark), encoding
+    return 0, "utf-8" if asked == "auto" else "utf-16-le" if _plain(asked) == "utf16" else asked
+
+
+def _plain(encoding: str) -> str:
+    return encoding.lower().replace("-", "").replace("_", "").removesuffix("sig")
+
+
+def _not_text(error: UnicodeError, encoding: str, before: int) -> ConversionFailed:
+    start = before + getattr(error, "start", 0)
+    found = getattr(error, "object", b"")[getattr(error, "start", 0) :][:1]
+    byte = f" (0x{found.hex()})" if isinstance(found, bytes) and found else ""
+    hint = "Say which encoding it is, e.g. encoding=cp1252 or latin-1 for older Windows files, utf-16 when every other byte is zero."
+    return ConversionFailed(f"The file is not {encoding}: byte {start}{byte} cannot be decoded.", hint=hint)
