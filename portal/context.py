@@ -54,6 +54,8 @@ class JobContext:
     ) -> None:  # fmt: skip
         self.job_id, self.attempt, self.folder, self.settings, self.dry_run = job_id, attempt, folder, config, dry_run
         self.retry_of = retry_of
+        self.so_far: Result | None = None
+        """What is recorded beside the error when the engine ends with one: counts and report of the work that was done."""
         self._typed = typed_connections
         self._cancelled = threading.Event()
         self._progress = Progress(attempt=attempt, started_ms=clock.now_ms())

@@ -95,7 +95,7 @@ def _failure(error: PortalError, outcome: Outcome, job: JobContext, retryable: b
         "type": type(error).__name__, "message": first, "causes": rest, "hint": error.hint,
         "retryable": error.retryable if retryable is None else retryable,
     }  # fmt: skip
-    return {**asdict(Result(outcome=outcome)), "error": told}
+    return {**asdict(job.so_far or Result()), "outcome": outcome, "error": told}
 
 
 def _redacted(value: Any, redact: Redactor) -> Any:

@@ -92,6 +92,14 @@ class ProofFailed(PortalError):
     retryable = True
 
 
+class NothingMatched(PortalError):
+    """No object matched."""
+
+
+class TransferFailed(PortalError):
+    """No object arrived."""
+
+
 class BooksDoNotBalance(PortalError):
     """listed is not copied + skipped + failed + excluded."""
 
