@@ -40,6 +40,8 @@ def main() -> int:
     parser.add_argument("--name", help="name of this worker (default: the host's name and the first free number)")
     parser.add_argument("--quiet", action="store_true", help="say only what went wrong")
     arguments = parser.parse_args()
+    if arguments.slots is not None and arguments.slots < 1:
+        parser.error("--slots must be 1 or more")
     logging.basicConfig(level=logging.WARNING if arguments.quiet else logging.INFO, format="%(asctime)s %(levelname)-5s %(message)s")
     stop = Stop()
     try:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
+from portal import clock
 from portal.errors import BadJobFile
 
 SCHEMA = 1
@@ -163,7 +164,8 @@ class Job:
         return asdict(self)
 
     def to_json(self) -> str:
-        return json.dumps(self.asdict(), ensure_ascii=False, indent=1) + "\n"
+        """Return the job as ASCII text. Raises ValueError for values that JSON does not have."""
+        return json.dumps(self.asdict(), indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -173,8 +175,8 @@ class Job:
             BadJobFile: not JSON, not a job, a field of the wrong type, or a schema newer than this code.
         """
         try:
-            data = json.loads(text)
-        except ValueError as error:
+            data = json.loads(text, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
             raise BadJobFile(f"This is not JSON: {error}.", hint=_HINT) from None
         return cls.from_dict(data)
 
@@ -199,6 +201,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "parent": (str, type(None)), "retry_of": (str, type(None)), "labels": (dict,), "limits": (list,), "sealed": (str, type(None)),
     "status": (str,), "attempts": (list,), "interruptions": (int,), "result": (dict, type(None)), "error": (str, type(None)),
     "finished_at": (str, type(None)), "artefacts": (list,), "schema": (int,), "when": (str,),
+    "number": (int,), "worker": (str,), "host": (str,), "started_at": (str,), "pid": (int, type(None)), "process_started": (str, type(None)),
+    "exit_code": (int, type(None)), "outcome": (str, type(None)), "peak_memory_bytes": (int, type(None)), "cpu_s": (int, float, type(None)),
 }  # fmt: skip
 
 
@@ -211,10 +215,35 @@ def _checked(data: Mapping[str, Any], cls: type) -> dict[str, Any]:
         allowed = _TYPES.get(name, (int, type(None)) if name == "max_attempts" else (object,))
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
             raise BadJobFile(f"{name!r} is {value!r}; it must be {' or '.join(t.__name__ for t in allowed)}.", hint=_HINT)
+        if name in _RULES and value is not None and not _RULES[name][0](value):
+            raise BadJobFile(f"{name} is {value!r}; it must be {_RULES[name][1]}.", hint=_HINT)
         values[name] = _READERS[name](value) if name in _READERS else value
-    if values.get("priority", DEFAULT_PRIORITY) not in PRIORITIES:
-        raise BadJobFile(f"priority is {values['priority']!r}; it must be 0 (most urgent) to 9.", hint=_HINT)
     return values
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _is_moment(value: str) -> bool:
+    try:
+        return clock.parse_ms(value) >= 0
+    except (ValueError, OverflowError):
+        return False
+
+
+_MOMENT = (_is_moment, "a moment like 2026-11-21T10:58:31.123Z")
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "priority": (lambda value: value in PRIORITIES, "0 (most urgent) to 9"),
+    "submitted_at": _MOMENT, "not_before": _MOMENT, "finished_at": _MOMENT, "started_at": _MOMENT,
+    "timeout_s": (lambda value: 0 < value < 1e9, "a number of seconds above 0"),
+    "max_attempts": (lambda value: value >= 1, "1 or more"),
+    "interruptions": (lambda value: value >= 0, "0 or more"),
+    "number": (lambda value: value >= 1, "1 or more"),
+    "limits": (lambda value: all(isinstance(item, str) for item in value), "a list of names"),
+    "labels": (lambda value: all(isinstance(item, str) for item in value.values()), "an object of texts"),
+    "artefacts": (lambda value: all(isinstance(item, dict) for item in value), "a list of objects"),
+}  # fmt: skip
 
 
 def _enum(kind: type[StrEnum]) -> Any:
@@ -239,11 +268,16 @@ def followup_from_dict(data: Any) -> Followup:
 
 
 def _attempts(items: list[Any]) -> tuple[Attempt, ...]:
-    known = {item.name for item in fields(Attempt)}
+    return tuple(_attempt(item) for item in items)
+
+
+def _attempt(data: Any) -> Attempt:
+    if not isinstance(data, dict):
+        raise BadJobFile("'attempts' is not a list of attempts.", hint=_HINT)
     try:
-        return tuple(Attempt(**{name: value for name, value in item.items() if name in known}) for item in items)
-    except (AttributeError, TypeError) as error:
-        raise BadJobFile(f"'attempts' is not a list of attempts: {error}.", hint=_HINT) from None
+        return Attempt(**_checked(data, Attempt))
+    except TypeError as error:
+        raise BadJobFile(f"An attempt is not whole: {error}.", hint=_HINT) from None
 
 
 _READERS: dict[str, Any] = {

@@ -170,7 +170,7 @@ class Runner:
         left = self._descendants()
         if reason is None:
             self.left_over = len(left)
-            self.log.say(f"the engine ended and left {len(left)} processes behind; they are ended too")
+            self.log.say(f"the engine left {len(left)} processes behind; they are ended too")
         else:
             self.log.say(f"ending the job: {reason}")
         processes.send(left, signal.SIGTERM)
@@ -187,7 +187,7 @@ class Runner:
         path = Path(self.order["folder"]) / f"result-{self.attempt}.json"
         try:
             data = json.loads(path.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return
         clean = _redacted(data, self.redact)
         if clean != data:
@@ -204,7 +204,7 @@ class Runner:
 
     def _write(self, path: Path, data: dict[str, Any]) -> None:
         """Write durably; on a full disk use the reserve, then wait for room: without this file the attempt would not count."""
-        text = json.dumps(data, ensure_ascii=False, indent=1).encode()
+        text = json.dumps(data, indent=1).encode()
         for _ in range(_WRITE_TRIES):
             try:
                 return write_durably(path, text)

@@ -78,10 +78,11 @@ class Worker:
         now_ms = clock.now_ms()
         self._troubled = []
         if now_ms - self._tidied_ms >= _TIDY_EVERY_MS:
-            self._tidy(now_ms)
+            with self._guard("the housekeeping"):
+                self._tidy(now_ms)
         settled = tuple(self._settle())
         cancelled = tuple(self._cancel())
-        promoted = tuple(claiming.promote(self.layout, now_ms))
+        promoted = tuple(claiming.promote(self.layout, now_ms, self._guard))
         started = tuple(self._start_jobs()) if claim else ()
         self.registration.tell(len(self.mine()))
         return Turn(settled, cancelled, promoted, started, tuple(self._troubled))
@@ -89,6 +90,7 @@ class Worker:
     def _tidy(self, now_ms: int) -> None:
         """What needs to be done only now and then."""
         self._tidied_ms = now_ms
+        vault.ensure_keys(self.settings)
         sweep(self.layout.tmp)
         sweep(self.layout.archive_tmp)
         keys.forget_old(self.layout, now_ms)
@@ -101,25 +103,25 @@ class Worker:
             if runner.poll() is not None:
                 del self._runners[job_id]
         for job_id in records.running_ids(self.layout):
-            with self._logged(job_id):
+            with self._guard(job_id):
                 if job := settling.settle(self.layout, job_id):
                     _tell(job)
                     yield job_id
 
     def _cancel(self) -> Iterator[str]:
         for job_id in records.names(self.layout.cancel):
-            with self._logged(job_id):
+            with self._guard(job_id):
                 if job := settling.cancel_waiting(self.layout, job_id):
                     _tell(job)
                     yield job_id
 
     def _start_jobs(self) -> Iterator[str]:
-        claiming.tidy_names(self.layout)
+        claiming.tidy_names(self.layout, self._guard)
         free = self.registration.info.slots - len(self.mine())
         if free <= 0:
             return
-        for claim in claiming.claims(self.layout):
-            with self._logged(claim.job.id):
+        for claim in claiming.claims(self.layout, self._guard):
+            with self._guard(claim.job.id):
                 if self._start(claim):
                     free -= 1
                     yield claim.job.id
@@ -200,13 +202,13 @@ class Worker:
             os.close(handed)
 
     @contextlib.contextmanager
-    def _logged(self, job_id: str) -> Iterator[None]:
+    def _guard(self, job_id: str) -> Iterator[None]:
         """One job that cannot be worked on does not stop the others; it is tried again later."""
         try:
             yield
-        except (PortalError, OSError) as error:
+        except Exception as error:
             self._troubled.append(job_id)
-            log.error("%s cannot be worked on now: %s", job_id, explain(error))
+            log.error("%s cannot be worked on now: %s", job_id, explain(error), exc_info=not isinstance(error, PortalError | OSError))
 
     def end_running(self) -> list[str]:
         """Tell the runners of this worker's jobs to end them; the jobs are interrupted and run again later. Returns their ids."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,14 +29,23 @@ class Claim:
         self.lock.release()
 
 
-def claims(layout: Layout) -> Iterator[Claim]:
+Guard = Callable[[str], AbstractContextManager[None]]
+"""What one job's work is done in, so that it cannot stop the work on the others."""
+
+
+def unguarded(_: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def claims(layout: Layout, guard: Guard = unguarded) -> Iterator[Claim]:
     """Move the jobs that can be claimed to running/, one by one, in their order; look at the queue once."""
     for item in ready(layout):
-        try:
-            claim = _claim(layout, item)
-        except BadJobFile as error:
-            _set_aside(layout, item, error)
-            continue
+        claim = None
+        with guard(item.job_id):
+            try:
+                claim = _claim(layout, item)
+            except BadJobFile as error:
+                _set_aside(layout, item, error)
         if claim is not None:
             yield claim
 
@@ -112,29 +122,35 @@ def _rename(layout: Layout, path: Path, job: Job) -> None:
         lock.remove()
 
 
-def tidy_names(layout: Layout) -> None:
+def tidy_names(layout: Layout, guard: Guard = unguarded) -> None:
     """Take in the JSON files in queue/ whose name is not that of a job: rename what is one, set aside what is none."""
     for name in names(layout.queue):
         path = layout.queue / name
         if not name.endswith(".json") or name.startswith(".") or Waiting.ready(name):
             continue
-        try:
-            job = read(path)
-        except BadJobFile as error:
-            corrupt.set_aside(layout, path, error)
-            continue
-        if job is not None:
-            _rename(layout, path, job)
+        with guard(name):
+            _tidy_name(layout, path)
 
 
-def promote(layout: Layout, now_ms: int) -> list[str]:
+def _tidy_name(layout: Layout, path: Path) -> None:
+    try:
+        job = read(path)
+    except BadJobFile as error:
+        corrupt.set_aside(layout, path, error)
+        return
+    if job is not None:
+        _rename(layout, path, job)
+
+
+def promote(layout: Layout, now_ms: int, guard: Guard = unguarded) -> list[str]:
     """Move the delayed jobs whose moment has come to where they are claimed; returns their ids."""
     promoted = []
     for item in delayed(layout):
         if (item.due_ms or 0) > now_ms:
             break
-        if _promote(layout, item):
-            promoted.append(item.job_id)
+        with guard(item.job_id):
+            if _promote(layout, item):
+                promoted.append(item.job_id)
     return promoted
 
 

@@ -98,7 +98,7 @@ def child_of(job: Job, index: int, followup: Followup) -> tuple[Job, str | None]
     child = Job(
         derived_id(job.id, index, finished_ms), followup.engine, params, job.finished_at, submitted_by=job.submitted_by,
         priority=followup.priority, timeout_s=followup.timeout_s, then=followup.then, parent=job.id, labels=followup.labels,
-        limits=followup.limits, sealed=followup.sealed or job.sealed, **({"max_attempts": followup.max_attempts} if followup.max_attempts else {}),
+        limits=followup.limits, sealed=followup.sealed or job.sealed, max_attempts=followup.max_attempts or job.max_attempts,
     )  # fmt: skip
     return child, problem
 

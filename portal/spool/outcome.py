@@ -49,8 +49,8 @@ def left_behind(layout: Layout, job: Job, attempt: Attempt) -> Ended:
 
 def _document(path: Path, job_id: str, attempt: int) -> dict[str, Any] | None:
     try:
-        data: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        data: Any = json.loads(path.read_bytes(), parse_constant=lambda _: None)  # NaN is no JSON; a job file must stay readable
+    except (OSError, ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) and data.get("job") == job_id and data.get("attempt") == attempt else None
 
@@ -95,7 +95,8 @@ def _told(ended: Ended) -> str | None:
     if not isinstance(error, Mapping):
         return None
     lines = [str(error.get("message", "The engine failed."))]
-    lines += [f"  because: {cause}" for cause in error.get("causes") or ()]
+    causes = error.get("causes")
+    lines += [f"  because: {cause}" for cause in causes] if isinstance(causes, list) else []
     lines += [f"  what to do: {error['hint']}"] if error.get("hint") else []
     return "\n".join(lines)
 

@@ -37,6 +37,7 @@ def settle_held(layout: Layout, job_id: str, lock: Lock) -> Job | None:
             return None
         return finish(layout, job) if job.finished_at else _wait_again(layout, job)
     except BadJobFile as error:
+        processes.end_marked(job_id, layout.settings.home)
         corrupt.set_aside(layout, layout.record(job_id), error)
         return None
     except BaseException:

@@ -19,7 +19,7 @@ def submit(layout: Layout, job: Job) -> Job:
 
     Raises:
         DiskNearlyFull: the disk has no room for another job.
-        BadJobFile: the job cannot be read back, or its id is none.
+        BadJobFile: the job cannot be written as JSON or would not be read, or its id is none.
     """
     _check(job)
     disk.refuse_when_full(layout)
@@ -38,8 +38,11 @@ def _check(job: Job) -> None:
         raise BadJobFile(f"{job.id!r} is not a job id.", hint="An id is a ULID: 26 letters and digits in upper case.")
     if job.status is not Status.QUEUED or job.attempts or job.finished_at:
         raise BadJobFile(f"The job {job.id} has been run already; it cannot be submitted.", hint="Submit a new job with `retry_of`.")
-    if Job.from_json(job.to_json()).id != job.id:
-        raise BadJobFile(f"The job {job.id} does not read back as it was written.")
+    try:
+        text = job.to_json()
+    except (ValueError, TypeError) as error:
+        raise BadJobFile(f"The job {job.id} holds what JSON cannot hold: {error}.") from None
+    Job.from_json(text)
 
 
 def place(layout: Layout, job: Job) -> None:

@@ -11,7 +11,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-ALONE = "import os, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); time.sleep(600)"
+ALONE = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open(sys.argv[1], "a").write(f"{os.getpid()}\\n")
+time.sleep(600)
+"""
 
 
 def main() -> int:
@@ -20,6 +25,21 @@ def main() -> int:
     params: dict[str, Any] = order["job"]["params"]
     if "witness" in params:  # two at once would both find it free
         os.close(os.open(params["witness"], os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    begin(order, params)
+    if "wait" in params:
+        wait_for(params["wait"])
+    if order["attempt"] in params.get("kill_in", ()):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    error = params.get("error", {"message": "no luck"}) if order["attempt"] in params.get("fail_in", ()) else None
+    outcome = "failed" if error else params.get("outcome", "succeeded")
+    if not params.get("silent"):
+        write(order, {"outcome": outcome, "outputs": params.get("outputs", []), "report": params.get("report", {}), "error": error})
+    if "witness" in params:
+        os.unlink(params["witness"])
+    return int(params.get("exit", {"succeeded": 0, "partial": 3, "rejected": 2}.get(outcome, 1)))
+
+
+def begin(order: dict[str, Any], params: dict[str, Any]) -> None:
     if "started" in params:
         with open(params["started"], "a") as file:
             file.write(f"{os.getpid()}\n")
@@ -32,19 +52,7 @@ def main() -> int:
         print(line)
     if params.get("say_secrets"):
         print("connections:", json.dumps(order["connections"]), order["redact"])
-    if "wait" in params:
-        wait_for(params["wait"])
-    if "hold" in params:
-        wait_for(params["hold"] + ".never")
-    if order["attempt"] in params.get("kill_in", ()):
-        os.kill(os.getpid(), signal.SIGSEGV)
-    error = params.get("error") if order["attempt"] in params.get("fail_in", ()) else None
-    outcome = "failed" if error else params.get("outcome", "succeeded")
-    if not params.get("silent"):
-        write(order, {"outcome": outcome, "outputs": params.get("outputs", []), "report": params.get("report", {}), "error": error})
-    if "witness" in params:
-        os.unlink(params["witness"])
-    return int(params.get("exit", {"succeeded": 0, "partial": 3, "rejected": 2}.get(outcome, 1)))
+    sys.stdout.flush()
 
 
 def wait_for(path: str) -> None:
