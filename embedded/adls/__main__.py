@@ -33,7 +33,10 @@ def account(text: str) -> tuple[str, bytes]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m embedded.adls", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m embedded.adls", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        fromfile_prefix_chars="@", epilog="@FILE reads arguments from a file, one a line, so that keys stay off the command line.",
+    )  # fmt: skip
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one (default)")
     parser.add_argument("--root", type=Path, required=True, help="folder that holds the data; made if missing")
     parser.add_argument(
