@@ -16,7 +16,7 @@ import secrets
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from embedded import data, processes
@@ -38,14 +38,19 @@ def credentials() -> dict[str, str]:
 
 
 def commands(home: Path, ports: Mapping[str, int], env: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return how each server is started."""
-    roots = {name: str(home / "box" / name) for name in SERVERS}
-    own = {
-        "s3": [],
-        "adls": ["--root", roots["adls"], "--account", f"{ACCOUNT}={env['AZURE_STORAGE_KEY']}"],
-        "snowflake": ["--root", roots["snowflake"], "--user", f"{USER}={env['SNOWFLAKE_PASSWORD']}"],
-    }
-    return {name: [sys.executable, "-m", f"embedded.{name}", "--port", str(ports[name]), *own[name]] for name in SERVERS}
+    """Return how each server is started; what is secret is in a file of its own, not on the command line."""
+    secret = {"adls": f"--account={ACCOUNT}={env['AZURE_STORAGE_KEY']}", "snowflake": f"--user={USER}={env['SNOWFLAKE_PASSWORD']}"}
+    return {name: _command(home / "box" / name, name, ports[name], secret.get(name)) for name in SERVERS}
+
+
+def _command(root: Path, name: str, port: int, secret: str | None) -> list[str]:
+    root.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", f"embedded.{name}", "--port", str(port)]
+    if secret is None:
+        return command
+    arguments = root.with_suffix(".arguments")
+    _write_private(arguments, [secret])
+    return [*command, "--root", str(root), f"@{arguments}"]
 
 
 def start_servers(home: Path, ports: Mapping[str, int], env: Mapping[str, str], children: list[Child]) -> dict[str, str]:
@@ -54,7 +59,6 @@ def start_servers(home: Path, ports: Mapping[str, int], env: Mapping[str, str], 
         if port and processes.port_in_use(port):
             raise ChildFailed(f"Port {port} of 127.0.0.1 is in use, {name} cannot listen there: stop what uses it or give another --{name}-port.")
     for name, command in commands(home, ports, env).items():
-        (home / "box" / name).mkdir(parents=True, exist_ok=True)
         children.append(processes.start(name, command, home / "box" / f"{name}.log"))
     urls = {child.name: processes.wait_for_line(child, "ready ").split()[1] for child in children}
     for name, url in urls.items():
@@ -83,10 +87,14 @@ def endpoints(urls: Mapping[str, str]) -> dict[str, str]:
 def write_env(path: Path, values: Mapping[str, str]) -> None:
     """Write the box's variables; lines of a `.env` that are not the box's stay."""
     kept = [] if not path.exists() else [line for line in path.read_text("utf-8").splitlines() if line.partition("=")[0].strip() not in values]
-    fresh = path.with_name(".env.new")
+    _write_private(path, [*kept, *(f"{name}={value}" for name, value in values.items())])
+
+
+def _write_private(path: Path, lines: Iterable[str]) -> None:
+    fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in [*kept, *(f"{name}={value}" for name, value in values.items())])
+        file.writelines(f"{line}\n" for line in lines)
     fresh.replace(path)
 
 
