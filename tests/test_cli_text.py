@@ -1,0 +1,115 @@
+"""What the command line reads and writes: durations, moments, tables, and the end of a log."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portal import clock
+from portal.cli_logs import tail_start
+from portal.cli_text import day, moment, seconds, short, size, span, table
+from portal.cli_watch import EXIT_CODES, Screen, exit_code, measure
+from portal.errors import BadParameters
+from portal.jobs import Job, Status
+from portal.progress import Progress
+
+
+@pytest.mark.parametrize(("text", "expected"), [("90", 90), ("90s", 90), ("15m", 900), ("2h", 7200), ("1d", 86_400), ("1w", 604_800), ("0.5h", 1800)])
+def test_durations(text: str, expected: float) -> None:
+    assert seconds(text) == expected
+
+
+@given(st.text(max_size=20))
+@settings(max_examples=200, deadline=None)
+def test_whatever_is_typed_as_a_time_is_read_or_refused_clearly(text: str) -> None:
+    for read in (seconds, day, lambda typed: moment(typed, ahead=True)):
+        try:
+            read(text)
+        except BadParameters as error:
+            assert error.hint
+
+
+def test_moments_are_absolute_or_a_distance_from_now() -> None:
+    assert moment("2026-11-21T12:00:00+02:00", ahead=True) == "2026-11-21T10:00:00.000Z"
+    assert 3_590_000 < clock.parse_ms(moment("1h", ahead=True)) - clock.now_ms() <= 3_600_000
+    assert 3_590_000 < clock.now_ms() - clock.parse_ms(moment("1h", ahead=False)) < 3_610_000
+    with pytest.raises(BadParameters, match="has no time zone"):
+        moment("2026-11-21T12:00:00", ahead=True)
+
+
+@given(st.lists(st.text(alphabet="ab\r é", max_size=12), max_size=30), st.booleans(), st.integers(0, 40))
+@settings(max_examples=200, deadline=None)
+def test_the_end_of_a_log_is_found_from_its_end(lines: list[str], complete: bool, wanted: int) -> None:
+    data = "\n".join(lines).encode() + (b"\n" if complete and lines else b"")
+    whole = data.splitlines(keepends=True) if b"\r" not in data else [part + b"\n" for part in data.split(b"\n")[:-1]] + [data.split(b"\n")[-1]]
+    whole = [line for line in whole if line]
+    path = Path("/dev/shm" if Path("/dev/shm").is_dir() else "/tmp") / f"portal-tail-{id(lines)}"
+    path.write_bytes(data)
+    try:
+        start = tail_start(path, wanted)
+    finally:
+        path.unlink()
+    assert data[start:] == b"".join(whole[max(0, len(whole) - wanted) :] if wanted else [])
+
+
+def test_the_end_of_a_long_log_spans_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"".join(b"%07d" % number + b"x" * 93 + b"\n" for number in range(5000)))
+    assert path.read_bytes()[tail_start(path, 1000) :].startswith(b"0004000")
+    assert tail_start(path, 10_000) == 0
+    assert tail_start(tmp_path / "none", 5) == 0
+
+
+def test_sizes_and_durations_for_people() -> None:
+    assert [size(count) for count in (0, 1023, 1536, 5 << 30)] == ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]
+    assert [span(value) for value in (0.25, 12.34, 245, 7800)] == ["250 ms", "12.3 s", "4 m 05 s", "2 h 10 m"]
+    assert (short("2026-11-21T10:58:31.123Z"), short(None)) == ("2026-11-21 10:58:31", "")
+
+
+def test_a_table_aligns_text_left_and_numbers_right() -> None:
+    assert table(["name", "n"], [["a b\nc", 5], ["d", 1234]]) == "NAME      N\na b c     5\nd      1234"
+
+
+def test_progress_tells_rate_and_time_to_go() -> None:
+    told = measure(Progress(done=50, total=200, unit="objects", note="x.csv", rate=10, rate_bytes=2 << 20))
+    assert told == "50/200 objects  25%  2.0 MiB/s  15.0 s to go  x.csv"
+    assert measure(Progress(done=7, unit="rows")) == "7 rows"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_one_line_that_is_rewritten() -> None:
+    stream = Terminal()
+    screen = Screen(stream)
+    screen.update("10 %")
+    screen.update("10 %")
+    screen.update("20 %")
+    screen.say("done")
+    assert stream.getvalue() == "\r\x1b[2K10 %\r\x1b[2K20 %\r\x1b[2Kdone\n"
+
+
+def test_a_pipe_gets_plain_lines_and_not_too_many() -> None:
+    stream = io.StringIO()
+    screen = Screen(stream)
+    for percent in range(100):
+        screen.update(f"{percent} %")
+    screen.say("done")
+    assert stream.getvalue() == "0 %\ndone\n"
+
+
+def test_the_exit_code_of_a_chain_is_that_of_its_worst_end() -> None:
+    def ended(*statuses: Status) -> int:
+        return exit_code([Job("0" * 26, "list", {}, "2026-11-21T10:00:00.000Z", status=status) for status in statuses])
+
+    assert set(EXIT_CODES) == {status for status in Status if status.finished}
+    assert ended() == ended(Status.SUCCEEDED) == 0
+    assert ended(Status.SUCCEEDED, Status.PARTIAL) == 3
+    assert ended(Status.PARTIAL, Status.REJECTED) == 2
+    assert ended(Status.REJECTED, Status.CANCELLED, Status.PARTIAL) == 1
