@@ -1,0 +1,1 @@
+"""The launcher's pages. They show, and they submit; nothing here moves data."""

@@ -1,0 +1,123 @@
+// A table of jobs that is updated in place; clicks come back as {verb, id}.
+const COLUMNS = [
+  ["Job", ""], ["Name", ""], ["State", ""], ["Progress", ""], ["Done", "num"], ["Rate", "num"], ["ETA", "num"],
+  ["Engine", ""], ["Owner", ""], ["Started", ""], ["Took", "num"], ["Actions", ""],
+];
+
+function element(name, className) {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  return made;
+}
+
+function set(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+function build(root, send) {
+  const table = element("table", "grid"), caption = element("caption", "hidden"), head = element("tr");
+  caption.textContent = "Jobs";
+  for (const [title, kind] of COLUMNS) {
+    const cell = element("th", kind);
+    cell.scope = "col";
+    cell.textContent = title;
+    head.append(cell);
+  }
+  const top = element("thead");
+  top.append(head);
+  table.append(caption, top, element("tbody"));
+  root.append(table);
+  root.addEventListener("click", event => {
+    const target = event.target.closest("[data-verb]");
+    if (!target || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    if (target.disabled) return;
+    if (target.tagName === "BUTTON") target.disabled = true;
+    send({ verb: target.dataset.verb, id: target.dataset.id });
+  });
+}
+
+function newRow(id) {
+  const row = element("tr");
+  row.dataset.id = id;
+  for (const [, kind] of COLUMNS) row.append(element("td", kind));
+  const [job, name, state, progress] = row.children;
+  const link = element("a", "mono");
+  link.dataset.verb = "open";
+  link.dataset.id = id;
+  link.href = "job?id=" + encodeURIComponent(id);
+  link.title = id;
+  job.append(link);
+  name.className = "wide";
+  state.append(element("span"));
+  const bar = element("span", "bar");
+  bar.setAttribute("role", "progressbar");
+  bar.setAttribute("aria-valuemin", "0");
+  bar.setAttribute("aria-valuemax", "100");
+  bar.append(element("i"));
+  progress.append(bar, element("span", "pct"), element("span", "note quiet"));
+  return row;
+}
+
+function showProgress(cell, row) {
+  const [bar, percent, note] = cell.children;
+  const known = row.fraction !== null && row.fraction !== undefined;
+  bar.style.display = known || row.state === "running" ? "" : "none";
+  const value = known ? Math.round(row.fraction * 100) : 0;
+  bar.className = "bar " + row.state + (known ? "" : " unknown");
+  if (known) bar.setAttribute("aria-valuenow", value);
+  else bar.removeAttribute("aria-valuenow");
+  bar.setAttribute("aria-label", row.id + " progress");
+  bar.firstChild.style.width = value + "%";
+  set(percent, known ? value + "%" : "");
+  percent.style.display = known ? "" : "none";
+  set(note, known ? "" : row.note || "");
+}
+
+function showAction(cell, row) {
+  const mark = row.action + (row.enabled ? "+" : "-") + row.status_word;
+  if (cell.dataset.mark === mark) return;
+  cell.dataset.mark = mark;
+  cell.replaceChildren();
+  if (!row.action) return;
+  const button = element("button");
+  button.textContent = row.action[0].toUpperCase() + row.action.slice(1);
+  button.dataset.verb = row.action;
+  button.dataset.id = row.id;
+  button.disabled = !row.enabled;
+  button.setAttribute("aria-label", button.textContent + " " + row.id);
+  cell.append(button);
+}
+
+function update(line, row) {
+  const c = line.children;
+  set(c[0].firstChild, row.short);
+  set(c[1], row.name);
+  c[1].title = row.name;
+  const chip = c[2].firstChild;
+  set(chip, row.status_word);
+  chip.className = "chip " + row.state;
+  showProgress(c[3], row);
+  set(c[4], row.done);
+  set(c[5], row.rate);
+  set(c[6], row.eta);
+  set(c[7], row.engine);
+  set(c[8], row.owner);
+  set(c[9], row.started);
+  set(c[10], row.took);
+  showAction(c[11], row);
+}
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const root = parentElement.querySelector("#root");
+  if (!root.firstChild) build(root, value => setTriggerValue("action", value));
+  const body = root.querySelector("tbody");
+  const lines = new Map([...body.children].map(line => [line.dataset.id, line]));
+  data.rows.forEach((row, place) => {
+    const line = lines.get(row.id) || newRow(row.id);
+    lines.delete(row.id);
+    update(line, row);
+    if (body.children[place] !== line) body.insertBefore(line, body.children[place] || null);
+  });
+  for (const line of lines.values()) line.remove();
+}

@@ -1,0 +1,26 @@
+"""The live table of jobs: rows are updated in place and known by job id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+_HERE = Path(__file__).parent
+
+
+@st.cache_resource(show_spinner=False)
+def _component() -> Any:
+    css = (_HERE / "shared.css").read_text("utf-8") + (_HERE / "job_table.css").read_text("utf-8")
+    return st.components.v2.component(
+        "portal.job_table", html='<div id="root" class="frame"></div>', css=css, js=(_HERE / "job_table.js").read_text("utf-8")
+    )
+
+
+def job_table(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[str, str] | None:
+    """Show jobs (see `portal.ui.job_rows.row`); return the verb (open, cancel, retry) and the job id that was just clicked."""
+    result = _component()(data={"rows": list(rows)}, key=key, on_action_change=lambda: None)
+    clicked = result.action
+    return (str(clicked["verb"]), str(clicked["id"])) if clicked else None

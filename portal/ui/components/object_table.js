@@ -1,0 +1,92 @@
+// Objects and folders of a store. What is ticked is known by key; it comes back as {add: [...], drop: [...]}.
+function cell(row, className, text) {
+  const made = row.insertCell();
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function box(label, checked) {
+  const made = document.createElement("input");
+  made.type = "checkbox";
+  made.checked = checked;
+  made.setAttribute("aria-label", label);
+  return made;
+}
+
+function folderRow(body, name, send) {
+  const row = body.insertRow();
+  cell(row);
+  const button = document.createElement("button");
+  button.textContent = name.shown;
+  button.onclick = () => send("open", name.prefix);
+  cell(row, "name").append(button);
+  cell(row, "num quiet", "folder");
+  cell(row);
+  cell(row);
+}
+
+function objectRow(body, object, place, state) {
+  const row = body.insertRow();
+  row.dataset.key = object.key;
+  row.className = object.picked ? "picked" : "";
+  if (state.selectable) {
+    const tick = box("Select " + object.key, object.picked);
+    tick.onclick = event => state.clicked(place, tick.checked, event.shiftKey);
+    cell(row).append(tick);
+  } else cell(row);
+  const name = cell(row, "name", object.shown);
+  name.title = object.key;
+  cell(row, "num", object.size);
+  cell(row, "num", object.modified);
+  cell(row, "quiet", object.storage);
+}
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const root = parentElement.querySelector("#root"), table = document.createElement("table"), picked = new Set();
+  const scroll = root.scrollTop;
+  table.className = "grid";
+  const caption = table.createCaption();
+  caption.className = "hidden";
+  caption.textContent = "Objects";
+  const head = table.createTHead().insertRow();
+  for (const [title, kind] of [["", ""], ["Object", "name"], ["Size", "num"], ["Modified (UTC)", "num"], ["Storage class", ""]]) {
+    const made = document.createElement("th");
+    made.scope = "col";
+    made.className = kind;
+    made.textContent = title;
+    head.append(made);
+  }
+  const body = table.createTBody(), objects = data.objects;
+  for (const object of objects) if (object.picked) picked.add(object.key);
+  for (const folder of data.folders) folderRow(body, folder, setTriggerValue);
+  let last = null;
+  const change = (keys, wanted) => {
+    for (const key of keys) wanted ? picked.add(key) : picked.delete(key);
+    for (const row of body.rows) {
+      if (!row.dataset.key) continue;
+      const on = picked.has(row.dataset.key);
+      row.className = on ? "picked" : "";
+      row.querySelector("input").checked = on;
+    }
+    all.checked = objects.length > 0 && picked.size === objects.length;
+    all.indeterminate = picked.size > 0 && picked.size < objects.length;
+    setTriggerValue("change", wanted ? { add: keys, drop: [] } : { add: [], drop: keys });
+  };
+  const state = {
+    selectable: data.selectable,
+    clicked: (place, wanted, range) => {
+      const from = range && last !== null ? Math.min(last, place) : place, to = range && last !== null ? Math.max(last, place) : place;
+      last = place;
+      change(objects.slice(from, to + 1).map(object => object.key), wanted);
+    },
+  };
+  objects.forEach((object, place) => objectRow(body, object, place, state));
+  const all = box("Select all objects shown", objects.length > 0 && picked.size === objects.length);
+  all.indeterminate = picked.size > 0 && picked.size < objects.length;
+  all.onclick = () => change(objects.map(object => object.key), all.checked);
+  if (data.selectable && objects.length) head.cells[0].append(all);
+  root.replaceChildren(table);
+  root.scrollTop = data.place === root.dataset.place ? scroll : 0;
+  root.dataset.place = data.place;
+}

@@ -1,0 +1,154 @@
+"""The parameters of any engine as a form: made from its field specifications alone, so that a new engine needs no page of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import streamlit as st
+
+from portal.catalog import FieldSpec
+from portal.errors import BadParameters
+
+Connect = Callable[[FieldSpec, str, Any, str], str]
+"""Shows the choice of a connection (field, label, value, key) and returns the name chosen."""
+
+_NARROW = ("integer", "number", "boolean", "choice", "date")
+
+
+def fields(specs: Iterable[FieldSpec], values: Mapping[str, Any], prefix: str, connect: Connect) -> dict[str, Any]:
+    """Show the fields by group, advanced ones folded away; return what they hold by parameter name.
+
+    Args:
+        specs: the fields, in the order of the engine.
+        values: JSON values to begin with, where they differ from the defaults.
+        prefix: of the widgets' keys; one for each form that is filled in.
+        connect: shows the fields that name a connection.
+    """
+    given: dict[str, Any] = {}
+    groups: dict[str, list[FieldSpec]] = {}
+    for item in specs:
+        groups.setdefault("Advanced" if item.advanced else item.group, []).append(item)
+    advanced = groups.pop("Advanced", [])
+    for name, members in groups.items():
+        if len(groups) > 1:
+            st.markdown(f"**{name}**")
+        given.update(_group(members, values, prefix, connect))
+    if advanced:
+        changed = sum(1 for item in advanced if item.name in values)
+        with st.expander(f"Advanced ({len(advanced)})" + (f", {changed} set" if changed else ""), icon=":material/tune:"):
+            given.update(_group(advanced, values, prefix, connect))
+    return given
+
+
+def _group(members: Sequence[FieldSpec], values: Mapping[str, Any], prefix: str, connect: Connect) -> dict[str, Any]:
+    """Narrow fields stand two in a row."""
+    given: dict[str, Any] = {}
+    waiting: list[FieldSpec] = []
+    for item in (*members, None):
+        if item is not None and item.kind in _NARROW:
+            waiting.append(item)
+        while waiting and (item is None or item.kind not in _NARROW or len(waiting) == 2):
+            pair, waiting = waiting[:2], waiting[2:]
+            for column, one in zip(st.columns(len(pair), vertical_alignment="bottom"), pair, strict=True):
+                with column:
+                    given[one.name] = field(one, values.get(one.name, one.default), f"{prefix}.{one.name}", connect)
+        if item is not None and item.kind not in _NARROW:
+            given[item.name] = field(item, values.get(item.name, item.default), f"{prefix}.{item.name}", connect)
+    return given
+
+
+def field(item: FieldSpec, value: Any, key: str, connect: Connect) -> Any:
+    """Show one field; return its raw value (None: not given)."""
+    label = item.title + (f" [{item.unit}]" if item.unit else "") + (" *" if item.required else "")
+    return _WIDGETS.get(item.kind, _text)(item, label, value, key, connect)
+
+
+def _text(item: FieldSpec, label: str, value: Any, key: str, connect: Connect) -> Any:
+    shown = "" if value is None else str(value)
+    if item.multiline:
+        return st.text_area(label, shown, key=key, help=item.help, placeholder=item.placeholder, persist_state="session")
+    return st.text_input(label, shown, key=key, help=item.help, placeholder=item.placeholder, persist_state="session")
+
+
+def _number(item: FieldSpec, label: str, value: Any, key: str, connect: Connect) -> Any:
+    kind: type[int] | type[float] = int if item.kind == "integer" else float
+    low, high = (None if bound is None else kind(bound) for bound in (item.minimum, item.maximum))
+    return st.number_input(
+        label, low, high, None if value is None else kind(value), step=kind(1) if kind is int else None, key=key, help=item.help,
+        placeholder=item.placeholder or ("not set" if item.optional else ""), persist_state="session",
+    )  # fmt: skip
+
+
+def _boolean(item: FieldSpec, label: str, value: Any, key: str, connect: Connect) -> Any:
+    return st.toggle(label, bool(value), key=key, help=item.help, persist_state="session")
+
+
+def _choice(item: FieldSpec, label: str, value: Any, key: str, connect: Connect) -> Any:
+    options = list(item.choices)
+    place = options.index(str(value)) if str(value) in options else None
+    return st.selectbox(label, options, index=place, key=key, help=item.help, placeholder=item.placeholder or "Choose", persist_state="session")
+
+
+def _connection(item: FieldSpec, label: str, value: Any, key: str, connect: Connect) -> Any:
+    return connect(item, label, value, key)
+
+
+def _list(item: FieldSpec, label: str, value: Any, key: str, connect: Connect) -> Any:
+    chosen = [str(entry) for entry in value or ()]
+    if item.choices:
+        return st.multiselect(
+            label, list(item.choices), chosen, key=key, help=item.help, placeholder=item.placeholder or "Any", persist_state="session"
+        )
+    text = st.text_area(
+        label, "\n".join(chosen), key=key, help=f"{item.help} One per line.", placeholder=item.placeholder, height=80, persist_state="session"
+    )
+    return [line.strip() for line in (text or "").splitlines() if line.strip()]
+
+
+def _date(item: FieldSpec, label: str, value: Any, key: str, connect: Connect) -> Any:
+    start = date.fromisoformat(str(value)) if value else None
+    chosen = st.date_input(
+        label, start, min_value=date(1900, 1, 1), max_value=date(2200, 1, 1), key=key, help=item.help, format="YYYY-MM-DD", persist_state="session"
+    )
+    return chosen.isoformat() if isinstance(chosen, date) else None
+
+
+def _json(item: FieldSpec, label: str, value: Any, key: str, connect: Connect) -> Any:
+    shown = json.dumps(value, ensure_ascii=False, indent=1) if value else ""
+    return st.text_area(label, shown, key=key, help=item.help, placeholder=item.placeholder or "{}", height=80, persist_state="session") or None
+
+
+_WIDGETS: dict[str, Callable[[FieldSpec, str, Any, str, Connect], Any]] = {
+    "integer": _number, "number": _number, "boolean": _boolean, "choice": _choice, "connection": _connection, "list": _list,
+    "date": _date, "json": _json,
+}  # fmt: skip
+
+
+def parameters(specs: Iterable[FieldSpec], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return raw values as parameters for `catalog.validate`: what was left empty is left out, so that defaults stay defaults.
+
+    Raises:
+        BadParameters: a field that takes JSON holds none.
+    """
+    params: dict[str, Any] = {}
+    for item in specs:
+        value = given.get(item.name)
+        if isinstance(value, str):
+            value = value if item.multiline else value.strip()
+        if value is None or (value == "" and not item.default):
+            continue
+        if item.kind == "json" and isinstance(value, str):
+            value = _parsed(item, value)
+        if value != item.default:
+            params[item.name] = value
+    return params
+
+
+def _parsed(item: FieldSpec, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise BadParameters(f"{item.title} is not JSON: {error}.", hint='Write an object like {"name": "value"}.') from None

@@ -1,0 +1,163 @@
+"""The quiet parts of a job's page: parameters, attempts, result, files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from portal import catalog
+from portal.errors import BadParameters
+from portal.jobs import Job
+from portal.spool import Spool
+from portal.ui import wording
+from portal.ui.wording import plain
+
+_SHOWN_KEYS = 1_000
+_MOST_DOWNLOAD_BYTES = 200 << 20
+_PLAIN_COUNTS = ("listed", "copied", "converted", "skipped", "failed", "excluded")
+
+
+def parameters(job: Job) -> None:
+    """Show what the job was given, in the words of its form, and as JSON."""
+    try:
+        titles = {item.name: item.title for item in catalog.engine(job.engine).fields}
+    except BadParameters:
+        titles = {}
+    rows = [{"Parameter": titles.get(name, name), "Value": _short(value)} for name, value in job.params.items()]
+    if rows:
+        st.dataframe(rows, hide_index=True, row_height=30, alt="Parameters", column_config={"Parameter": st.column_config.TextColumn(width="small")})
+    else:
+        st.caption("All parameters have their defaults.")
+    facts = {
+        "Priority": job.priority, "Attempts allowed": job.max_attempts, "Time limit": wording.duration(job.timeout_s),
+        "Limits": ", ".join(job.limits) or wording.NONE,
+        "Key": job.key or wording.NONE, "Labels": ", ".join(f"{name}={value}" for name, value in job.labels.items()) or wording.NONE,
+    }  # fmt: skip
+    st.caption(plain(" · ".join(f"{name}: {value}" for name, value in facts.items())))
+    with st.expander("As JSON"):
+        st.code(json.dumps(_cut(job.params), ensure_ascii=False, indent=1), language="json", height=300)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        shown = ", ".join(str(item) for item in value[:5])
+        return shown if len(value) <= 5 else f"{shown} and {len(value) - 5:,} more"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _cut(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: [*value[:_SHOWN_KEYS], f"… {len(value) - _SHOWN_KEYS:,} more"]
+        if isinstance(value, list | tuple) and len(value) > _SHOWN_KEYS
+        else value
+        for name, value in params.items()
+    }
+
+
+def attempts(job: Job) -> None:
+    if not job.attempts:
+        st.caption("No attempt has started yet.")
+        return
+    rows = [
+        {
+            "No.": item.number, "Outcome": item.outcome or "running", "Started (UTC)": wording.moment(item.started_at, seconds=True),
+            "Took": wording.duration(wording.elapsed_s(item.started_at, item.finished_at)),
+            "Exit": wording.NONE if item.exit_code is None else str(item.exit_code),
+            "Worker": item.worker, "Host": item.host, "CPU": wording.duration(item.cpu_s), "Peak memory": wording.size(item.peak_memory_bytes),
+            "Error": (item.error or "").partition("\n")[0],
+        }
+        for item in job.attempts
+    ]  # fmt: skip
+    st.dataframe(rows, hide_index=True, row_height=30, alt="Attempts")
+    if job.interruptions:
+        st.caption(f"Cut off {wording.count_of(job.interruptions, 'time')} by a dying host, worker or runner.")
+
+
+def result(job: Job) -> None:
+    """Show counts, proof levels, outputs and warnings."""
+    done = job.result
+    if not done:
+        st.caption("The result appears here when the job has ended.")
+        return
+    _figures(done)
+    report: Mapping[str, Any] = done.get("report") or {}
+    _proof(report.get("proof"))
+    for warning in (done.get("warnings") or ())[:20]:
+        st.warning(plain(warning), icon=":material/warning:")
+    _rows("Outputs", done.get("outputs"))
+    _rows("Failures", report.get("failures"))
+    rest = {name: value for name, value in report.items() if name not in ("proof", "failures")}
+    if rest:
+        with st.expander("Full report"):
+            st.json(json.loads(json.dumps(rest, default=str)), expanded=2)
+
+
+def _figures(done: Mapping[str, Any]) -> None:
+    counts: Mapping[str, Any] = done.get("counts") or {}
+    with st.container(horizontal=True):
+        for name, value in counts.items():
+            if value or name not in _PLAIN_COUNTS or name in ("listed", "failed"):
+                st.metric(name.replace("_", " ").capitalize(), f"{value:,}" if isinstance(value, int) else str(value), border=True)
+        if done.get("bytes"):
+            st.metric("Bytes", wording.size(done["bytes"]), border=True)
+        if total := (done.get("timings") or {}).get("total_s"):
+            st.metric("Time", wording.duration(total), border=True)
+    if "listed" in counts:
+        parts = [(name, counts.get(name, 0)) for name in _PLAIN_COUNTS[1:]]
+        balance = " + ".join(f"{value:,} {name}" for name, value in parts if value) or "0"
+        even = sum(value for _, value in parts) == counts["listed"]
+        st.caption(f"{'The books balance' if even else 'The books do not balance'}: {counts['listed']:,} listed = {balance}.")
+
+
+def _proof(levels: Any) -> None:
+    if not isinstance(levels, Mapping) or not levels:
+        return
+    named = ", ".join(f"**{int(count):,}** {plain(name)}" for name, count in levels.items() if count)
+    st.markdown(f":material/verified: Proof of the objects: {named or 'none'}.")
+
+
+def _rows(title: str, items: Any) -> None:
+    if not isinstance(items, list | tuple) or not items:
+        return
+    st.subheader(title)
+    shown = [item if isinstance(item, Mapping) else {"": item} for item in items[:1000]]
+    flat = [
+        {
+            str(name): value if isinstance(value, int | float | str | bool) or value is None else json.dumps(value, default=str)
+            for name, value in item.items()
+        }
+        for item in shown
+    ]
+    st.dataframe(flat, hide_index=True, row_height=30, alt=title)
+
+
+def files(spool: Spool, job: Job) -> None:
+    """Offer the job's files for download: log, ledger, rejects and whatever else it wrote."""
+    found = [path for path in (spool.log_path(job.id), *_in(spool.folder(job.id))) if path.is_file()]
+    if not found:
+        st.caption("The job has written no files yet.")
+        return
+    sums = {str(item.get("name")): str(item.get("sha256", "")) for item in job.artefacts}
+    for path in found:
+        _file(path, sums)
+
+
+def _in(folder: Path) -> Iterable[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else ()
+
+
+def _file(path: Path, sums: Mapping[str, str]) -> None:
+    size = path.stat().st_size
+    digest = next((value for name, value in sums.items() if name.rpartition("/")[2] == path.name), "")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if size <= _MOST_DOWNLOAD_BYTES:
+            st.download_button(
+                path.name, lambda: path.read_bytes(), path.name, icon=":material/download:", on_click="ignore", key=f"file-{path.name}", width=300
+            )
+        else:
+            st.button(path.name, disabled=True, key=f"file-{path.name}", width=300, help=f"Too big for a browser: it is at {path}")
+        st.caption(plain(wording.size(size) + (f" · SHA-256 {digest}" if digest else "")))

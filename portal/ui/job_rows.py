@@ -1,0 +1,94 @@
+"""A job as a row of the live table, and as one line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from portal import clock
+from portal.jobs import Job, Status
+from portal.progress import Progress
+from portal.spool import Spool
+from portal.ui import wording
+
+_RETRIED = (Status.PARTIAL, Status.FAILED, Status.CANCELLED, Status.REJECTED)
+
+
+def rows(spool: Spool, jobs: Iterable[Job], *, may_act: bool, worker_alive: bool) -> list[dict[str, Any]]:
+    """Return the rows of `portal.ui.components.job_table` for these jobs."""
+    return [_row(spool, job, may_act, worker_alive) for job in jobs]
+
+
+def _row(spool: Spool, job: Job, may_act: bool, worker_alive: bool) -> dict[str, Any]:
+    cancelling = not job.status.finished and spool.cancel_requested(job.id)
+    progress = spool.progress(job.id) if job.status is Status.RUNNING else None
+    action = "cancel" if not job.status.finished else "retry" if job.status in _RETRIED else ""
+    started = wording.started_at(job)
+    return {
+        "id": job.id, "short": short(job.id), "name": job.name, "engine": job.engine, "owner": job.submitted_by, "state": job.status.value,
+        "status_word": "Cancel requested" if cancelling else wording.STATUS_WORDS[job.status], "fraction": _fraction(job, progress),
+        "note": _note(job, progress, cancelling, worker_alive), "done": done(job, progress), "rate": rate(progress), "eta": eta(progress),
+        "started": wording.moment(started or job.submitted_at), "took": wording.duration(wording.elapsed_s(started, job.finished_at)),
+        "action": action, "enabled": may_act and not cancelling,
+    }  # fmt: skip
+
+
+def short(job_id: str) -> str:
+    """The end of an id: what tells jobs of the same minute apart."""
+    return job_id[-8:]
+
+
+def _fraction(job: Job, progress: Progress | None) -> float | None:
+    if job.status is Status.SUCCEEDED:
+        return 1.0
+    return progress.fraction if progress else None
+
+
+def _note(job: Job, progress: Progress | None, cancelling: bool, worker_alive: bool) -> str:
+    if job.status is Status.QUEUED:
+        return waiting_reason(job, cancelling, worker_alive)
+    if job.status is Status.RUNNING:
+        return progress.note if progress else "starting"
+    return (job.error or "").partition("\n")[0][:90]
+
+
+def waiting_reason(job: Job, cancelling: bool, worker_alive: bool) -> str:
+    """Why a queued job has not started."""
+    if not worker_alive:
+        return "no worker is running"
+    if cancelling:
+        return "ends at the worker's next turn"
+    if job.not_before and clock.parse_ms(job.not_before) > clock.now_ms():
+        return f"not before {wording.moment(job.not_before)} UTC"
+    if job.attempts:
+        return f"attempt {len(job.attempts) + 1} is next"
+    return f"waits for {', '.join(job.limits)} or a free slot" if job.limits else "waits for a free slot"
+
+
+def done(job: Job, progress: Progress | None) -> str:
+    """How much is done, in the engine's own unit."""
+    if progress:
+        of = f" / {wording.number(progress.total)}" if progress.total is not None else ""
+        return f"{wording.number(progress.done)}{of} {progress.unit}".strip()
+    counts: Mapping[str, Any] = (job.result or {}).get("counts") or {}
+    moved = sum(int(counts.get(name) or 0) for name in ("copied", "converted"))
+    if moved or "listed" in counts:
+        return (
+            f"{moved:,} / {int(counts.get('listed') or 0):,} objects"
+            if "copied" in counts or "converted" in counts
+            else f"{counts['listed']:,} objects"
+        )
+    rows_done = counts.get("rows_out", counts.get("rows"))
+    return f"{int(rows_done):,} rows" if rows_done is not None else wording.NONE
+
+
+def rate(progress: Progress | None) -> str:
+    if not progress or progress.updated_ms < clock.now_ms() - 60_000:
+        return wording.NONE
+    if progress.rate_bytes:
+        return f"{wording.size(progress.rate_bytes)}/s"
+    return f"{wording.number(progress.rate)}/s" if progress.rate else wording.NONE
+
+
+def eta(progress: Progress | None) -> str:
+    return wording.duration(progress.eta_s) if progress else wording.NONE

@@ -1,0 +1,123 @@
+"""Choosing where in a store: which store, through which connection, which container, below which prefix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from portal.catalog import FieldSpec
+from portal.connections import KIND_OF_SCHEME
+from portal.errors import PortalError
+from portal.stores.url import StoreURL
+from portal.ui import boxes, credentials, listing
+from portal.ui.drafts import Draft
+
+KIND_WORDS = {"s3": "S3", "adls": "ADLS", "local": "Files"}
+_CONTAINER_WORDS = {"s3": "Bucket", "adls": "Container", "local": "Folder"}
+_SCHEMES = {kind: scheme for scheme, kind in KIND_OF_SCHEME.items()}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A chosen place. `base` is its container as a URL ('' key, or the allowed folder of local files); None: none chosen yet."""
+
+    kind: str
+    connection_name: str
+    connection: Any
+    base: StoreURL | None
+
+    @property
+    def mark(self) -> str:
+        """Names the connection in the session's cache of listings."""
+        return f"{self.kind}:{self.connection_name}"
+
+    def below(self, prefix: str) -> StoreURL | None:
+        return self.base.at(self.base.key + prefix.lstrip("/")) if self.base else None
+
+
+def choose(draft: Draft, item: FieldSpec, connection_field: str) -> Place | None:
+    """Show store, connection and container of a URL parameter; None while something is missing."""
+    start = _parsed(draft.values.get(item.name, item.default))
+    key = f"{draft.id}.{item.name}"
+    columns = st.columns([1.15, 1.3, 1.6], vertical_alignment="bottom")
+    with columns[0]:
+        kind = _kind(item, start, key)
+    if kind is None:
+        return None
+    with columns[1]:
+        name = credentials.choose(
+            draft, kind, "Connection", draft.values.get(connection_field), f"{key}.connection", help_text="Named in connections.toml or .env"
+        )
+    if credentials.waits(draft, kind, f"{key}.connection"):
+        return None
+    try:
+        connection = credentials.known(draft).get(kind, name)
+    except PortalError as problem:
+        boxes.error(problem)
+        return None
+    place = Place(kind, name, connection, None)
+    with columns[2]:
+        container = _container(place, start, key)
+    return Place(kind, name, connection, _base(kind, connection, container)) if container else place
+
+
+def _parsed(value: Any) -> StoreURL | None:
+    try:
+        return StoreURL.parse(str(value)) if value else None
+    except ValueError:
+        return None
+
+
+def _kind(item: FieldSpec, start: StoreURL | None, key: str) -> str | None:
+    hinted = next((kind for scheme, kind in KIND_OF_SCHEME.items() if item.placeholder.startswith(scheme)), "adls" if item.name == "target" else "s3")
+    first = KIND_OF_SCHEME[start.scheme] if start else hinted if item.required else None
+    return st.segmented_control(
+        item.title + (" *" if item.required else ""), list(KIND_WORDS), default=first, required=item.required, format_func=KIND_WORDS.__getitem__,
+        key=f"{key}.kind", help=item.help, persist_state="session",
+    )  # fmt: skip
+
+
+def _container(place: Place, start: StoreURL | None, key: str) -> str:
+    word = _CONTAINER_WORDS[place.kind]
+    options, problem = _containers(place)
+    wanted = _started_in(start, options) if start and KIND_OF_SCHEME[start.scheme] == place.kind else None
+    if wanted and wanted not in options:
+        options = [wanted, *options]
+    index = options.index(wanted) if wanted else 0 if len(options) == 1 else None
+    chosen = st.selectbox(
+        word, options, index=index, key=f"{key}.container.{place.mark}", accept_new_options=place.kind != "local",
+        placeholder=f"Choose a {word.lower()}" if options else f"Name of the {word.lower()}", persist_state="session",
+        help="A name that is not listed can be typed." if place.kind != "local" else "Folders that PORTAL_LOCAL_ROOTS allows.",
+    )  # fmt: skip
+    if problem and not chosen:
+        boxes.error(problem)
+    return str(chosen or "").strip()
+
+
+def _containers(place: Place) -> tuple[list[str], PortalError | None]:
+    if place.kind == "local":
+        return list(place.connection.roots), None
+    try:
+        return listing.containers(place.connection, place.mark), None
+    except PortalError as problem:
+        return [], problem
+
+
+def _started_in(start: StoreURL, options: list[str]) -> str:
+    if start.scheme != "file":
+        return start.container
+    return next((root for root in options if f"/{start.key}/".startswith(f"{root.rstrip('/')}/")), "")
+
+
+def _base(kind: str, connection: Any, container: str) -> StoreURL:
+    if kind == "local":
+        return StoreURL("file", "", "", container.strip("/") + "/")
+    return StoreURL(_SCHEMES[kind], container, connection.account if kind == "adls" else "")
+
+
+def prefix_of(base: StoreURL, start: Any) -> str:
+    """The prefix that a URL has inside a place; '' when it is another place."""
+    url = _parsed(start)
+    return url.key.removeprefix(base.key) if url and url.root == base.root and url.key.startswith(base.key) else ""
