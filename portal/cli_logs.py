@@ -29,12 +29,21 @@ def logs(arguments: list[str], settings: Settings) -> int:
     job = find(spool, given.id)
     tail = given.tail if given.tail is not None else _TAIL_WHEN_FOLLOWING if given.follow else None
     path = spool.log_path(job.id)
+    if tail is None:
+        for part in _older(path):
+            _print_from(part, 0)
     position = _print_from(path, 0 if tail is None else tail_start(path, max(tail, 0)))
     if given.follow:
         _follow(spool, job.id, path, position)
     elif position == 0:
         print(f"Nothing is in the log of job {job.id} ({job.status}).", file=sys.stderr)
     return 0
+
+
+def _older(path: Path) -> list[Path]:
+    """The earlier parts of a log that was rotated, the oldest first."""
+    parts = (part for part in path.parent.glob(f"{path.name}.*") if part.suffix[1:].isdecimal())
+    return sorted(parts, key=lambda part: int(part.suffix[1:]), reverse=True)
 
 
 def _follow(spool: Spool, job_id: str, path: Path, position: int) -> None:
