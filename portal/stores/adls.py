@@ -15,7 +15,7 @@ from azure.storage.filedatalake import DataLakeServiceClient, FileSystemClient
 from portal.connections import AdlsConnection
 from portal.errors import AlreadyExists, NotFound, SourceChanged
 from portal.stores import adls_client
-from portal.stores.adls_errors import ConditionFailed, NoContainer, translated
+from portal.stores.adls_errors import ConditionFailed, NoContainer, code_of, translated
 from portal.stores.adls_write import AdlsWriter, md5_hex, renamed
 from portal.stores.base import ObjectInfo, Page
 from portal.stores.partial import is_partial
@@ -88,7 +88,7 @@ class AdlsStore:
         info = self._pinned(key, pin)
         if start >= info.size_bytes or length == 0:
             return AdlsReader(self, key, None, info)
-        condition = {"etag": f'"{info.etag}"', "match_condition": MatchConditions.IfNotModified}
+        condition: dict[str, Any] = {"etag": f'"{info.etag}"', "match_condition": MatchConditions.IfNotModified}
         wanted = min(length, info.size_bytes - start) if length is not None else info.size_bytes - start
         try:
             with self.translated("Reading", key):
@@ -161,7 +161,7 @@ class AdlsAccount:
             try:
                 self._service.create_file_system(name)
             except ResourceExistsError as error:
-                if "AlreadyExists" not in str(error.error_code):
+                if not code_of(error).endswith("AlreadyExists"):
                     raise
 
     def store(self, container: str) -> AdlsStore:

@@ -37,8 +37,8 @@ def code_of(error: azure.HttpResponseError) -> str:
     """The service's own error code; a HEAD has it only in a header."""
     code = getattr(error, "error_code", None)
     code = getattr(code, "value", code)
-    if not code and error.response is not None:
-        code = error.response.headers.get("x-ms-error-code")
+    if not code:
+        code = getattr(error.response, "headers", {}).get("x-ms-error-code")
     return str(code or "")
 
 

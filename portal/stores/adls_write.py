@@ -106,7 +106,7 @@ class AdlsWriter:
 
 def renamed(store: AdlsStore, key: str, new_key: str, *, overwrite: bool) -> None:
     """Rename a path, atomically. Raises NotFound, AlreadyExists."""
-    condition = {} if overwrite else {"match_condition": MatchConditions.IfMissing}
+    condition: dict[str, Any] = {} if overwrite else {"match_condition": MatchConditions.IfMissing}
     try:
         with store.translated("Renaming", key):
             # The SDK percent-decodes the source's name once more than it should; quoted here, a name with '%' in it survives.

@@ -174,7 +174,7 @@ class LocalStore:
             raise SourceChanged(f"/{key} was replaced after it was listed.", hint="Run the job again to take what is there now.")
         file.seek(min(start, info.size_bytes))
         left = max(0, info.size_bytes - start)
-        return LocalReader(file, info, left if length is None else min(length, left))  # type: ignore[arg-type]
+        return LocalReader(file, info, left if length is None else min(length, left))
 
     def open_write(
         self, key: str, *, overwrite: bool = False, size_bytes: int | None = None, content_type: str = "", metadata: Mapping[str, str] | None = None

@@ -39,7 +39,7 @@ def client(connection: S3Connection) -> Any:
     credentials, expires_at = _credentials(connection)
     _refuse_ended(expires_at)
     try:
-        session = boto3.Session(profile_name=connection.profile or None, region_name=connection.region or None)
+        session: Any = boto3.Session(profile_name=connection.profile or None, region_name=connection.region or None)
         return session.client(
             "s3",
             endpoint_url=connection.endpoint_url or None,

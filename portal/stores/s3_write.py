@@ -42,7 +42,7 @@ class S3Writer:
         self._store, self._key, self._buffer = store, key, bytearray()
         self._part_bytes = part_size(size_bytes)
         self._condition = {} if overwrite else {"IfNoneMatch": "*"}
-        self._about = {"Metadata": dict(metadata), **({"ContentType": content_type} if content_type else {})}
+        self._about: dict[str, Any] = {"Metadata": dict(metadata), **({"ContentType": content_type} if content_type else {})}
         self._place = {"Bucket": store.url.container, "Key": key}
         self._parts: list[dict[str, Any]] = []
         self._upload_id = ""
