@@ -14,6 +14,7 @@ from embedded.adls.grant import ACCOUNT_KEY, Grant
 from embedded.adls.request import Request
 from embedded.adls.times import parse_http_date
 
+Order = Callable[[str], tuple[list[int], str]]
 MAX_SKEW_S = 15 * 60
 _SIGNED = (
     "content-encoding", "content-language", "content-length", "content-md5", "content-type", "date",
@@ -62,10 +63,10 @@ def _by_header(request: Request, authorization: str, key: bytes) -> Grant:
         raise failed(f"The account {account!r} of the Authorization header is not the one of the URL, {request.account!r}.")
     _check_date(request)
     build = _full if scheme == "SharedKey" else _lite
-    orders: tuple[Callable[[str], object], ...] = (str, _service_order)
-    texts = [build(request, order) for order in orders]
-    if not any(hmac.compare_digest(sign(key, text).encode(), signature.encode()) for text in texts):
-        shown = texts[0].replace("\n", "\\n")
+    orders: tuple[Order, ...] = (_plain_order, _service_order)
+    texts = {order.__name__: build(request, order) for order in orders}
+    if not any(hmac.compare_digest(sign(key, text).encode(), signature.encode()) for text in texts.values()):
+        shown = texts["_plain_order"].replace("\n", "\\n")
         raise failed(
             f"The MAC signature found in the HTTP request '{signature}' is not the same as any computed signature."
             f" Server used following string to sign: '{shown}'."
@@ -83,7 +84,7 @@ def _check_date(request: Request) -> None:
         raise failed(f"Request date header too old: '{text}'")
 
 
-def _full(request: Request, order: Callable[[str], object]) -> str:
+def _full(request: Request, order: Order) -> str:
     headers = dict(request.head.headers)
     if headers.get("content-length") == "0":
         del headers["content-length"]
@@ -94,7 +95,7 @@ def _full(request: Request, order: Callable[[str], object]) -> str:
     return f"{request.method}\n{plain}{_ms_headers(request, order)}/{request.account}{request.raw_path}{parameters}"
 
 
-def _lite(request: Request, order: Callable[[str], object]) -> str:
+def _lite(request: Request, order: Order) -> str:
     header = request.header
     date = "" if header("x-ms-date") else header("date")
     comp = f"?comp={request.query['comp']}" if "comp" in request.query else ""
@@ -109,9 +110,13 @@ def _joined(value: str) -> str:
     return ",".join(sorted(value.split(","))) if "," in value else value
 
 
-def _ms_headers(request: Request, order: Callable[[str], object]) -> str:
+def _ms_headers(request: Request, order: Order) -> str:
     names = sorted((name for name in request.head.headers if name.startswith("x-ms-")), key=order)
     return "".join(f"{name}:{request.head.headers[name]}\n" for name in names)
+
+
+def _plain_order(name: str) -> tuple[list[int], str]:
+    return [], name
 
 
 def _service_order(name: str) -> tuple[list[int], str]:

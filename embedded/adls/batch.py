@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from email.parser import BytesHeaderParser
 
+from embedded.adls import wire
 from embedded.adls.errors import StorageError
 from embedded.adls.request import Request
 from embedded.adls.store import Store
@@ -43,10 +44,10 @@ def _part(piece: bytes, mark: str, request: Request, store: Store) -> bytes:
     method, target, _ = line.decode("latin-1").split(" ", 2)
     fields = [(name, str(value).strip()) for name, value in BytesHeaderParser().parsebytes(rest + b"\r\n\r\n").items()]
     head = Head(method, target, "HTTP/1.1", fields, {name.lower(): value for name, value in fields})
-    head.headers.setdefault("x-ms-version", request.header("x-ms-version"))
-    empty = Body(Head(method, target, "HTTP/1.1", [], {}), io.BufferedReader(io.BytesIO()), socket.socket())  # type: ignore[arg-type]
+    empty = Body(Head(method, target, "HTTP/1.1", [], {}), io.BufferedReader(io.BytesIO()), socket.socket())
     response = _answer[0](head, empty, request.client, store, request.account)
     headers = {"Content-Length": str(len(response.body)), **response.headers}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    shown = f"--{mark}\r\nContent-Type: application/http\r\nContent-ID: {content_id}\r\n\r\nHTTP/1.1 {response.status} OK\r\n{lines}\r\n"
+    opening = f"--{mark}\r\nContent-Type: application/http\r\nContent-ID: {content_id}\r\n\r\n"
+    shown = f"{opening}HTTP/1.1 {response.status} {wire.reason(response.status)}\r\n{lines}\r\n"
     return shown.encode("latin-1") + response.body + b"\r\n"

@@ -100,11 +100,13 @@ class Staged:
 
 def entry(row: tuple[Any, ...]) -> Entry:
     """From `SELECT id, container, path, parent, directory, size, etag, modified, created, attributes`."""
-    return Entry(*row[:4], bool(row[4]), *row[5:9], Attributes(**json.loads(row[9])))
+    number, container_id, path, parent, directory, size, etag, modified, created, attributes = row
+    return Entry(number, container_id, path, parent, bool(directory), size, etag, modified, created, Attributes(**json.loads(attributes)))
 
 
 def container(row: tuple[Any, ...]) -> Container:
-    return Container(*row[:5], json.loads(row[5]))
+    number, account, name, etag, modified, metadata = row
+    return Container(number, account, name, etag, modified, json.loads(metadata))
 
 
 def connect(root: Path) -> sqlite3.Connection:

@@ -172,7 +172,7 @@ def send(connection: socket.socket, response: Response, *, head_only: bool, clos
     length = response.length
     if length is None:
         length = sum(size for _, _, size in response.files) if response.files else len(response.body)
-    lines = [f"HTTP/1.1 {response.status} {_reason(response.status)}"]
+    lines = [f"HTTP/1.1 {response.status} {reason(response.status)}"]
     if response.status not in (204, 304):
         lines.append(f"Content-Length: {length}")
     lines += [f"{name}: {value}" for name, value in response.headers.items()]
@@ -190,7 +190,7 @@ def send(connection: socket.socket, response: Response, *, head_only: bool, clos
         connection.sendall(head + response.body)
 
 
-def _reason(status: int) -> str:
+def reason(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:
