@@ -1,25 +1,94 @@
-"""List the objects of a store.
+"""Write an inventory of a store: one row per object, with key, size, ETag, time, storage class and format.
 
-Placeholder.
+The listing is streamed page by page into inventory.parquet, a file of the job, so that memory stays flat at any number of objects. With a target,
+the inventory is also written there as one file: Parquet, CSV or JSON lines, as the format says. The result counts objects and bytes
+by format and by the folders directly below the source.
+
+The Parquet inventory can be given to the migrate engine as --keys-file.
+
+Examples:
+  python -m engines.list --source s3://sales/2026/
+  python -m engines.list --source s3://sales --formats csv json --target abfss://lake@account/inventories/sales.csv --format csv
 """
+
 from __future__ import annotations
 
-from typing import Literal
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
 
 from portal import engine
 from portal.engine import EngineParams, JobContext, Result, param
 from portal.stores.url import StoreURL
+from portal.transfer.formats import Format
+
+if TYPE_CHECKING:
+    from portal.transfer.inventory import Inventory
 
 
 class Params(EngineParams):
-    source: StoreURL = param(help="Bucket, container or folder, with a prefix", group="Source")
-    source_connection: str = param("", help="Connection", group="Source")
-    formats: tuple[Literal["csv","json"], ...] = param((), help="only these")
-    n: int = param(3, help="count", ge=1, le=5)
+    source: StoreURL = param(
+        help="What is listed: a container, or a folder in it ('s3://b/dir' does not mean 's3://b/dir2')", group="Source",
+        placeholder="s3://bucket/folder/",
+    )  # fmt: skip
+    source_connection: str = param("", help="Connection of the source; none: the default of its kind", group="Source")
+    formats: tuple[Format, ...] = param(("any",), help="Only files of these formats, told by their names", group="Source")
+    include: tuple[str, ...] = param(
+        (), group="Source",
+        help="Only names that fit one of these patterns: '*.csv' is held against the last part of the name, 'a/*' against the name below the source",
+    )  # fmt: skip
+    exclude: tuple[str, ...] = param((), help="No names that fit one of these patterns", group="Source")
+    min_bytes: int | None = param(None, help="Only objects of at least this size", group="Source", unit="bytes", advanced=True, ge=0)
+    max_bytes: int | None = param(None, help="Only objects of at most this size", group="Source", unit="bytes", advanced=True, ge=0)
+    modified_since: datetime | None = param(None, help="Only objects modified at or after this moment (RFC 3339)", group="Source", advanced=True)
+    modified_until: datetime | None = param(None, help="Only objects modified before this moment (RFC 3339)", group="Source", advanced=True)
+    target: StoreURL | None = param(
+        None, help="Also write the inventory to this file; a name that ends in '/' gets inventory.FORMAT appended", group="Target",
+        placeholder="abfss://container@account/inventory.parquet",
+    )  # fmt: skip
+    target_connection: str = param("", help="Connection of the target; none: the default of its kind", group="Target")
+    format: Literal["parquet", "csv", "json"] = param("parquet", help="Format of the target file; json has one object a line", group="Target")
+    overwrite: bool = param(False, help="Replace a target that exists", group="Target")
+
 
 def run(params: Params, job: JobContext) -> Result:
-    job.progress(1, 2, "objects")
-    return Result(counts={"listed": 1})
+    from portal.transfer.inventory import Inventory
+
+    inventory = Inventory(job.artefact("inventory.parquet"), params.source)
+    store = job.store(params.source, params.source_connection)
+    try:
+        inventory.write(store, _filters(params), lambda objects, size: job.progress(objects, None, "objects", "listing", size))
+    finally:
+        store.close()
+    job.log.info("%s objects, %s bytes", f"{inventory.objects:,}", f"{inventory.bytes:,}")
+    outputs = () if params.target is None or job.dry_run else (_publish(inventory, params, params.target, job),)
+    return Result(
+        counts={"listed": inventory.objects + inventory.excluded, "objects": inventory.objects, "excluded": inventory.excluded},
+        bytes=inventory.bytes,
+        outputs=outputs,
+        report=inventory.report(),
+    )
+
+
+def _filters(params: Params) -> Any:
+    from portal.transfer.filters import Filters
+
+    return Filters(params.formats, params.include, params.exclude, params.min_bytes, params.max_bytes, params.modified_since, params.modified_until)
+
+
+def _publish(inventory: Inventory, params: Params, url: StoreURL, job: JobContext) -> dict[str, Any]:
+    """Write the inventory to the target; returns the output."""
+    from portal.transfer.upload import upload_file
+
+    path = inventory.as_format(params.format, job.artefact(f"inventory.{params.format}"))
+    key = f"{url.key}inventory.{params.format}" if not url.key or url.key.endswith("/") else url.key
+    store = job.store(url, params.target_connection)
+    try:
+        written = upload_file(path, store, key, overwrite=params.overwrite, check=job.check_cancelled)
+    finally:
+        store.close()
+    job.log.info("written to %s", url.at(key))
+    return {"url": str(url.at(key)), "bytes": written.size_bytes}
+
 
 if __name__ == "__main__":
     engine.command(Params, run)

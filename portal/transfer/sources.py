@@ -19,14 +19,15 @@ from portal.transfer.pool import each
 def listed(source: Store, rules: Rules, check: Callable[[], None]) -> Iterator[Entry]:
     """Yield an entry for each object at or below the source prefix, page by page. Raises NotFound when there is no such container."""
     n = 0
-    for info in _objects(source, rules.source_prefix, check):
+    for info in objects(source, rules.source_prefix, check):
         entry = rules.entry(n, info)
         if entry is not None:
             yield entry
             n += 1
 
 
-def _objects(source: Store, prefix: str, check: Callable[[], None]) -> Iterator[ObjectInfo]:
+def objects(source: Store, prefix: str, check: Callable[[], None]) -> Iterator[ObjectInfo]:
+    """Yield whatever is at or below a prefix, folders too, page by page. Raises NotFound when there is no such container."""
     if prefix and not prefix.endswith("/"):
         yield from _itself(source, prefix)
     continuation: str | None = None
