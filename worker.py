@@ -33,7 +33,7 @@ class Stop:
         self.asked += 2 if number == signal.SIGQUIT else 1
 
 
-def main() -> int:
+def main(engines: str = "engines") -> int:
     parser = argparse.ArgumentParser(prog="worker.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slots", type=int, metavar="N", help="jobs that run at a time (default: PORTAL_SLOTS)")
     parser.add_argument("--drain", "--once", action="store_true", help="end when nothing is queued, running or waiting for its next attempt")
@@ -45,7 +45,7 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING if arguments.quiet else logging.INFO, format="%(asctime)s %(levelname)-5s %(message)s")
     stop = Stop()
     try:
-        worker = Worker(settings.load(), slots=arguments.slots, name=arguments.name)
+        worker = Worker(settings.load(), slots=arguments.slots, name=arguments.name, engines=engines)
     except PortalError as error:
         print(f"worker: {explain(error)}", file=sys.stderr)
         return 1
