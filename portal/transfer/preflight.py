@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from portal.errors import AlreadyExists, NameNotAllowed, NotFound
+from portal.errors import AccessDenied, AlreadyExists, NameNotAllowed, NotFound
 from portal.stores.base import Page, Store
 from portal.transfer import plan
+from portal.transfer.names import as_folder
 from portal.transfer.targets import Targets, ancestors
 
 Overwrite = Literal["fail", "skip", "replace"]
@@ -78,18 +79,22 @@ def check(path: Path, count: int, target: Store, target_prefix: str, scratch: Pa
 
 
 def _refuse_files_above(target: Store, target_prefix: str, found: Preflight) -> None:
-    for folder in ancestors(target_prefix.rstrip("/") + "/"):
+    for folder in ancestors(as_folder(target_prefix)):
         try:
             if target.stat(folder).is_folder:
                 continue
         except NotFound:
             return
+        except AccessDenied:
+            continue  # above what these credentials, or the roots of a local store, may look at
+        except AccessDenied:
+            continue  # above what these credentials may see, or above the local roots
         found.conflicts.append(f"{target.url.at(folder)} is a file, and the target needs a folder of that name")
 
 
 def _existing(target: Store, targets: Targets, target_prefix: str, found: Preflight) -> Iterator[tuple[int, str]]:
     """Yield the entries whose target exists. Lists only folders that the plan needs and that are there, outermost first."""
-    top = target_prefix.rstrip("/") if target_prefix.endswith("/") or not target_prefix else target_prefix.rpartition("/")[0]
+    top = target_prefix.rstrip("/")
     there = {top}
     for folder in targets.folders():
         if folder not in there:
