@@ -86,8 +86,6 @@ def _refuse_files_above(target: Store, target_prefix: str, found: Preflight) -> 
         except NotFound:
             return
         except AccessDenied:
-            continue  # above what these credentials, or the roots of a local store, may look at
-        except AccessDenied:
             continue  # above what these credentials may see, or above the local roots
         found.conflicts.append(f"{target.url.at(folder)} is a file, and the target needs a folder of that name")
 
