@@ -23,6 +23,9 @@ _MOST_FIELDS = 500
 _KINDS: dict[type, str] = {
     bool: "booleans", int: "integers", Number: "numbers", str: "texts", dict: "objects", list: "arrays",
 }  # fmt: skip
+_UNUSUAL = frozenset("eEIN")
+"""Characters of a number that has an exponent or is none: a short one without them neither overflows nor vanishes nor has too many digits."""
+
 _ENDLESS = {"NaN", "Infinity", "-Infinity"}
 
 
@@ -67,9 +70,11 @@ class Place:
                 self.inexact = self.inexact or str(value)
 
     def _see_number(self, value: Number) -> None:
-        number = float(value)
+        if len(value) <= 18 and not _UNUSUAL.intersection(value):
+            return
         if value in _ENDLESS:
             return
+        number = float(value)
         digits = value.lower().partition("e")[0].replace(".", "").lstrip("-0")
         if math.isinf(number) or (number == 0.0 and digits):
             self.too_large = self.too_large or str(value)

@@ -69,6 +69,8 @@ class Rejects:
         self._path, self._limit = path, limit if keep else 0
         self._keep = keep
         self.count = 0
+        if path:
+            path.unlink(missing_ok=True)  # of an earlier try
 
     def add(self, row: Rejected) -> None:
         """Raises ConversionFailed when rows may not be rejected, or not so many."""

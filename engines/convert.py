@@ -1,0 +1,208 @@
+"""Convert CSV, JSON and NDJSON files to Parquet without changing a value.
+
+Each file is read twice: first all of it, to find for every column the one type that holds each of its values exactly (ids with leading zeros and
+integers beyond 64 bits stay text), then again to write under that schema. The Parquet file is read back from the target and compared: bytes,
+schema, rows and a checksum per column. Rows in = rows out + rejected rows, counted apart from the reader that feeds the writer.
+
+What does not fit fails the file, with line, column, value and reason; on_reject=keep puts such rows into a rejects file of the job instead. What
+was decided is in columns.ndjson, one line a file: types and why, nulls, checksums, how the file was read. Every object ends in the ledger as in
+migrate. A second attempt goes on where the first ended; with something failed the job is partial, with everything failed it fails.
+
+Nulls: an empty unquoted value is no value everywhere. NA, NULL and the like are no value in columns whose other values are all numbers, booleans
+or dates; in text columns only when null_values lists them. A quoted empty value is an empty text in text columns. In JSON, null and a missing
+name are no value.
+
+Examples:
+  python -m engines.convert --source s3://raw/2026/ --target abfss://lake@account/tables/
+  python -m engines.convert --source s3://raw/orders.csv --target file:///data/out/ --types '{"zip": "string", "total": "decimal(12,2)"}' --dry-run
+  python -m engines.convert --source file:///data/old/ --target file:///data/out/ --encoding cp1252 --delimiter ';' --on-reject keep
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import model_validator
+
+from portal import engine
+from portal.engine import EngineParams, JobContext, Result, param
+from portal.errors import ConversionFailed, NothingMatched
+from portal.stores.url import StoreURL
+from portal.tabular.options import TYPED_NULLS, Compression, ConvertOptions, Format, Header, OnReject, suits, target_name
+
+if TYPE_CHECKING:
+    from portal.transfer.balance import Books
+    from portal.transfer.migration import Migration, Planned
+
+COLUMNS_FILE = "columns.ndjson"
+_PREVIEWS = 3
+_FILES_SHOWN = 20
+
+
+class Params(EngineParams):
+    source: StoreURL = param(help="What is converted: one object, or everything below a folder", group="Source", placeholder="s3://bucket/folder/")
+    source_connection: str = param("", help="Connection of the source; none: the default of its kind", group="Source")
+    keys: tuple[str, ...] = param((), help="Only these objects: whole keys, as a listing shows them, whatever their names end in", group="Source")
+    include: tuple[str, ...] = param((), help="Only names that fit one of these patterns, e.g. '*.csv'", group="Source")
+    exclude: tuple[str, ...] = param((), help="No names that fit one of these patterns", group="Source")
+
+    target: StoreURL = param(help="Where the Parquet files go: a container and folder", group="Target", placeholder="abfss://container@account/folder/")
+    target_connection: str = param("", help="Connection of the target; none: the default of its kind", group="Target")
+    overwrite: Literal["fail", "skip", "replace"] = param(
+        "fail", help="When a target exists: fail stops before anything is written, skip leaves it, replace overwrites it", group="Target"
+    )
+
+    format: Format = param("auto", help="What the files are; auto: by name, else by the first character", group="Reading")
+    encoding: str = param("auto", help="auto: UTF-8, or what the byte order mark says; others, like cp1252, must be asked for", group="Reading")
+    delimiter: str = param("", help="One character between values; none: found out from the file ('\\t' is a tab)", group="Reading", max_length=2)
+    quote: str = param('"', help="Character around values; none: quotes mean nothing", group="Reading", advanced=True, max_length=1)
+    header: Header = param("auto", help="Whether the first row holds the columns' names; auto: judged by the first rows", group="Reading")
+    skip_lines: int = param(0, help="Lines to pass over before the header", group="Reading", unit="lines", advanced=True, ge=0)
+    null_values: tuple[str, ...] = param(("",), help="Unquoted texts that mean 'no value' in every column", group="Reading")
+    typed_null_values: tuple[str, ...] = param(
+        TYPED_NULLS, help="Texts that mean 'no value' only in columns of numbers, booleans or dates", group="Reading", advanced=True
+    )
+
+    types: dict[str, str] = param(
+        {}, group="Types", placeholder='{"zip": "string", "total": "decimal(12,2)"}',
+        help="Types that are set, by column: string, boolean, int32, int64, float64, decimal(P,S), date, timestamp, timestamp[UTC], json",
+    )  # fmt: skip
+    dates: bool = param(True, help="Read columns of ISO dates and timestamps as such", group="Types")
+    on_reject: OnReject = param("fail", help="A row that does not fit: fail the file, or keep such rows in a rejects file of the job", group="Types")
+    max_rejects: int = param(1000, help="Rejected rows of a file beyond which it fails", group="Types", unit="rows", ge=0)
+
+    compression: Compression = param("zstd", help="Compression of the Parquet files", group="Writing")
+    row_group_rows: int = param(100_000, help="Rows in a row group", group="Writing", unit="rows", advanced=True, ge=1, le=10_000_000)
+    concurrency: int = param(2, help="Files converted at the same time", group="Writing", advanced=True, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _target_is_a_folder(self) -> Self:
+        if self.target.key.lower().endswith(".parquet"):
+            raise ValueError(f"target is the folder that the Parquet files go to, not a file ({self.target})")
+        return self
+
+    @property
+    def options(self) -> ConvertOptions:
+        values = {name: getattr(self, name) for name in ConvertOptions.model_fields}
+        return ConvertOptions(**{**values, "delimiter": "\t" if self.delimiter == "\\t" else self.delimiter})
+
+
+def run(params: Params, job: JobContext) -> Result:
+    source = job.store(params.source, params.source_connection)
+    target = job.store(params.target, params.target_connection)
+    try:
+        return _run(params, job, source, target)
+    finally:
+        source.close()
+        target.close()
+
+
+def _run(params: Params, job: JobContext, source: Any, target: Any) -> Result:
+    migration = _migration(params, job, source, target)
+    planned = migration.plan()
+    job.log.info("plan: %s files to convert (%s bytes), %s excluded", f"{planned.converting:,}", f"{planned.bytes:,}", f"{planned.excluded:,}")
+    job.so_far = Result(counts={"listed": planned.listed}, report={"plan": planned.report()})
+    if not (planned.moving or planned.failing or job.earlier_folder):
+        hint = "Files are told by their names (.csv, .tsv, .json, .ndjson, .jsonl, also .gz); name others in keys, or say their format."
+        raise NothingMatched(f"Nothing to convert at {params.source}; {planned.excluded} objects were left out.", hint=hint)
+    found = migration.preflight(planned)
+    found.refuse(params.overwrite)
+    if job.dry_run:
+        return _dry_run(planned, params, job, source)
+    books, retryable = migration.move(planned, found)
+    return _closed(planned, books, params, job, retryable)
+
+
+def _closed(planned: Planned, books: Books, params: Params, job: JobContext, retryable: bool) -> Result:
+    failed = books.outcomes["failed"]
+    result = Result(
+        outcome="partial" if failed else "succeeded", counts=books.counts(planned.listed), bytes=books.bytes, warnings=tuple(books.notes),
+        outputs=({"url": str(params.target), "objects": books.moved, "bytes": books.bytes}, *(books.outputs if len(books.outputs) <= 1000 else ())),
+        report={"plan": planned.report(), "proof": dict(books.proofs), "failures": books.failures, "files": _files(job)},
+    )  # fmt: skip
+    job.log.info("%s", ", ".join(f"{name} {count:,}" for name, count in result.counts.items() if count or name == "listed"))
+    if failed and not (books.moved or books.outcomes["skipped"]):
+        job.so_far = result
+        error = ConversionFailed(f"None of {failed} files was converted. {books.failures[0]['key']}: {books.failures[0]['reason']}")
+        error.retryable = retryable
+        raise error
+    return result
+
+
+def _files(job: JobContext) -> list[Any]:
+    """Return what was decided for the first files."""
+    path = job.artefact(COLUMNS_FILE)
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line, _ in zip(file, range(_FILES_SHOWN), strict=False)]
+
+
+def _dry_run(planned: Planned, params: Params, job: JobContext, source: Any) -> Result:
+    from dataclasses import asdict
+
+    from portal.tabular.converting import preview_object
+
+    previews = []
+    for line in planned.sample[:_PREVIEWS]:
+        info = source.stat(line["source"])
+        preview = preview_object(source, info, params.options, check=job.check_cancelled, scratch=job.folder)
+        job.log.info("%s → %s: %s rows", line["source"], line["target"], f"{preview.rows_in:,}")
+        for column in preview.columns:
+            job.log.info("  %s: %s%s", column.name, column.type, f" ({column.note})" if column.note else "")
+        for row in preview.rows:
+            job.log.info("  %s", row)
+        previews.append({**line, **asdict(preview)})
+    return Result(counts={"listed": planned.listed}, report={"dry_run": True, "plan": planned.report(), "previews": previews})
+
+
+def _migration(params: Params, job: JobContext, source: Any, target: Any) -> Migration:
+    from portal.transfer.filters import Filters
+    from portal.transfer.migration import Migration
+    from portal.transfer.moving import Route
+    from portal.transfer.plan import Rules
+
+    anything = bool(params.keys) or params.format != "auto"
+    filters = Filters() if params.keys else Filters(() if anything else ("csv", "json"), params.include, params.exclude)
+    rules = Rules(
+        params.source.key, params.target.key, params.target.scheme, filters,
+        converted_name=lambda name: target_name(name) if anything or suits(name) else None,
+    )  # fmt: skip
+
+    def tell(done: int, total: int | None, size: int, note: str) -> None:
+        job.progress(done, total, "files", note, size)
+
+    header = params.model_dump(mode="json", include=_SHAPE)
+    route = Route(source, target, params.overwrite, "none", _converter(params, job, source, target))
+    return Migration(route, rules, job.folder, header, params.concurrency, tell, params.keys, job.earlier_folder)
+
+
+_SHAPE = {"source", "source_connection", "keys", "include", "exclude", "target", "target_connection", "format"}
+"""The parameters that a plan depends on."""
+
+
+def _converter(params: Params, job: JobContext, source: Any, target: Any) -> Any:
+    from portal.tabular.converting import convert_object
+
+    options = params.options
+    columns = job.artefact(COLUMNS_FILE)
+    lock = threading.Lock()
+
+    def convert(entry: Any, info: Any, *, overwrite: bool, moved: Any) -> Any:
+        done = convert_object(
+            source, info, target, entry.target_key, options, overwrite=overwrite, rejects=job.artefact(f"rejects-{entry.n}.ndjson"),
+            check=job.check_cancelled, progress=moved, scratch=job.folder,
+        )  # fmt: skip
+        names = {"source": str(source.url.at(entry.key)), "target": str(target.url.at(entry.target_key))}
+        line = json.dumps({**names, **done.report()}, ensure_ascii=False)
+        with lock, columns.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        return done
+
+    return convert
+
+
+if __name__ == "__main__":
+    engine.command(Params, run)
