@@ -130,23 +130,21 @@ def _prove(portal: Commands, jobs: Mapping[str, Any], env: Mapping[str, str], fi
 
 
 def _prove_objects(rows: list[dict[str, Any]], env: Mapping[str, str], findings: Findings) -> None:
-    findings.title("every object: proof level from the ledger; rows × columns in S3 and read back from ADLS, counted apart from the portal")
+    findings.title("every object: outcome and proof level from the ledger; its table in S3 and read back from ADLS, compared apart from the portal")
     by_key = {row["source_key"]: row for row in rows}
     found = list(evidence.tables(env, {key: row["target_key"] for key, row in by_key.items() if row["target_key"]}))
     for table in found:
         row = by_key.get(table.source_key, {"outcome": "missing", "proof": "none"})
-        shapes = f"{table.source_rows:>7,} × {table.source_columns:<3} = {_number(table.target_rows)} × {table.target_columns}"
-        print(f"{'✓' if table.equal else '✗'} {table.source_key:<34}{row['outcome']:<11}{row['proof']:<12}{shapes}")
+        shape = f"{table.rows:>7,} rows × {table.columns:>2} columns"
+        mark, verdict = ("✗", table.difference) if table.difference else ("✓", "equal")
+        print(f"{mark} {table.source_key:<34}{row['outcome']:<11}{row['proof']:<12}{shape}  {verdict}")
     proven = [row for row in rows if row["proof"] in ("converted", "read-back", "end-to-end")]
     findings.check(len(rows) == len(found) == len(by_key), f"the ledger has one row for each of the {len(found)} objects in the bucket")
     findings.check(len(proven) == len(rows) > 0, f"{len(proven)} of {len(rows)} objects are proven")
-    equal = sum(table.equal for table in found)
-    total = sum(table.source_rows for table in found)
-    findings.check(equal == len(found) > 0, f"{equal} of {len(found)} tables in the lake equal their sources: {total:,} rows")
-
-
-def _number(count: int | None) -> str:
-    return "nothing" if count is None else f"{count:>7,}"
+    equal = [table for table in found if not table.difference]
+    rows_in, rows_out = sum(table.rows for table in found), sum(table.lake_rows or 0 for table in found)
+    text = f"{len(equal)} of {len(found)} tables in the lake are equal to their sources in every cell; {rows_in:,} rows in S3, {rows_out:,} in ADLS"
+    findings.check(len(equal) == len(found) > 0 and rows_in == rows_out, text)
 
 
 def _prove_records(portal: Commands, jobs: Mapping[str, Any], findings: Findings) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet
 import snowflake.connector
@@ -19,25 +20,19 @@ from embedded import data
 
 @dataclass(frozen=True)
 class Table:
-    """One object of the demo bucket and what became of it in the lake. Rows are None where nothing was found."""
+    """One object of the demo bucket and what became of it in the lake."""
 
     source_key: str
-    target_key: str
-    source_rows: int
-    target_rows: int | None
-    source_columns: int
-    target_columns: int | None
-    same_bytes: bool
-    """Of an object that was copied as it is."""
-
-    @property
-    def equal(self) -> bool:
-        copied_as_is = self.source_key.endswith(".parquet")
-        return (self.source_rows, self.source_columns) == (self.target_rows, self.target_columns) and (self.same_bytes or not copied_as_is)
+    rows: int
+    columns: int
+    lake_rows: int | None
+    """None where nothing was found."""
+    difference: str
+    """What is not as in the source, '' when every cell is."""
 
 
 def tables(env: Mapping[str, str], targets: Mapping[str, str]) -> Iterator[Table]:
-    """Compare every object of the bucket with its target.
+    """Compare every object of the bucket with its target, cell by cell; one that was copied as it is, byte by byte.
 
     Args:
         env: the box's variables.
@@ -47,33 +42,70 @@ def tables(env: Mapping[str, str], targets: Mapping[str, str]) -> Iterator[Table
     with data.adls_client(env) as account, account.get_file_system_client(data.CONTAINER) as lake:
         present = {path.name for path in lake.get_paths(recursive=True) if not path.is_directory}
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=data.BUCKET):
-            for entry in page["Contents"]:
-                key = entry["Key"]
+            for key in (entry["Key"] for entry in page["Contents"]):
                 source = s3.get_object(Bucket=data.BUCKET, Key=key)["Body"].read()
-                target_key = targets.get(key, "")
-                target = lake.get_file_client(target_key).download_file().readall() if target_key in present else None
-                yield _table(key, source, target_key, target)
+                target = targets.get(key)
+                yield compare(key, source, lake.get_file_client(target).download_file().readall() if target in present else None)
 
 
-def _table(key: str, source: bytes, target_key: str, target: bytes | None) -> Table:
-    rows, columns = shape(key, source)
-    target_rows, target_columns = (None, None) if target is None else shape(target_key, target)
-    same = target is not None and hashlib.sha256(source).digest() == hashlib.sha256(target).digest()
-    return Table(key, target_key, rows, target_rows, columns, target_columns, same)
+def compare(key: str, source: bytes, target: bytes | None) -> Table:
+    """Compare a source (CSV with a header, a JSON array of objects, or Parquet) with the bytes of its target."""
+    columns = columns_of(key, source)
+    rows = len(next(iter(columns.values()), []))
+    if target is None:
+        return Table(key, rows, len(columns), None, "it is not in the lake")
+    found = pyarrow.parquet.read_table(io.BytesIO(target))
+    if key.endswith(".parquet") and source != target:
+        return Table(key, rows, len(columns), found.num_rows, "its bytes differ")
+    return Table(key, rows, len(columns), found.num_rows, "" if key.endswith(".parquet") else difference(columns, rows, found))
 
 
-def shape(key: str, content: bytes) -> tuple[int, int]:
-    """Count rows and columns of a CSV file with a header, a JSON array of objects, or a Parquet file."""
+def columns_of(key: str, content: bytes) -> dict[str, list[Any]]:
+    """Read the values of each column as they stand in a source; CSV and JSON with the standard library alone."""
     if key.endswith(".parquet"):
-        found = pyarrow.parquet.ParquetFile(io.BytesIO(content)).metadata
-        return found.num_rows, len(pyarrow.parquet.read_schema(io.BytesIO(content)))
+        return pyarrow.parquet.read_table(io.BytesIO(content)).to_pydict()
     text = content.decode("utf-8-sig")
     if key.endswith(".json"):
         records = json.loads(text)
-        return len(records), len({name for record in records for name in record})
-    rows = csv.reader(io.StringIO(text, newline=""))
-    header = next(rows)
-    return sum(1 for row in rows if row), len(header)
+        return {name: [record.get(name) for record in records] for name in dict.fromkeys(name for record in records for name in record)}
+    header, *rows = (row for row in csv.reader(io.StringIO(text, newline="")) if row)
+    return dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def difference(columns: Mapping[str, list[Any]], rows: int, found: pyarrow.Table) -> str:
+    """Say what is different between a source's columns and a table, '' when nothing is."""
+    if found.num_rows != rows:
+        return f"{rows:,} rows became {found.num_rows:,}"
+    if found.column_names != list(columns):
+        return f"the columns became {', '.join(found.column_names)}"
+    wrong = [name for name, values in columns.items() if not _same_column(values, found[name])]
+    return f"values differ in {', '.join(wrong)}" if wrong else ""
+
+
+def _same_column(values: list[Any], column: pyarrow.ChunkedArray) -> bool:
+    read = _reader(column.type)
+    known: dict[Any, Any] = {}
+    for value, arrived in zip(values, column.to_pylist(), strict=True):
+        if value not in known:
+            known[value] = read(value)
+        if known[value] != arrived:
+            return False
+    return True
+
+
+def _reader(kind: pyarrow.DataType) -> Callable[[Any], Any]:
+    """Return how a value that stands in a source reads as one of a Parquet type; where a number or date is due, '' and NA say there is none."""
+    types = pyarrow.types
+    if types.is_string(kind):
+        return lambda value: value
+    parse: Callable[[Any], Any] = float
+    if types.is_integer(kind):
+        parse = int
+    elif types.is_date(kind):
+        parse = date.fromisoformat
+    elif types.is_timestamp(kind):
+        parse = datetime.fromisoformat
+    return lambda value: None if value in (None, "", "NA") else parse(value)
 
 
 def exported_jobs(env: Mapping[str, str], table: str) -> list[tuple[str, str]]:
@@ -88,14 +120,22 @@ def exported_jobs(env: Mapping[str, str], table: str) -> list[tuple[str, str]]:
 
 
 def left_running(home: Path) -> list[str]:
-    """Return the processes that still belong to a home (Linux; elsewhere none can be told)."""
+    """Return the processes that still belong to a home, this one and those it was started by left out (Linux; elsewhere none can be told)."""
     mark = f"PORTAL_HOME={home}".encode()
     found = []
-    for entry in Path("/proc").glob("[0-9]*"):
+    ours = {str(pid) for pid in _ancestry()}
+    for entry in (entry for entry in Path("/proc").glob("[0-9]*") if entry.name not in ours):
         try:
             environment, line = (entry / "environ").read_bytes().split(b"\0"), (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if int(entry.name) != os.getpid() and (mark in environment or str(home).encode() in line):
+        if mark in environment or str(home).encode() in line:
             found.append(f"{entry.name} {b' '.join(line).decode(errors='replace').strip()}")
     return found
+
+
+def _ancestry() -> Iterator[int]:
+    pid = os.getpid()
+    while pid > 0 and (stat := Path(f"/proc/{pid}/stat")).exists():
+        yield pid
+        pid = int(stat.read_text().rpartition(")")[2].split()[1])

@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas
+
 from portal import audit as reports
 from portal import seal
 from portal.cli_parsing import add_json, parser
@@ -84,11 +86,11 @@ def _table(frame: Any) -> str:
 
 def _cell(row: Mapping[str, Any], name: str) -> Any:
     value = row[name]
+    if pandas.isna(value):
+        return None
     if name == "finished_at":
         return f"{value:%Y-%m-%d %H:%M:%S}"
-    if name == "error":
-        return (value or "").partition("\n")[0]
-    return None if value is None or value != value else value
+    return value.partition("\n")[0] if name == "error" else value
 
 
 def _totals(figures: Mapping[str, Any]) -> str:

@@ -18,9 +18,13 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return aligned columns; a column of numbers leans right."""
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max([len(header), *(len(row[place]) for row in cells)]) for place, header in enumerate(headers)]
-    right = [bool(rows) and all(isinstance(row[place], int | float) for row in rows) for place in range(len(headers))]
+    right = [_numeric([row[place] for row in rows if row[place] is not None]) for place in range(len(headers))]
     lines = [_line([header.upper() for header in headers], widths, right), *(_line(row, widths, right) for row in cells)]
     return "\n".join(lines)
+
+
+def _numeric(values: Sequence[object]) -> bool:
+    return bool(values) and all(isinstance(value, int | float) for value in values)
 
 
 def _cell(value: object) -> str:
