@@ -46,6 +46,7 @@ def main() -> None:
         metavar="NAME=BASE64KEY",
         help=f"an account and its key; repeatable: devaccount={EXAMPLE_KEY}",
     )
+    parser.add_argument("--page", type=int, default=5000, help="most items in a page of a listing, to try a client's paging with few files")
     arguments = parser.parse_args()
     if not arguments.account:
         parser.error("at least one --account NAME=BASE64KEY is needed")
@@ -54,7 +55,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        server = Server(arguments.port, arguments.root, dict(arguments.account))
+        server = Server(arguments.port, arguments.root, dict(arguments.account), arguments.page)
     except OSError as error:
         parser.exit(1, f"cannot listen on 127.0.0.1:{arguments.port}: {error.strerror or error}\n")
     threading.Thread(target=server.serve_forever, daemon=True).start()

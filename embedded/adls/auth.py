@@ -91,7 +91,7 @@ def _full(request: Request, order: Order) -> str:
     if "x-ms-date" in headers:
         headers.pop("date", None)
     plain = "".join(headers.get(name, "") + "\n" for name in _SIGNED)
-    parameters = "".join(f"\n{name}:{_joined(value)}" for name, value in sorted(request.query.items()))
+    parameters = "".join(f"\n{name}:{','.join(sorted(found))}" for name, found in sorted(request.values.items()))
     return f"{request.method}\n{plain}{_ms_headers(request, order)}/{request.account}{request.raw_path}{parameters}"
 
 
@@ -103,11 +103,6 @@ def _lite(request: Request, order: Order) -> str:
         f"{request.method}\n{header('content-md5')}\n{header('content-type')}\n{date}\n"
         f"{_ms_headers(request, order)}/{request.account}{request.raw_path}{comp}"
     )
-
-
-def _joined(value: str) -> str:
-    """Several values of one parameter are signed in order."""
-    return ",".join(sorted(value.split(","))) if "," in value else value
 
 
 def _ms_headers(request: Request, order: Order) -> str:

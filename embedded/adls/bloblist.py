@@ -16,7 +16,6 @@ from embedded.adls.times import etag, http_date
 from embedded.adls.tokens import decode_token, encode_token
 from embedded.adls.wire import Response
 
-PAGE = 5000
 _CONTENT = (
     ("content-encoding", "Content-Encoding"),
     ("content-language", "Content-Language"),
@@ -31,7 +30,7 @@ def list_blobs(request: Request, store: Store) -> Response:
     prefix, delimiter = request.query.get("prefix", "").lstrip("/"), request.query.get("delimiter", "")
     if delimiter not in ("", "/"):
         raise StorageError("InvalidQueryParameterValue", detail={"QueryParameterName": "delimiter", "QueryParameterValue": delimiter})
-    limit = min(request.number("maxresults", PAGE, low=1), PAGE)
+    limit = min(request.number("maxresults", store.page, low=1), store.page)
     after = decode_token(request.query.get("marker", ""), "marker")
     with store.transaction() as space:
         container = space.container(request.account, request.container)

@@ -16,7 +16,6 @@ from embedded.adls.tokens import decode_token, encode_token
 from embedded.adls.wire import Response
 
 XML = {"Content-Type": "application/xml"}
-PAGE = 5000
 
 
 def create(request: Request, store: Store) -> Response:
@@ -66,7 +65,7 @@ def get_acl(request: Request, store: Store) -> Response:
 
 def list_filesystems(request: Request, store: Store) -> Response:
     """GET /?resource=account"""
-    limit = min(request.number("maxresults", PAGE, low=1), PAGE)
+    limit = min(request.number("maxresults", store.page, low=1), store.page)
     found, token = _page(request, store, request.query.get("continuation", ""), limit)
     items = [{"name": held.name, "etag": etag(held.etag), "lastModified": http_date(held.modified)} for held in found]
     headers = {"Content-Type": "application/json;charset=utf-8", **({"x-ms-continuation": token} if token else {})}
@@ -75,7 +74,7 @@ def list_filesystems(request: Request, store: Store) -> Response:
 
 def list_containers(request: Request, store: Store) -> Response:
     """GET /?comp=list"""
-    limit = min(request.number("maxresults", PAGE, low=1), PAGE)
+    limit = min(request.number("maxresults", store.page, low=1), store.page)
     found, token = _page(request, store, request.query.get("marker", ""), limit)
     with_metadata = "metadata" in request.query.get("include", "")
     items = "".join(_container_xml(held, with_metadata) for held in found)

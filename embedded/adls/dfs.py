@@ -23,7 +23,6 @@ from embedded.adls.transfer import digest_headers, receive
 from embedded.adls.wire import Response
 
 MAX_APPEND_BYTES = 4000 << 20
-PAGE = 5000
 
 
 def held_container(request: Request, space: Namespace) -> Container:
@@ -175,19 +174,19 @@ def delete(request: Request, store: Store) -> Response:
         conditions.check_write(request, held)
         if held.directory and not recursive and not space.is_empty(held):
             raise StorageError("DirectoryIsNotEmpty")
-        if held.directory and recursive and paginated and _delete_page(space, held):
+        if held.directory and recursive and paginated and _delete_page(space, held, store.page):
             return Response(200, {"x-ms-continuation": encode_token(held.path)})
         space.delete(held)
     return Response(200)
 
 
-def _delete_page(space: Namespace, top: Entry) -> bool:
+def _delete_page(space: Namespace, top: Entry, size: int) -> bool:
     """Delete one page of what is under `top`, deepest first; False when the rest fits into one more step."""
     prefix = top.path + "/"
-    page = space.list_tree(top.container, prefix, prefix, PAGE + 1)
-    if len(page) <= PAGE:
+    page = space.list_tree(top.container, prefix, prefix, size + 1)
+    if len(page) <= size:
         return False
-    for held in sorted(page[:PAGE], key=lambda held: held.path, reverse=True):
+    for held in sorted(page[:size], key=lambda held: held.path, reverse=True):
         if not held.directory or space.is_empty(held):
             space.delete(held)
     return True
@@ -199,7 +198,7 @@ def list_paths(request: Request, store: Store) -> Response:
         raise StorageError("MissingRequiredQueryParameter", detail={"QueryParameterName": "recursive"})
     folder = "/".join(part for part in request.query.get("directory", "").split("/") if part)
     prefix = f"{folder}/" if folder else ""
-    limit = min(request.number("maxresults", PAGE, low=1), PAGE)
+    limit = min(request.number("maxresults", store.page, low=1), store.page)
     after = decode_token(request.query.get("continuation", ""), "continuation") or prefix
     with store.transaction() as space:
         container = held_container(request, space)

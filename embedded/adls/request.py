@@ -28,7 +28,7 @@ MAX_PATH_UNITS, MAX_DEPTH = 1024, 63
 class Request:
     """`path` has no slash at either end and is empty for the container itself; `raw_path` is what the client signed.
 
-    `query` has lower-case names and decoded values; `rooted` tells whether a slash followed the container's name.
+    `query` has lower-case names and decoded values, of a repeated parameter the last; `values` has all of them.
     """
 
     head: Head
@@ -39,8 +39,8 @@ class Request:
     path: str
     raw_path: str
     query: dict[str, str]
+    values: dict[str, list[str]]
     endpoint: str
-    rooted: bool = False
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     grant: Grant | None = None
 
@@ -107,15 +107,15 @@ def parse(head: Head, body: Body, client: str, accounts: Holder[str], within: st
     """
     target = re.sub(r"^https?://[^/]*", "", head.target, flags=re.IGNORECASE) or "/"
     raw_path, _, raw_query = target.partition("?")
-    query: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     try:
         decoded = unquote(raw_path, errors="strict")
         for pair in filter(None, raw_query.split("&")):
             name, _, value = pair.partition("=")
-            key, text = unquote_plus(name, errors="strict").lower(), unquote_plus(value, errors="strict")
-            query[key] = f"{query[key]},{text}" if key in query else text
+            values.setdefault(unquote_plus(name, errors="strict").lower(), []).append(unquote_plus(value, errors="strict"))
     except UnicodeDecodeError as error:
         raise StorageError("InvalidUri") from error
+    query = {name: found[-1] for name, found in values.items()}
     host = _HOST.match(head.headers.get("host", "").lower())
     if host and host[1] in accounts:
         account, rest = host[1], decoded[1:]
@@ -123,9 +123,9 @@ def parse(head: Head, body: Body, client: str, accounts: Holder[str], within: st
         account, _, rest = decoded[1:].partition("/")
         if within and account != within:
             account, rest = within, decoded[1:]
-    container, slash, path = rest.partition("/")
+    container, _, path = rest.partition("/")
     endpoint = host[2] if host else _endpoint(head, query)
-    return Request(head, body, client, account, container, normal_path(path), raw_path, query, endpoint, bool(slash))
+    return Request(head, body, client, account, container, normal_path(path), raw_path, query, values, endpoint)
 
 
 def _endpoint(head: Head, query: dict[str, str]) -> str:

@@ -108,6 +108,7 @@ class Server(socketserver.ThreadingTCPServer):
         port: 0 takes a free one; `url` tells which.
         root: folder of the data.
         accounts: account name to key bytes.
+        page: most items in a page of a listing.
     """
 
     daemon_threads = True
@@ -115,9 +116,9 @@ class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     request_queue_size = 256
 
-    def __init__(self, port: int, root: Path, accounts: dict[str, bytes]) -> None:
+    def __init__(self, port: int, root: Path, accounts: dict[str, bytes], page: int = 5000) -> None:
         batch.use(answer)
-        self.store = Store(root, accounts)
+        self.store = Store(root, accounts, page)
         super().__init__(("127.0.0.1", port), Connection)
 
     @property

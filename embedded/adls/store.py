@@ -18,10 +18,12 @@ class Store:
     Args:
         root: made if missing; holds namespace.sqlite and content/.
         accounts: account name to key bytes.
+        page: most items in a page of a listing.
     """
 
-    def __init__(self, root: Path, accounts: Mapping[str, bytes]) -> None:
+    def __init__(self, root: Path, accounts: Mapping[str, bytes], page: int = 5000) -> None:
         root.mkdir(parents=True, exist_ok=True)
+        self.page = page
         self.accounts = dict(accounts)
         self.content = Content(root)
         self._database = connect(root)
