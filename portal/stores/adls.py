@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError
-from azure.storage.filedatalake import DataLakeServiceClient, FileSystemClient
+from azure.storage.filedatalake import DataLakeFileClient, DataLakeServiceClient, FileSystemClient
 
 from portal.connections import AdlsConnection
 from portal.errors import AlreadyExists, NotFound, SourceChanged
@@ -60,6 +60,11 @@ class AdlsStore:
     def translated(self, what: str, key: str = "") -> AbstractContextManager[None]:
         return translated(what, container=self.url.container, account=self.url.account, key=key)
 
+    def _file(self, key: str) -> DataLakeFileClient:
+        if not key:
+            raise NotFound(f"{self.url} is a container, not an object.")
+        return self.client.get_file_client(key)
+
     def changed(self, key: str, error: Exception) -> SourceChanged:
         what = "deleted" if isinstance(error, NotFound) else "replaced"
         return SourceChanged(f"{self.url.at(key)} was {what} after it was listed.", hint="Run the job again to take what is there now.")
@@ -82,7 +87,7 @@ class AdlsStore:
 
     def stat(self, key: str) -> ObjectInfo:
         with self.translated("Looking at", key):
-            return _described(key, self.client.get_file_client(key).get_file_properties())
+            return _described(key, self._file(key).get_file_properties())
 
     def open_read(self, key: str, *, start: int = 0, length: int | None = None, pin: ObjectInfo | None = None) -> AdlsReader:
         info = self._pinned(key, pin)
@@ -92,7 +97,7 @@ class AdlsStore:
         wanted = min(length, info.size_bytes - start) if length is not None else info.size_bytes - start
         try:
             with self.translated("Reading", key):
-                stream = self.client.get_file_client(key).download_file(offset=start, length=wanted, **condition)
+                stream = self._file(key).download_file(offset=start, length=wanted, **condition)
         except (ConditionFailed, NotFound) as error:
             raise self.changed(key, error) from error.__cause__
         return AdlsReader(self, key, stream, info)
@@ -137,7 +142,7 @@ class AdlsStore:
     def delete(self, key: str) -> None:
         try:
             with self.translated("Deleting", key):
-                self.client.get_file_client(key).delete_file()
+                self._file(key).delete_file()
         except NotFound:
             return
 

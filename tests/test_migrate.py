@@ -1,0 +1,423 @@
+"""The migrate engine end to end, S3 → ADLS and the other ways, on real servers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from engines import migrate
+from portal.context import JobContext
+from portal.errors import SourceChanged
+from portal.stores import checksums
+from portal.stores.seekable import SeekableReader
+from portal.transfer import moving
+from tests.transferring import Clouds, get, keys, put
+
+
+@pytest.fixture
+def clouds(home: Path, s3_server: Any, adls_server: Any, unique: str) -> Iterator[Clouds]:
+    from tests.servers import ADLS_ACCOUNT, ADLS_KEY
+
+    with (home / ".env").open("a") as file:
+        file.write(f"AWS_ENDPOINT_URL={s3_server.url}\nAWS_ACCESS_KEY_ID=testing\nAWS_SECRET_ACCESS_KEY=testing-secret\n")
+        file.write(f"AZURE_STORAGE_ACCOUNT={ADLS_ACCOUNT}\nAZURE_STORAGE_ENDPOINT={adls_server.url}/{ADLS_ACCOUNT}\nAZURE_STORAGE_KEY={ADLS_KEY}\n")
+    found = Clouds(home, unique)
+    yield found
+    found.close()
+
+
+def test_objects_are_copied_with_their_folders_and_accounted_for(clouds: Clouds) -> None:
+    data = {"in/a.csv": b"a\n1\n", "in/b/c.json": b"{}\n", "in/b/d.parquet": os.urandom(100), "in/notes.txt": b"no", "in/b/": b"", "out.csv": b"a\n"}
+    for key, content in data.items():
+        put(clouds.s3, key, content)
+    ran = clouds.migrate(source=f"{clouds.bucket}/in/", target=f"{clouds.lake}/x")
+    assert (ran.code, ran.result["outcome"]) == (0, "succeeded")
+    assert ran.counts == {"listed": 5, "copied": 3, "excluded": 2}
+    assert keys(clouds.adls) == ["x/a.csv", "x/b/c.json", "x/b/d.parquet"]
+    assert get(clouds.adls, "x/b/d.parquet") == data["in/b/d.parquet"]
+    assert ran.result["bytes"] == 4 + 3 + 100
+    assert ran.result["outputs"][0]["url"] == f"{clouds.lake}/x"
+    assert {output["url"] for output in ran.result["outputs"][1:]} == {f"{clouds.lake}/{key}" for key in keys(clouds.adls)}
+    assert "other" in ran.rows["in/notes.txt"]["reason"]
+    assert "folder marker" in ran.rows["in/b/"]["reason"]
+    assert set(ran.rows) == {key for key in data if key.startswith("in/")}
+
+
+def test_a_copy_is_proven_end_to_end_with_the_checksum_that_the_source_stores(clouds: Clouds) -> None:
+    data = os.urandom((9 << 20) + 1)
+    put(clouds.s3, "big.csv", data)
+    ran = clouds.migrate()
+    row = ran.rows["big.csv"]
+    crc = checksums.crc64_hex(checksums.crc64(data))
+    assert (row["proof"], row["crc64nvme"], row["source_checksum"]) == ("end-to-end", crc, f"crc64nvme:{crc}")
+    assert ran.result["report"]["proof"] == {"end-to-end": 1}
+    assert get(clouds.adls, "big.csv") == data
+    assert row["target_etag"] == clouds.adls.stat("big.csv").etag
+    assert row["md5"] is None
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "SHA1", "SHA256"])
+def test_any_checksum_of_s3_serves(clouds: Clouds, algorithm: str) -> None:
+    clouds.s3.client.put_object(Bucket=clouds.name, Key="a.csv", Body=b"a\n1\n", ChecksumAlgorithm=algorithm)  # type: ignore[attr-defined]
+    row = clouds.migrate().rows["a.csv"]
+    assert row["proof"] == "end-to-end"
+    assert row["source_checksum"].startswith(f"{algorithm.lower()}:")
+
+
+def test_without_a_stored_checksum_a_copy_is_streamed(clouds: Clouds) -> None:
+    clouds.s3.client.put_object(Bucket=clouds.name, Key="a.csv", Body=b"a\n1\n")  # type: ignore[attr-defined]
+    assert clouds.migrate().rows["a.csv"]["proof"] == "streamed"
+
+
+def test_verify_md5_reads_back_and_stores_the_md5(clouds: Clouds) -> None:
+    data = os.urandom(1 << 20)
+    put(clouds.s3, "a.csv", data)
+    ran = clouds.migrate(verify="md5")
+    md5 = hashlib.md5(data).hexdigest()
+    assert (ran.rows["a.csv"]["proof"], ran.rows["a.csv"]["md5"]) == ("read-back", md5)
+    assert clouds.adls.stat("a.csv").checksums == {"md5": md5}
+    assert ran.rows["a.csv"]["source_checksum"] == f"md5:{md5}"
+
+
+def test_verify_crc_reads_back(clouds: Clouds) -> None:
+    put(clouds.s3, "a.csv")
+    assert clouds.migrate(verify="crc").rows["a.csv"]["proof"] == "read-back"
+
+
+def test_empty_files_arrive(clouds: Clouds) -> None:
+    put(clouds.s3, "empty.csv", b"")
+    ran = clouds.migrate(verify="crc")
+    assert ran.counts == {"listed": 1, "copied": 1}
+    assert clouds.adls.stat("empty.csv").size_bytes == 0
+
+
+def test_what_is_known_of_the_source_is_carried(clouds: Clouds) -> None:
+    source = put(clouds.s3, "ü.csv", content_type="text/csv", metadata={"my-key": "value", "1st": "x"})
+    clouds.migrate()
+    found = clouds.adls.stat("ü.csv")
+    assert found.content_type == "text/csv"
+    assert found.metadata["my_key"] == "value"
+    assert found.metadata["_1st"] == "x"
+    assert found.metadata["source_etag"] == source.etag
+    assert found.metadata["source_url"] == f"{clouds.bucket}/%C3%BC.csv"
+    assert found.metadata["source_modified"].startswith("20")
+
+
+def test_chosen_keys_land_flat_in_raw_data(clouds: Clouds) -> None:
+    for key in ("x/a.csv", "y/b.txt", "y/c.csv"):
+        put(clouds.s3, key)
+    ran = clouds.migrate(keys=["x/a.csv", "y/b.txt", "missing.csv"], layout="flat")
+    assert (ran.code, ran.counts) == (3, {"listed": 3, "copied": 2, "failed": 1})
+    assert keys(clouds.adls) == ["raw_data/a.csv", "raw_data/b.txt"]
+    assert "There is no object" in ran.rows["missing.csv"]["reason"]
+
+
+def test_keys_may_come_from_a_file(clouds: Clouds) -> None:
+    for key in ("a.csv", "b.csv", "c.csv"):
+        put(clouds.s3, key)
+    list_file = clouds.home / "data" / "keys.txt"
+    list_file.write_text("a.csv\n\nc.csv\n")
+    assert clouds.migrate(keys_file=f"file://{list_file}").counts == {"listed": 2, "copied": 2}
+    listed = clouds.run("list", source=f"{clouds.bucket}/", target=f"file://{clouds.home}/data/i.parquet")
+    assert listed.code == 0
+    assert clouds.migrate(keys_file=f"file://{clouds.home}/data/i.parquet", overwrite="skip").counts == {"listed": 3, "copied": 1, "skipped": 2}
+
+
+def test_a_key_outside_the_source_is_refused(clouds: Clouds) -> None:
+    ran = clouds.migrate(source=f"{clouds.bucket}/in/", keys=["out/a.csv"])
+    assert (ran.code, ran.result["outcome"]) == (2, "rejected")
+    assert "out/a.csv" in ran.error["message"]
+
+
+def test_two_sources_of_one_target_name_stop_before_anything_moves(clouds: Clouds) -> None:
+    for key in ("x/same.csv", "y/same.csv", "z/other.csv"):
+        put(clouds.s3, key)
+    ran = clouds.migrate(layout="flat")
+    assert (ran.code, ran.error["retryable"]) == (1, False)
+    assert "x/same.csv and y/same.csv would both become raw_data/same.csv" in ran.error["message"]
+    assert keys(clouds.adls) == []
+    assert ran.result["counts"] == {"listed": 3}
+
+
+def test_a_conversion_may_make_twins_too(clouds: Clouds) -> None:
+    put(clouds.s3, "a.csv")
+    put(clouds.s3, "a.json", b"{}\n")
+    ran = clouds.migrate(convert="parquet")
+    assert "would both become a.parquet" in ran.error["message"]
+
+
+def test_a_file_that_would_be_a_folder_stops_before_anything_moves(clouds: Clouds) -> None:
+    put(clouds.s3, "a.csv")
+    put(clouds.s3, "a.csv/b.csv")
+    ran = clouds.migrate()
+    assert "a.csv would become the file a.csv, and a.csv/b.csv needs a folder of that name" in ran.error["message"]
+    assert keys(clouds.adls) == []
+
+
+def test_names_that_adls_cannot_hold_stop_before_anything_moves_or_are_skipped(clouds: Clouds) -> None:
+    for key in ("good.csv", "bad./x.csv", "a//b.csv"):
+        put(clouds.s3, key)
+    ran = clouds.migrate()
+    assert "bad./x.csv" in ran.error["message"] and "a//b.csv" in ran.error["message"]
+    assert keys(clouds.adls) == []
+    ran = clouds.migrate(bad_names="skip")
+    assert (ran.code, ran.counts) == (0, {"listed": 3, "copied": 1, "excluded": 2})
+    assert "ends in a dot" in ran.rows["bad./x.csv"]["reason"]
+
+
+def test_existing_targets_fail_are_skipped_or_replaced(clouds: Clouds) -> None:
+    put(clouds.s3, "d/a.csv", b"new\n")
+    put(clouds.s3, "d/b.csv", b"new\n")
+    put(clouds.adls, "d/a.csv", b"old\n")
+    ran = clouds.migrate()
+    assert (ran.code, ran.error["type"], ran.error["retryable"]) == (1, "AlreadyExists", False)
+    assert f"{clouds.lake}/d/a.csv" in ran.error["message"]
+    assert keys(clouds.adls) == ["d/a.csv"]
+    assert clouds.migrate(overwrite="skip").counts == {"listed": 2, "copied": 1, "skipped": 1}
+    assert get(clouds.adls, "d/a.csv") == b"old\n"
+    assert clouds.migrate(overwrite="replace").counts == {"listed": 2, "copied": 2}
+    assert get(clouds.adls, "d/a.csv") == b"new\n"
+
+
+def test_folders_and_files_in_the_way_at_the_target_stop_before_anything_moves(clouds: Clouds) -> None:
+    put(clouds.s3, "a.csv")
+    put(clouds.s3, "b.csv/c.csv")
+    put(clouds.adls, "a.csv/x", b"1")
+    put(clouds.adls, "b.csv", b"1")
+    ran = clouds.migrate(overwrite="replace")
+    assert "a.csv is a folder" in ran.error["message"] and "b.csv is a file" in ran.error["message"]
+    ran = clouds.migrate(target=f"{clouds.lake}/b.csv/deeper/")
+    assert "b.csv is a file" in ran.error["message"]
+
+
+def test_a_source_that_changes_between_plan_and_copy_fails_and_the_rest_goes_on(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("deleted.csv", "replaced.csv", "same.csv"):
+        put(clouds.s3, key, b"before\n")
+    params = migrate.Params(source=f"{clouds.bucket}/", target=f"{clouds.lake}/")
+    job = clouds.context()
+    migration = migrate._migration(params, job, clouds.s3, clouds.adls)
+    planned = migration.plan()
+    clouds.s3.delete("deleted.csv")
+    put(clouds.s3, "replaced.csv", b"after!\n")
+    books, retryable = migration.move(planned, migration.preflight(planned))
+    assert dict(books.outcomes) == {"failed": 2, "copied": 1}
+    assert not retryable
+    reasons = {failure["key"]: failure["reason"] for failure in books.failures}
+    assert "deleted after it was listed" in reasons["deleted.csv"]
+    assert "replaced after it was listed" in reasons["replaced.csv"]
+    assert keys(clouds.adls) == ["same.csv"]
+
+
+def test_zero_matches_fail_with_the_reason_unless_allowed(clouds: Clouds) -> None:
+    put(clouds.s3, "a.txt")
+    ran = clouds.migrate()
+    assert (ran.code, ran.error["type"], ran.error["retryable"]) == (1, "NothingMatched", False)
+    assert "1 objects were found and left out" in ran.error["message"]
+    assert ran.result["counts"] == {"listed": 1}
+    assert clouds.migrate(allow_empty=True).code == 0
+    assert clouds.migrate(source=f"{clouds.bucket}/nothing/here/").error["type"] == "NothingMatched"
+
+
+def test_a_missing_bucket_or_container_is_named(clouds: Clouds) -> None:
+    ran = clouds.migrate(source="s3://no-such-bucket-here/")
+    assert "no-such-bucket-here" in ran.error["message"]
+    put(clouds.s3, "a.csv")
+    ran = clouds.migrate(target="abfss://nowhere@devaccount/")
+    assert (ran.error["type"], ran.error["retryable"]) == ("NoContainer", False)
+    assert "'nowhere'" in ran.error["message"]
+
+
+def test_a_dry_run_prints_the_plan_and_changes_nothing(clouds: Clouds, caplog: pytest.LogCaptureFixture) -> None:
+    put(clouds.s3, "a.csv")
+    put(clouds.s3, "b.txt")
+    with caplog.at_level("INFO", "portal"):
+        ran = clouds.migrate(clouds.context(dry_run=True))
+    assert ran.code == 0
+    assert ran.result["report"]["plan"]["to_copy"] == 1
+    assert ran.result["report"]["sample"] == [{"source": "a.csv", "target": "a.csv", "bytes": 8, "action": "copy"}]
+    assert "copy a.csv → a.csv" in caplog.text
+    assert keys(clouds.adls) == []
+    put(clouds.adls, "a.csv", b"old")
+    ran = clouds.migrate(clouds.context(dry_run=True))
+    assert ran.code == 1
+    assert ran.result["report"]["occupied"] == [f"{clouds.lake}/a.csv"]
+
+
+def test_a_retry_redoes_only_what_failed(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(4):
+        put(clouds.s3, f"{n}.csv")
+    copy = moving.copy_object
+
+    def broken(source: Any, pin: Any, *rest: Any, **options: Any) -> Any:
+        if pin.key == "2.csv":
+            raise SourceChanged("2.csv was replaced after it was listed.")
+        return copy(source, pin, *rest, **options)
+
+    monkeypatch.setattr(moving, "copy_object", broken)
+    first = clouds.migrate()
+    assert (first.code, first.counts) == (3, {"listed": 4, "copied": 3, "failed": 1})
+    monkeypatch.setattr(moving, "copy_object", copy)
+    retry = clouds.migrate(clouds.context(retry_of=first.job.job_id))
+    assert (retry.code, retry.counts) == (0, {"listed": 1, "copied": 1})
+    assert keys(clouds.adls) == [f"{n}.csv" for n in range(4)]
+    again = clouds.migrate(clouds.context(retry_of=retry.job.job_id))
+    assert (again.code, again.counts) == (0, {})
+
+
+def test_with_other_parameters_a_retry_plans_anew(clouds: Clouds) -> None:
+    put(clouds.s3, "a.csv")
+    first = clouds.migrate()
+    other = clouds.migrate(clouds.context(retry_of=first.job.job_id), target=f"{clouds.lake}/elsewhere/")
+    assert other.counts == {"listed": 1, "copied": 1}
+
+
+def test_a_cancel_leaves_nothing_half_written_and_the_next_attempt_goes_on(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(3):
+        put(clouds.s3, f"{n}.csv", os.urandom(100))
+    put(clouds.s3, "big.csv", os.urandom(20 << 20))
+    job = clouds.context()
+    threading_copy = moving.copy_object
+
+    def cancelling(source: Any, pin: Any, *rest: Any, moved: Any, **options: Any) -> Any:
+        def moved_then_cancelled(size: int) -> None:
+            if pin.key == "big.csv":
+                job.cancel()
+            moved(size)
+
+        return threading_copy(source, pin, *rest, moved=moved_then_cancelled, **options)
+
+    monkeypatch.setattr(moving, "copy_object", cancelling)
+    first = clouds.migrate(job, concurrency=1)
+    assert (first.code, first.error["type"]) == (1, "Cancelled")
+    assert keys(clouds.adls) == ["0.csv", "1.csv", "2.csv"]
+    assert set(first.rows) == {"0.csv", "1.csv", "2.csv"}
+    assert not [info for info in clouds.adls.client.get_paths() if not info.name.endswith(".csv")]  # type: ignore[attr-defined]
+    monkeypatch.setattr(moving, "copy_object", threading_copy)
+    second = clouds.migrate(JobContext(job.job_id, job.folder, clouds.config, attempt=2))
+    assert (second.code, second.counts) == (0, {"listed": 4, "copied": 4})
+    assert second.result["report"]["plan"]["resumed"] is True
+
+
+def test_an_attempt_after_a_crash_overwrites_what_the_crashed_one_may_have_left(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Committed at the target, and dead before the journal said so."""
+    put(clouds.s3, "a.csv", b"new\n")
+    job = clouds.context()
+
+    def dies(*_: Any, **__: Any) -> Any:
+        put(clouds.adls, "a.csv", b"left by the dead\n")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(moving, "copy_object", dies)
+        clouds.migrate(job)
+    ran = clouds.migrate(JobContext(job.job_id, job.folder, clouds.config, attempt=2))
+    assert (ran.code, ran.counts) == (0, {"listed": 1, "copied": 1})
+    assert get(clouds.adls, "a.csv") == b"new\n"
+
+
+def test_everything_failed_is_a_failure_with_the_ledger(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(clouds.s3, "a.csv")
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise SourceChanged("gone")
+
+    monkeypatch.setattr(moving, "copy_object", broken)
+    ran = clouds.migrate()
+    assert (ran.code, ran.error["type"], ran.counts) == (1, "TransferFailed", {"listed": 1, "failed": 1})
+    assert ran.rows["a.csv"]["reason"].startswith("gone")
+
+
+def test_an_object_is_tried_again_when_the_failure_may_pass(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    from portal.errors import Unreachable
+
+    put(clouds.s3, "a.csv")
+    monkeypatch.setattr(moving, "_BACKOFF_S", 0.001)
+    copy, calls = moving.copy_object, []
+
+    def flaky(*arguments: Any, **options: Any) -> Any:
+        calls.append(threading.current_thread().name)
+        if len(calls) < 3:
+            raise Unreachable("no answer")
+        return copy(*arguments, **options)
+
+    monkeypatch.setattr(moving, "copy_object", flaky)
+    assert clouds.migrate().rows["a.csv"]["attempts"] == 3
+
+
+def test_after_many_refusals_the_rest_is_not_tried(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    from portal.errors import AccessDenied
+
+    for n in range(6):
+        put(clouds.s3, f"{n}.csv")
+    monkeypatch.setattr(moving, "REFUSALS_BEFORE_GIVING_UP", 3)
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise AccessDenied("The temporary credentials ended at 2026-01-01T00:00:00Z.")
+
+    monkeypatch.setattr(moving, "copy_object", refused)
+    ran = clouds.migrate(concurrency=1)
+    assert ran.counts == {"listed": 6, "failed": 6}
+    assert "ended at 2026-01-01" in ran.error["message"]
+    assert "not tried" in ran.rows["5.csv"]["reason"]
+
+
+def test_files_are_converted_on_the_way(clouds: Clouds) -> None:
+    put(clouds.s3, "t/a.csv", b"id,name\n001,x\n002,y\n")
+    put(clouds.s3, "t/b.parquet", b"not looked at")
+    ran = clouds.migrate(convert="parquet", verify="md5")
+    assert (ran.code, ran.counts) == (0, {"listed": 2, "copied": 1, "converted": 1, "rows_in": 2, "rows_out": 2})
+    row = ran.rows["t/a.csv"]
+    assert (row["proof"], row["target_key"], row["rows_in"], row["rows_out"]) == ("converted", "t/a.parquet", 2, 2)
+    assert row["source_checksum"].startswith("crc64nvme:")
+    with SeekableReader(clouds.adls, clouds.adls.stat("t/a.parquet")) as file:
+        assert pq.read_table(file).to_pydict() == {"id": ["001", "002"], "name": ["x", "y"]}
+
+
+def test_a_file_that_cannot_be_converted_fails_alone(clouds: Clouds) -> None:
+    put(clouds.s3, "good.csv", b"a,b\n1,2\n")
+    put(clouds.s3, "ragged.csv", b"a,b\n1,2\n1,2,3\n")
+    ran = clouds.migrate(convert="parquet")
+    assert (ran.code, ran.result["outcome"]) == (3, "partial")
+    assert keys(clouds.adls) == ["good.parquet"]
+    assert "Line 3" in ran.rows["ragged.csv"]["reason"]
+
+
+@pytest.mark.parametrize("way", ["adls-s3", "adls-local", "local-adls", "s3-s3"])
+def test_every_store_is_source_and_target(clouds: Clouds, way: str) -> None:
+    places = {"s3": f"{clouds.bucket}/", "adls": f"{clouds.lake}/", "local": f"file://{clouds.home}/data/"}
+    stores = {"s3": (clouds.s3, ""), "adls": (clouds.adls, ""), "local": (clouds.local, f"{clouds.home}/data/"[1:])}
+    source, target = way.split("-")
+    data = os.urandom(1000)
+    put(stores[source][0], f"{stores[source][1]}from/a.csv", data)
+    ran = clouds.migrate(source=f"{places[source]}from/", target=f"{places[target]}to/", verify="crc")
+    assert (ran.code, ran.counts) == (0, {"listed": 1, "copied": 1})
+    assert get(stores[target][0], f"{stores[target][1]}to/a.csv") == data
+
+
+def test_a_copy_into_a_folder_is_only_size_checked_unless_read_back(clouds: Clouds) -> None:
+    put(clouds.s3, "a.csv")
+    ran = clouds.migrate(target=f"file://{clouds.home}/data/x/")
+    assert ran.rows["a.csv"]["proof"] == "size"
+
+
+def test_versions_are_pinned_and_recorded(clouds: Clouds) -> None:
+    clouds.s3.client.put_bucket_versioning(Bucket=clouds.name, VersioningConfiguration={"Status": "Enabled"})  # type: ignore[attr-defined]
+    written = put(clouds.s3, "a.csv")
+    row = clouds.migrate().rows["a.csv"]
+    assert row["source_version"] == written.version_id is not None
+    assert clouds.adls.stat("a.csv").metadata["source_version"] == written.version_id
+
+
+def test_a_folder_does_not_mean_its_neighbours_and_a_file_may_be_named(clouds: Clouds) -> None:
+    for key in ("dir/a.csv", "dir2/b.csv", "dir.csv"):
+        put(clouds.s3, key)
+    clouds.migrate(source=f"{clouds.bucket}/dir", target=f"{clouds.lake}/one")
+    clouds.migrate(source=f"{clouds.bucket}/dir.csv", target=f"{clouds.lake}/two/")
+    assert keys(clouds.adls) == ["one/a.csv", "two/dir.csv"]

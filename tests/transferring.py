@@ -1,0 +1,101 @@
+"""What the transfer tests share: a bucket, a container and a folder, and engines run in this process."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from portal import settings
+from portal.connections import Connections
+from portal.context import JobContext
+from portal.engine import execute
+from portal.redact import Redactor
+from portal.stores.base import ObjectInfo, Store, walk
+from portal.stores.opening import open_account, open_store
+from portal.stores.url import StoreURL
+from portal.transfer import ledger
+from tests.servers import ADLS_ACCOUNT
+
+
+@dataclass
+class Clouds:
+    """A bucket and a container of one test, and the home whose .env leads to them."""
+
+    home: Path
+    name: str
+
+    def __post_init__(self) -> None:
+        self.config = settings.load(self.home)
+        connections = Connections.load(self.config)
+        self.s3: Store = self._made(connections.get("s3"))
+        self.adls: Store = self._made(connections.get("adls"))
+        self.local = open_store(StoreURL("file", ""), connections.get("local"))
+        self.bucket = f"s3://{self.name}"
+        self.lake = f"abfss://{self.name}@{ADLS_ACCOUNT}"
+        self._runs = 0
+
+    def _made(self, connection: Any) -> Store:
+        account = open_account(connection)
+        account.create_container(self.name)
+        return account.store(self.name)
+
+    def close(self) -> None:
+        self.s3.close()
+        self.adls.close()
+
+    def context(self, **options: Any) -> JobContext:
+        self._runs += 1
+        folder = self.home / "logs" / f"run-{self._runs}"
+        folder.mkdir()
+        return JobContext(options.pop("job_id", f"run-{self._runs}"), folder, self.config, **options)
+
+    def run(self, engine: str, job: JobContext | None = None, **params: Any) -> Ran:
+        """Run an engine as the frame does; returns exit code, result and folder."""
+        module = importlib.import_module(f"engines.{engine}")
+        job = job or self.context()
+        code = execute(module.Params, module.run, params, job, Redactor())
+        return Ran(code, json.loads((job.folder / f"result-{job.attempt}.json").read_text()), job)
+
+    def migrate(self, job: JobContext | None = None, **params: Any) -> Ran:
+        return self.run("migrate", job, **{"source": f"{self.bucket}/", "target": f"{self.lake}/", **params})
+
+
+@dataclass
+class Ran:
+    code: int
+    result: Mapping[str, Any]
+    job: JobContext
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Those that are not 0."""
+        return {name: count for name, count in self.result["counts"].items() if count}
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The ledger by source key."""
+        return {row["source_key"]: row for row in ledger.read(self.job.folder / ledger.LEDGER_FILE).to_pylist()}
+
+    @property
+    def error(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.result["error"]
+        return found
+
+
+def put(store: Store, key: str, data: bytes | str = b"a,b\n1,2\n", **options: Any) -> ObjectInfo:
+    with store.open_write(key, overwrite=True, **options) as writer:
+        writer.write(data.encode() if isinstance(data, str) else data)
+        return writer.commit()
+
+
+def get(store: Store, key: str) -> bytes:
+    with store.open_read(key) as reader:
+        return b"".join(iter(lambda: reader.read(1 << 20), b""))
+
+
+def keys(store: Store, prefix: str = "") -> list[str]:
+    return sorted(info.key for info in walk(store, prefix))
