@@ -61,7 +61,7 @@ class Worker:
         self.spool = Spool(settings)
         self.layout = self.spool.layout
         self.registration = workers.register(self.layout, slots or settings.slots, name)
-        self._runners: dict[str, subprocess.Popen[bytes]] = {}
+        self._runners: list[subprocess.Popen[bytes]] = []
         self._tidied_ms = 0
         self._troubled: list[str] = []
 
@@ -99,9 +99,7 @@ class Worker:
 
     def _settle(self) -> Iterator[str]:
         """Collect what has ended, whoever started it, and recover what was cut off."""
-        for job_id, runner in list(self._runners.items()):
-            if runner.poll() is not None:
-                del self._runners[job_id]
+        self._runners = [runner for runner in self._runners if runner.poll() is None]
         for job_id in records.running_ids(self.layout):
             with self._guard(job_id):
                 if job := settling.settle(self.layout, job_id):
@@ -170,7 +168,7 @@ class Worker:
             job = settling.close_attempt(self.layout, job, Verdict("failed", explain(error), error.retryable))
             _tell(job)
             return
-        self._runners[job.id] = self._start_runner(job, order, claim)
+        self._runners.append(self._start_runner(job, order, claim))
         log.info("%s %s: attempt %d started", job.id, job.engine, number)
 
     def _order(self, job: Job, claim: Claim) -> dict[str, Any]:
@@ -229,6 +227,9 @@ class Worker:
 
     def leave(self) -> None:
         """Leave the queue; running jobs stay with their runners."""
+        for runner in self._runners:
+            if runner.poll() is None:
+                runner.returncode = 0  # it is nobody's child to wait for now
         self.registration.leave()
 
 

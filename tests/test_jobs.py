@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -31,19 +32,20 @@ attempts = st.builds(
 any_job = st.builds(
     Job, id=st.integers(0, 2**128 - 1).map(lambda number: str(ULID.from_int(number))), engine=names, submitted_at=moments,
     params=st.dictionaries(names, values, max_size=3), priority=st.integers(0, 9), not_before=st.none() | moments,
-    timeout_s=st.none() | st.floats(0.001, 1e6), max_attempts=st.integers(1, 99), key=st.none() | names, then=st.lists(followups, max_size=2).map(tuple),
+    timeout_s=st.none() | st.floats(0.001, 1e6), max_attempts=st.integers(1, 99), key=st.none() | names,
+    then=st.lists(followups, max_size=2).map(tuple),
     labels=st.dictionaries(names, names, max_size=2), limits=st.lists(names, max_size=2).map(tuple), status=st.sampled_from(Status),
     attempts=st.lists(attempts, max_size=2).map(tuple), result=st.none() | st.dictionaries(names, values, max_size=2), error=st.none() | names,
 )  # fmt: skip
 
 
-@modest(max_examples=80, deadline=None)
+@modest(max_examples=50, deadline=None)
 @given(any_job)
 def test_a_job_comes_back_from_its_file_as_it_was(job: Job) -> None:
     assert Job.from_json(job.to_json().encode()) == job
 
 
-@modest(max_examples=150, deadline=None)
+@modest(max_examples=80, deadline=None)
 @given(any_job, st.data())
 def test_a_job_file_cut_or_changed_anywhere_is_read_or_refused_never_a_crash(job: Job, data: st.DataObject) -> None:
     text = job.to_json().encode()
@@ -55,7 +57,7 @@ def test_a_job_file_cut_or_changed_anywhere_is_read_or_refused_never_a_crash(job
         assert error.message
 
 
-@modest(max_examples=150, deadline=None)
+@modest(max_examples=80, deadline=None)
 @given(st.dictionaries(st.sampled_from([*jobs._TYPES, "max_attempts"]), values))
 def test_fields_of_any_type_are_read_or_refused_with_a_reason(wrong: dict[str, Any]) -> None:
     try:
@@ -76,9 +78,8 @@ def test_fields_of_any_type_are_read_or_refused_with_a_reason(wrong: dict[str, A
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_job_file_is_said(text: str, said: str) -> None:
-    with pytest.raises(BadJobFile, match=".") as caught:
+    with pytest.raises(BadJobFile, match=re.escape(said)):
         Job.from_json(text)
-    assert said in caught.value.message
 
 
 def test_secrets_are_taken_out_of_follow_ups_too() -> None:

@@ -188,13 +188,13 @@ def test_finishing_uses_the_reserve_when_the_disk_is_full(spool: Spool, monkeypa
             raise OSError(28, "No space left on device")
         real(descriptor)
 
+    (claim,) = claiming.claims(spool.layout)
     monkeypatch.setattr(durable.os, "fsync", full)
-    (claim,) = claiming.claims(spool.layout) if not space.unlink() else ()
-    durable.keep_reserve(spool.layout.reserve)
     finish(spool.layout, freeze(spool.layout, claim.job, Status.SUCCEEDED, None))
     claim.let_go()
     monkeypatch.undo()
     assert [item.id for item in archived(spool)] == [job.id]
+    assert not space.exists()
     disk.restore_reserve(spool.layout)
     assert space.exists()
 
@@ -441,7 +441,7 @@ def test_the_archive_is_read_by_day_and_found_by_id(spool: Spool) -> None:
     assert [job.id for job in spool.archived(date(2017, 3, 2), date(2020, 1, 1))] == [ids[2], ids[1]]
     assert [job.id for job in spool.archived(date(2017, 3, 1), date(2017, 3, 2), newest_first=False)] == ids[:2]
     assert spool.archived_ids(date(2017, 3, 4)) == [ids[2]]
-    assert all((job := spool.find(job_id)) and job.id == job_id for job_id in ids), "found from the day in the id to tomorrow"
+    assert [job.id for job_id in ids if (job := spool.find(job_id))] == ids, "found from the day in the id to tomorrow"
     with pytest.raises(JobNotFound):
         spool.archive_path(a_job())
 

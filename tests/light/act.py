@@ -52,6 +52,7 @@ def begin(order: dict[str, Any], params: dict[str, Any]) -> None:
         print(line)
     if params.get("say_secrets"):
         print("connections:", json.dumps(order["connections"]), order["redact"])
+        params["report"] = {"note": json.dumps(order["connections"])}
     sys.stdout.flush()
 
 
