@@ -32,7 +32,7 @@ def choose(draft: Draft, kind: str, label: str, value: Any, key: str, *, help_te
     names = known(draft).names(kind)
     missing = [str(value)] if value and str(value) not in names and str(value) in draft.needs else []
     options = ["", *names, *missing, *([_TYPE_IN] if kind != "local" else [])]
-    place = options.index(str(value)) if str(value or "") in options else 0
+    place = options.index(str(value or "")) if str(value or "") in options else 0
     chosen = st.selectbox(
         label,
         options,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import date
 from typing import Any
 
@@ -18,46 +20,60 @@ Connect = Callable[[FieldSpec, str, Any, str], str]
 _NARROW = ("integer", "number", "boolean", "choice", "date")
 
 
-def fields(specs: Iterable[FieldSpec], values: Mapping[str, Any], prefix: str, connect: Connect) -> dict[str, Any]:
-    """Show the fields by group, advanced ones folded away; return what they hold by parameter name.
+@dataclass
+class Form:
+    """One form being shown.
 
-    Args:
-        specs: the fields, in the order of the engine.
-        values: JSON values to begin with, where they differ from the defaults.
-        prefix: of the widgets' keys; one for each form that is filled in.
-        connect: shows the fields that name a connection.
+    `values` are JSON values to begin with, where they differ from the defaults; `prefix` that of the widgets' keys, one for each form that is
+    filled in; `own` shows the fields that a page has better means for, and returns what they give; `given` is what was given so far.
     """
-    given: dict[str, Any] = {}
-    groups: dict[str, list[FieldSpec]] = {}
-    for item in specs:
-        groups.setdefault("Advanced" if item.advanced else item.group, []).append(item)
-    advanced = groups.pop("Advanced", [])
-    for name, members in groups.items():
-        if len(groups) > 1:
-            st.markdown(f"**{name}**")
-        given.update(_group(members, values, prefix, connect))
-    if advanced:
-        changed = sum(1 for item in advanced if item.name in values)
-        with st.expander(f"Advanced ({len(advanced)})" + (f", {changed} set" if changed else ""), icon=":material/tune:"):
-            given.update(_group(advanced, values, prefix, connect))
-    return given
 
+    values: Mapping[str, Any]
+    prefix: str
+    connect: Connect
+    own: Mapping[str, Callable[[FieldSpec], Mapping[str, Any]]] = dataclass_field(default_factory=dict)
+    given: dict[str, Any] = dataclass_field(default_factory=dict)
 
-def _group(members: Sequence[FieldSpec], values: Mapping[str, Any], prefix: str, connect: Connect) -> dict[str, Any]:
-    """Narrow fields stand two in a row."""
-    given: dict[str, Any] = {}
-    waiting: list[FieldSpec] = []
-    for item in (*members, None):
-        if item is not None and item.kind in _NARROW:
-            waiting.append(item)
-        while waiting and (item is None or item.kind not in _NARROW or len(waiting) == 2):
-            pair, waiting = waiting[:2], waiting[2:]
-            for column, one in zip(st.columns(len(pair), vertical_alignment="bottom"), pair, strict=True):
-                with column:
-                    given[one.name] = field(one, values.get(one.name, one.default), f"{prefix}.{one.name}", connect)
-        if item is not None and item.kind not in _NARROW:
-            given[item.name] = field(item, values.get(item.name, item.default), f"{prefix}.{item.name}", connect)
-    return given
+    def show(self, specs: Iterable[FieldSpec]) -> dict[str, Any]:
+        """Show the fields by group, advanced ones folded away; return what they hold by parameter name."""
+        groups: dict[str, list[FieldSpec]] = {}
+        for item in specs:
+            groups.setdefault("Advanced" if item.advanced else item.group, []).append(item)
+        advanced = groups.pop("Advanced", [])
+        for name, members in groups.items():
+            if len(groups) > 1:
+                st.markdown(f"**{name}**")
+            self._group(members)
+        if advanced:
+            changed = sum(1 for item in advanced if item.name in self.values)
+            with st.expander(f"Advanced ({len(advanced)})" + (f", {changed} set" if changed else ""), icon=":material/tune:"):
+                self._group(advanced)
+        return self.given
+
+    def _group(self, members: Sequence[FieldSpec]) -> None:
+        """Narrow fields stand two in a row."""
+        row: list[FieldSpec] = []
+        for item in members:
+            if item.kind not in _NARROW:
+                self._row(row)
+                self._row([item])
+                row = []
+            else:
+                row.append(item)
+                if len(row) == 2:
+                    self._row(row)
+                    row = []
+        self._row(row)
+
+    def _row(self, items: Sequence[FieldSpec]) -> None:
+        if not items:
+            return
+        for column, item in zip(st.columns(len(items), vertical_alignment="bottom"), items, strict=True):
+            with column:
+                if item.name in self.own:
+                    self.given.update(self.own[item.name](item))
+                else:
+                    self.given[item.name] = field(item, self.values.get(item.name, item.default), f"{self.prefix}.{item.name}", self.connect)
 
 
 def field(item: FieldSpec, value: Any, key: str, connect: Connect) -> Any:
@@ -102,10 +118,13 @@ def _list(item: FieldSpec, label: str, value: Any, key: str, connect: Connect) -
         return st.multiselect(
             label, list(item.choices), chosen, key=key, help=item.help, placeholder=item.placeholder or "Any", persist_state="session"
         )
-    text = st.text_area(
-        label, "\n".join(chosen), key=key, help=f"{item.help} One per line.", placeholder=item.placeholder, height=80, persist_state="session"
-    )
-    return [line.strip() for line in (text or "").splitlines() if line.strip()]
+    if item.multiline:
+        text = st.text_area(label, "\n".join(chosen), key=key, help=f"{item.help} One per line.", height=80, persist_state="session")
+        return [line.strip() for line in (text or "").splitlines() if line.strip()]
+    return st.multiselect(
+        label, chosen, chosen, key=key, help=f"{item.help} Type one and press Enter.", placeholder=item.placeholder or "None",
+        accept_new_options=True, persist_state="session",
+    )  # fmt: skip
 
 
 def _date(item: FieldSpec, label: str, value: Any, key: str, connect: Connect) -> Any:

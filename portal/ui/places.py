@@ -37,11 +37,12 @@ class Place:
         return self.base.at(self.base.key + prefix.lstrip("/")) if self.base else None
 
 
-def choose(draft: Draft, item: FieldSpec, connection_field: str) -> Place | None:
+def choose(draft: Draft, item: FieldSpec, connection_field: str, *, narrow: bool = False) -> Place | None:
     """Show store, connection and container of a URL parameter; None while something is missing."""
     start = _parsed(draft.values.get(item.name, item.default))
     key = f"{draft.id}.{item.name}"
-    columns = st.columns([1.15, 1.3, 1.6], vertical_alignment="bottom")
+    wide = [1.15, 1.3, 1.6]
+    columns = [st.container(), *st.columns([1, 1.2], vertical_alignment="bottom")] if narrow else st.columns(wide, vertical_alignment="bottom")
     with columns[0]:
         kind = _kind(item, start, key)
     if kind is None:

@@ -10,10 +10,11 @@ _CSS = """<style>
 [data-testid=stSidebarHeader]{height:3.2rem;padding-top:.6rem}
 [data-testid=stMainBlockContainer] h1{padding:0 0 .1rem}
 [data-testid=stMainBlockContainer] h3{padding:.15rem 0}
-[data-testid=stMetric]{padding:.65rem .85rem}
 [data-testid=stMetric] [data-testid=stMetricLabel] p{font-size:12.5px}
 [data-testid=stCaptionContainer] p{font-size:12.5px}
 [data-testid=stExpander] summary{min-height:2.1rem;padding-block:.3rem}
+[data-testid=stMain] [data-testid=stPageLink] a{background:transparent}
+[data-testid=stMain] [data-testid=stPageLink] a p{font-weight:400}
 .signout{font-size:12.5px;color:inherit;opacity:.75;text-decoration:none}.signout:hover{text-decoration:underline}
 [data-testid=stTabs] [data-testid=stTab]{padding-block:.35rem}
 [data-testid=stSidebarNav] ul{gap:1px}

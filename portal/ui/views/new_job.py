@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import streamlit as st
@@ -117,19 +118,16 @@ def _basket(draft: Draft, place: Place) -> dict[str, int]:
 
 def _parameters(draft: Draft, spec: EngineSpec, given: dict[str, Any]) -> None:
     _chosen(draft, spec, given)
-    rest = [item for item in spec.fields if item.name not in ("source", "source_connection", "keys")]
-    pairs = [item for item in rest if item.kind == "url" and any(other.name == f"{item.name}_connection" for other in rest)]
-    for item in pairs:
-        given |= _pair(draft, item)
-    taken = {name for item in pairs for name in (item.name, f"{item.name}_connection")}
-    rest = [item for item in rest if item.name not in taken]
+    specs = [item for item in spec.fields if item.name not in ("source", "source_connection", "keys")]
+    names = {item.name for item in specs}
+    pairs = {item.name for item in specs if item.kind == "url" and f"{item.name}_connection" in names}
     prefix = f"{draft.id}.{spec.name}"
-    given |= forms.fields(
-        rest,
-        draft.values,
-        prefix,
-        lambda item, label, value, key: credentials.choose(draft, _kind_of(item, given), label, value, key, help_text=item.help),
-    )
+
+    def connect(item: FieldSpec, label: str, value: Any, key: str) -> str:
+        return credentials.choose(draft, _kind_of(item, given), label, value, key, help_text=item.help)
+
+    form = forms.Form(draft.values, prefix, connect, dict.fromkeys(pairs, functools.partial(_pair, draft)), given)
+    form.show(item for item in specs if item.name.removesuffix("_connection") not in pairs or item.name in pairs)
     _options(draft, spec, given, prefix)
 
 
@@ -155,7 +153,7 @@ def _chosen(draft: Draft, spec: EngineSpec, given: dict[str, Any]) -> None:
 
 def _pair(draft: Draft, item: FieldSpec) -> dict[str, Any]:
     """A URL and its connection."""
-    place = places.choose(draft, item, f"{item.name}_connection")
+    place = places.choose(draft, item, f"{item.name}_connection", narrow=True)
     if place is None or place.base is None:
         return {item.name: None}
     start = places.prefix_of(place.base, draft.values.get(item.name))
