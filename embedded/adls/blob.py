@@ -17,6 +17,7 @@ from embedded.adls.properties import content_settings, stamps
 from embedded.adls.reading import may_overwrite
 from embedded.adls.request import Request, normal_path
 from embedded.adls.schema import FOLDER, Attributes, Entry, Segment
+from embedded.adls.source import check_source
 from embedded.adls.store import Store
 from embedded.adls.times import http_date
 from embedded.adls.transfer import digest_headers, receive
@@ -148,6 +149,10 @@ def copy_blob(request: Request, store: Store) -> Response:
     account, container_name, path = _copy_source(request)
     if account != request.account:
         raise StorageError("NotImplemented", "Copies from other accounts and servers are not implemented.")
+    try:
+        check_source(request, store, urlsplit(request.header("x-ms-copy-source")).query, (account, container_name, path), "r")
+    except StorageError as error:
+        raise StorageError("CannotVerifyCopySource") from error
     wanted = attributes_of(request, plain=False)
     linked: dict[str, str] = {}
     try:

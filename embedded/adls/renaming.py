@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote
 
-from embedded.adls import conditions, sas
+from embedded.adls import conditions
 from embedded.adls.errors import StorageError
 from embedded.adls.namespace import Namespace
 from embedded.adls.properties import decode_properties, stamps
 from embedded.adls.reading import may_overwrite
 from embedded.adls.request import Request, normal_path
 from embedded.adls.schema import Entry
+from embedded.adls.source import check_source
 from embedded.adls.store import Store
 from embedded.adls.wire import Response
 
@@ -76,10 +76,5 @@ def _source(request: Request, store: Store) -> tuple[str, str]:
     path = normal_path(path)
     if not slash or not path:
         raise StorageError("InvalidSourceUri")
-    if request.grant and request.grant.permissions is not None:
-        pairs = (pair.partition("=") for pair in token.split("&") if pair)
-        parameters = {name.lower(): unquote_plus(value) for name, _, value in pairs} if "sig=" in token else request.query
-        granted = sas.grant(parameters, request, store.accounts[request.account], time.time(), resource=(request.account, container, path))
-        if not granted.may("md"):
-            raise StorageError("AuthorizationPermissionMismatch")
+    check_source(request, store, token, (request.account, container, path), "md")
     return container, path
