@@ -20,6 +20,7 @@ import json
 import logging
 import re
 import secrets
+import shutil
 import socket
 import tempfile
 import warnings
@@ -29,8 +30,10 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+import pyarrow as pa
 import uvicorn
 from cryptography.hazmat.primitives import serialization
+from fakesnow import arrow, info_schema
 from fakesnow.instance import FakeSnow
 from fakesnow.transforms import stage
 from starlette.applications import Starlette
@@ -46,6 +49,7 @@ fake = importlib.import_module("fakesnow.server")  # the package hides the modul
 
 _FUNCTIONS = re.compile(r"\bcurrent_(user|role|warehouse)\s*\(\s*\)", re.IGNORECASE)
 _ALGORITHMS = ["RS256", "ES256", "ES384", "ES512"]
+_REMOVE = re.compile(r"""\s*remove\s+@"(?P<database>[^"/]+)"\."(?P<schema>[^"/]+)"\."(?P<stage>[^"/]+)"/(?P<path>[\w./-]+)\s*""", re.IGNORECASE)
 _SHOW_TAG = re.compile(r"\s*show\s+parameters\s+like\s+'query_tag'", re.IGNORECASE)
 
 
@@ -129,7 +133,7 @@ class Front:
         body = await _json_body(request)
         session = self._sessions.get(request.headers.get("Authorization", "")[17:-1])
         if session:
-            body["sqlText"] = _with_identity(str(body["sqlText"]), session)
+            body["sqlText"] = _with_identity(_removed(str(body["sqlText"])), session)
         return await fake.query_request(_with_body(request, body))
 
 
@@ -138,6 +142,19 @@ def _with_identity(sql: str, session: _Session) -> str:
         return f"select 'QUERY_TAG' as \"key\", {_literal(session.query_tag)} as \"value\""
     names = {"user": session.user, "role": session.role, "warehouse": session.warehouse}
     return _FUNCTIONS.sub(lambda found: _literal(names[found[1].lower()]), sql)
+
+
+def _removed(sql: str) -> str:
+    """Do the REMOVE that fakesnow does not know; the statement that answers it."""
+    found = _REMOVE.fullmatch(sql)
+    if not found:
+        return sql
+    files = Path(stage.LOCAL_BUCKET_PATH)
+    target = files.joinpath(*found.group("database", "schema", "stage", "path")).resolve()
+    if not target.is_relative_to(files) or not target.exists():
+        return "select '' as \"name\", '' as \"result\" where false"
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    return f"select {_literal(found['path'])} as \"name\", 'removed' as \"result\""
 
 
 def _literal(text: str) -> str:
@@ -165,6 +182,23 @@ def _with_body(request: Request, body: Mapping[str, Any]) -> Request:
     return Request({**request.scope, "headers": headers}, receive)
 
 
+def mend_fakesnow() -> None:
+    """Put right what fakesnow 0.12 does unlike Snowflake and the portal would trip over."""
+    whole_struct, whole_comment = arrow.timestamp_to_sf_struct, info_schema.insert_table_comment_sql
+
+    def struct_with_nulls(times: Any) -> Any:
+        """fakesnow answers a missing timestamp as 1970."""
+        times = times.combine_chunks() if isinstance(times, pa.ChunkedArray) else times
+        filled = whole_struct(times.fill_null(0))
+        return pa.StructArray.from_arrays(filled.flatten(), fields=list(filled.type), mask=times.is_null())
+
+    def comment_if_any(catalog: str, schema: str, table: str, comment: str | None) -> str:
+        """fakesnow notes the missing comment of MERGE's own temporary table in a second database, which ends the transaction."""
+        return "select 1" if comment is None else whole_comment(catalog, schema, table, comment)
+
+    arrow.timestamp_to_sf_struct, info_schema.insert_table_comment_sql = struct_with_nulls, comment_if_any
+
+
 class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -180,6 +214,7 @@ def serve(root: Path, accounts: Accounts, port: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     Path(stage.LOCAL_BUCKET_PATH).rmdir()  # fakesnow makes one in the temporary folder when it is imported
     stage.LOCAL_BUCKET_PATH = str(files.resolve())
+    mend_fakesnow()
     fake.shared_fs = FakeSnow(db_path=databases)
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -209,7 +244,10 @@ def _key_pair(text: str) -> tuple[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m embedded.snowflake", description="Snowflake for the demo and the tests, on 127.0.0.1.")
+    parser = argparse.ArgumentParser(
+        prog="python -m embedded.snowflake", description="Snowflake for the demo and the tests, on 127.0.0.1.",
+        fromfile_prefix_chars="@", epilog="@FILE reads arguments from a file, one a line, so that passwords stay off the command line.",
+    )  # fmt: skip
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--root", type=Path, default=None, help="folder of databases and stages (default: a temporary one)")
     parser.add_argument("--user", type=_pair, action="append", default=[], metavar="NAME=PASSWORD", help="who may sign in with a password")

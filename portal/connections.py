@@ -88,6 +88,7 @@ class SnowflakeConnection(_Connection):
     host: str = Field("", description="Leave empty for Snowflake; host of a compatible service")
     port: int = Field(443, description="Port")
     protocol: Literal["https", "http"] = Field("https", description="http only for a service on this machine")
+    login_timeout_s: int = Field(20, ge=1, le=300, description="Seconds until Snowflake counts as unreachable")
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -118,6 +119,7 @@ DEFAULT_VARIABLES: dict[str, dict[str, str]] = {
         "private_key_file": "SNOWFLAKE_PRIVATE_KEY_FILE", "private_key_passphrase": "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE",
         "role": "SNOWFLAKE_ROLE", "warehouse": "SNOWFLAKE_WAREHOUSE", "database": "SNOWFLAKE_DATABASE", "schema": "SNOWFLAKE_SCHEMA",
         "host": "SNOWFLAKE_HOST", "port": "SNOWFLAKE_PORT", "protocol": "SNOWFLAKE_PROTOCOL",
+        "login_timeout_s": "SNOWFLAKE_LOGIN_TIMEOUT_S",
     },
 }  # fmt: skip
 """The variables that make up the default connection of each kind."""
