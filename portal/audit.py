@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = audit_row.COLUMNS
+schema = audit_days.schema
 
 _SUMS = (
     "bytes", "rows_in", "rows_out", "rows_rejected", "objects_listed", "objects_copied", "objects_converted", "objects_skipped",
@@ -21,27 +22,27 @@ _SUMS = (
 )  # fmt: skip
 
 
-def table(settings: Settings, since: date | None = None, until: date | None = None, job_ids: Iterable[str] = ()) -> Any:
-    """Return the audit rows of the jobs that finished in a period as an Arrow table, in order of day and id.
-
-    Args:
-        since, until: days (UTC), both included; None: no bound.
-        job_ids: only these jobs; none: all.
+def days(settings: Settings, since: date | None = None, until: date | None = None) -> Iterator[tuple[date, Any]]:
+    """Yield each day of a period (UTC, both ends included; None: no bound) that has jobs, with its rows as an Arrow table in order of id.
 
     Raises:
         PortalError: the archive cannot be read.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     archive = settings.archive_dir
     try:
-        tables = [audit_days.table(archive, day) for day in audit_days.days(archive, since, until)]
+        for day in audit_days.days(archive, since, until):
+            found = audit_days.table(archive, day).replace_schema_metadata(None)
+            if found.num_rows:
+                yield day, found
     except OSError as error:
         raise PortalError("The archive cannot be read.", hint=f"The portal's user must be able to read {archive}.") from error
-    whole = pa.concat_tables([audit_days.schema().empty_table(), *(part.replace_schema_metadata(None) for part in tables)])
-    wanted = list(job_ids)
-    return whole.filter(pc.is_in(whole["job_id"], pa.array(wanted, pa.string()))) if wanted else whole
+
+
+def table(settings: Settings, since: date | None = None, until: date | None = None) -> Any:
+    """Return the audit rows of the jobs that finished in a period as one Arrow table; see `days`."""
+    import pyarrow as pa
+
+    return pa.concat_tables([audit_days.schema().empty_table(), *(found for _, found in days(settings, since, until))])
 
 
 def rows(settings: Settings, since: date | None = None, until: date | None = None) -> pd.DataFrame:

@@ -97,7 +97,7 @@ def chain(settings: Settings) -> list[Seal]:
 def head(settings: Settings) -> Head | None:
     """Return the newest seal's head, or None before the first. Raises ChainBroken."""
     paths = _paths(settings.archive_dir)
-    return _head_of(_read(paths[-1])) if paths else None
+    return head_of(_read(paths[-1])) if paths else None
 
 
 def seal_closed_days(settings: Settings, now: datetime | None = None) -> list[Seal]:
@@ -114,7 +114,7 @@ def seal_closed_days(settings: Settings, now: datetime | None = None) -> list[Se
         made: list[Seal] = []
         for day in _open_days(settings, before, last):
             seal = _add(settings, day, before, signing)
-            before = _head_of(seal)
+            before = head_of(seal)
             made.append(seal)
         return made
 
@@ -151,7 +151,7 @@ def _add(settings: Settings, day: date, before: Head | None, signing: keypair.Pu
     digest = draft.computed()
     signed = replace(draft, digest=digest, signature=SigningKey(secret).sign(_CONTEXT + digest.encode()).signature.hex())
     write_durably(_path(archive, day), json.dumps(asdict(signed), indent=0, sort_keys=True).encode())
-    write_durably(_head_file(settings), json.dumps(asdict(_head_of(signed))).encode())
+    write_durably(_head_file(settings), json.dumps(asdict(head_of(signed))).encode())
     return signed
 
 
@@ -163,7 +163,7 @@ def _trusted_head(settings: Settings) -> Head | None:
         raise ChainBroken(f"The seal of {last.day} was changed, or is not signed by a key of this portal.", hint=_RESTORE)
     if kept and (last is None or last.sequence < kept.sequence or (last.sequence == kept.sequence and last.digest != kept.digest)):
         raise ChainBroken(f"The seal of {kept.day} is missing or is another one.", hint=_RESTORE)
-    return _head_of(last) if last else None
+    return head_of(last) if last else None
 
 
 def verify(settings: Settings, exported: Head | None = None) -> list[Finding]:
@@ -276,7 +276,8 @@ def _read(path: Path) -> Seal:
     return seal
 
 
-def _head_of(seal: Seal) -> Head:
+def head_of(seal: Seal) -> Head:
+    """What an export carries away of a seal."""
     return Head(seal.sequence, seal.day, seal.digest, seal.key)
 
 

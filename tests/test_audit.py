@@ -186,8 +186,3 @@ def test_figures_of_a_period(config: Settings) -> None:
     assert told["duration_s"] == {"median": 7.5, "p95": 7.5}
     assert [(item["engine"], item["jobs"]) for item in told["by_engine"]] == [("convert", 1), ("migrate", 2)]
     assert told["by_day"] == [{"day": "2026-11-20", "jobs": 3, "succeeded": 2, "failed": 1, "bytes": 3702, "rows_out": 27, "duration_s": 22.5}]
-
-
-def test_a_table_can_be_of_chosen_jobs_only(config: Settings) -> None:
-    wanted, _ = put(config.archive_dir, finished_job()).stem, put(config.archive_dir, finished_job())
-    assert audit.table(config, job_ids=[wanted])["job_id"].to_pylist() == [wanted]
