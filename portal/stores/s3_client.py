@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.loaders
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
@@ -39,7 +42,9 @@ def client(connection: S3Connection) -> Any:
     credentials, expires_at = _credentials(connection)
     _refuse_ended(expires_at)
     try:
-        session: Any = boto3.Session(profile_name=connection.profile or None, region_name=connection.region or None)
+        session: Any = boto3.Session(
+            profile_name=connection.profile or None, region_name=connection.region or None, botocore_session=_botocore_session()
+        )
         return session.client(
             "s3",
             endpoint_url=connection.endpoint_url or None,
@@ -51,6 +56,18 @@ def client(connection: S3Connection) -> Any:
         raise SettingError(f"There is no AWS profile {connection.profile!r}.", hint="`aws configure list-profiles` shows those there are.") from error
     except (BotoCoreError, ValueError) as error:
         raise SettingError("The S3 connection cannot be used.", hint="Check its endpoint (http://… or https://…) and region.") from error
+
+
+def _botocore_session() -> Any:
+    session = botocore.session.Session()
+    session.register_component("data_loader", _loader())
+    return session
+
+
+@cache
+def _loader() -> Any:
+    """What botocore knows of S3, read once a process: it is most of the time that making a client takes."""
+    return botocore.loaders.create_loader()
 
 
 def _config(connection: S3Connection) -> Config:
