@@ -106,8 +106,8 @@ def _decode(source: Any, path: Path, asked: str) -> tuple[str, int]:
         decoder = codecs.getincrementaldecoder(encoding)("strict")
     except LookupError as error:
         raise ConversionFailed(f"Nobody knows the encoding {asked!r}.", hint="Try utf-8, utf-16, cp1252 or latin-1.") from error
-    if encoding == "utf-8" and b"\0" in head:
-        raise ConversionFailed("The file is not UTF-8 text: it begins with zero bytes.", hint="Is it UTF-16? Say encoding=utf-16-le or utf-16-be.")
+    if encoding == "utf-8" and b"\0" in head[:2]:
+        raise ConversionFailed("The file is not UTF-8 text: it begins with a zero byte.", hint="Is it UTF-16? Say encoding=utf-16-le or utf-16-be.")
     source.read(mark)
     size = 0
     offset = mark

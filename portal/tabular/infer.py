@@ -31,6 +31,8 @@ DATES: tuple[Kind, ...] = ("date", "timestamp")
 _NOUNS: dict[Kind, str] = {
     "boolean": "a boolean", "integer": "an integer", "float": "a number", "date": "an ISO date", "timestamp": "an ISO timestamp of the same form",
 }  # fmt: skip
+_TOLD_FIRST: tuple[Kind, ...] = ("float", "boolean", "timestamp", "date")
+_UNKNOWN_OFFSETS = {"-00:00", "-0000"}
 _EXACT_FLOAT = 2**53
 
 
@@ -53,12 +55,17 @@ class ColumnGuess:
         self._seen = self._finite = False
         self._words = 0
         self._word = ""
-        self._note = ""
+        self._matched: set[Kind] = set()
+        self._refused: dict[Kind, str] = {}
+        """Kinds whose form all values had until one could not be held exactly, and why."""
+        self._dropped: dict[Kind, str] = {}
+        """Kinds whose form some values had and one had not."""
         self._inexact = ""
         self._long_digits = ""
         self._leading_zero = ""
         self._form: tuple[str, ...] | None = None
         self._nanoseconds = False
+        self._wide = ""
 
     def update(self, values: Any) -> None:
         """Take in an Arrow array of strings; nulls in it are 'no value' already."""
@@ -91,25 +98,23 @@ class ColumnGuess:
         trouble = {"integer": self._integer, "float": self._float, "date": self._date, "timestamp": self._timestamp}.get(kind)
         if trouble and (reason := trouble(distinct)):
             self._alive.remove(kind)
-            self._note = self._note or reason
+            self._refused[kind] = f"text, because {reason}"
+        self._matched.add(kind)
 
     def _drop(self, kind: Kind, distinct: Any, fits: Any) -> None:
         self._alive.remove(kind)
-        if kind not in ("integer", "float") or not self._leading_zero:
-            odd = distinct.filter(pc.invert(fits))
+        odd = distinct.filter(pc.invert(fits))
+        if kind == "float":
             zeros = odd.filter(pc.match_substring_regex(odd, r"^-?0[0-9]+$"))
-            if len(zeros) and not self._leading_zero:
-                self._leading_zero = zeros[0].as_py()
-            had_some = pc.any(fits).as_py() or self._finite
-            if had_some and (kind != "integer" or "float" not in self._alive):
-                self._note = f"text, because {shown(odd[0].as_py())} is not {_NOUNS[kind]}"
+            self._leading_zero = zeros[0].as_py() if len(zeros) else ""
+        if kind in self._matched or pc.any(fits).as_py():
+            self._dropped[kind] = f"text, because {shown(odd[0].as_py())} is not {_NOUNS[kind]}"
 
     def _integer(self, distinct: Any) -> str:
-        self._finite = True
         try:
             pc.cast(distinct, pa.int64())
         except pa.ArrowInvalid:
-            return f"text, because the integer {shown(max(distinct.to_pylist(), key=len))} does not fit 64 bits"
+            return f"the integer {shown(max(distinct.to_pylist(), key=len))} does not fit 64 bits"
         return ""
 
     def _float(self, distinct: Any) -> str:
@@ -120,11 +125,11 @@ class ColumnGuess:
             overflown = distinct.filter(pc.invert(finite))
             overflown = overflown.filter(pc.invert(pc.match_substring_regex(overflown, NOT_FINITE)))
             if len(overflown):
-                return f"text, because {shown(overflown[0].as_py())} does not fit a 64-bit float"
+                return f"{shown(overflown[0].as_py())} does not fit a 64-bit float"
         vanished = distinct.filter(pc.equal(numbers, 0.0))
         vanished = vanished.filter(pc.match_substring_regex(vanished, r"^[^eE]*[1-9]"))
         if len(vanished):
-            return f"text, because {shown(vanished[0].as_py())} would become zero as a 64-bit float"
+            return f"{shown(vanished[0].as_py())} would become zero as a 64-bit float"
         self._check_digits(distinct, numbers)
         return ""
 
@@ -146,33 +151,37 @@ class ColumnGuess:
         form = (*sorted(set(forms)), *sorted(zones))
         self._form = self._form or form
         if len(set(forms)) > 1 or len(zones) > 1 or form != self._form:
-            return "text, because its timestamps are written in more than one form or time zone"
-        self._nanoseconds = self._nanoseconds or bool(pc.any(pc.match_substring_regex(distinct, r"\.[0-9]{7}")).as_py())
-        return _refused(distinct, self._timestamp_type(), "is not a moment of the calendar that fits")
+            return "its timestamps are written in more than one form or time zone"
+        if _UNKNOWN_OFFSETS & zones:
+            return "an offset of -00:00 says that the zone is unknown"
+        nanoseconds = bool(pc.any(pc.match_substring_regex(distinct, r"\.[0-9]{7}")).as_py())
+        self._nanoseconds = self._nanoseconds or nanoseconds
+        if reason := _refused(distinct, self._moment("ns" if nanoseconds else "us"), "is not a moment of the calendar that fits"):
+            return reason
+        self._wide = self._wide or _refused(distinct, self._moment("ns"), "does not fit beside nanoseconds")
+        return self._wide if self._nanoseconds else ""
 
-    def _timestamp_type(self) -> Any:
-        zone = self._form[-1] if self._form else ""
-        return pa.timestamp("ns" if self._nanoseconds else "us", tz=_zone_name(zone))
+    def _moment(self, unit: str) -> Any:
+        return pa.timestamp(unit, tz=_zone_name(self._form[-1] if self._form else ""))
 
     def finish(self) -> Guess:
         """Return the type all values fit."""
         kind = self._alive[0] if self._seen and self._alive else None
-        note = self._note
         if kind == "float" and self._inexact:
-            kind, note = None, note if "64 bits" in note else f"text, because the integer {shown(self._inexact)} is not exact as a 64-bit float"
-        if kind == "float" and not self._finite:
-            kind, note = None, ""
-        if kind is None:
-            return self._text(note)
+            kind, self._refused["float"] = None, f"text, because the integer {shown(self._inexact)} is not exact as a 64-bit float"
+        if kind is None or (kind == "float" and not self._finite):
+            return self._text()
         note = f"{self._words} × {self._word} read as no value" if self._words else ""
         if kind == "float" and self._long_digits:
             note = "; ".join(filter(None, [note, f"correctly rounded: {shown(self._long_digits)} has more than 17 significant digits"]))
-        types = {"boolean": pa.bool_(), "integer": pa.int64(), "float": pa.float64(), "date": pa.date32(), "timestamp": self._timestamp_type()}
+        moment = self._moment("ns" if self._nanoseconds else "us")
+        types = {"boolean": pa.bool_(), "integer": pa.int64(), "float": pa.float64(), "date": pa.date32(), "timestamp": moment}
         return Guess(ColumnType(kind, types[kind]), note, self._words)
 
-    def _text(self, note: str) -> Guess:
+    def _text(self) -> Guess:
         if not self._seen:
             return Guess(TEXT, f"text: {self._words} × {self._word} and nothing else" if self._words else "no values: text by default")
+        note = next(iter(self._refused.values()), "") or next((self._dropped[kind] for kind in _TOLD_FIRST if kind in self._dropped), "")
         if self._leading_zero:
             note = f"text, to keep leading zeros ({shown(self._leading_zero)})"
         if self._words:
@@ -194,7 +203,7 @@ def _refused(distinct: Any, kind: Any, reason: str) -> str:
         pc.cast(distinct, kind)
         return ""
     except pa.ArrowInvalid:
-        return f"text, because {shown(next(text for text in distinct.to_pylist() if not castable(text, kind)))} {reason}"
+        return f"{shown(next(text for text in distinct.to_pylist() if not castable(text, kind)))} {reason}"
 
 
 def castable(text: str, kind: Any) -> bool:
