@@ -50,16 +50,20 @@ def config(home: Path) -> settings.Settings:
     return settings.load(home)
 
 
-@pytest.fixture
-def box_env(home: Path, s3_server: Server, adls_server: Server, snowflake_server: Server) -> Path:
-    """A home whose .env leads to the box's S3, ADLS and Snowflake."""
-    lines = {
+def box_variables(s3_server: Server, adls_server: Server, snowflake_server: Server) -> dict[str, str]:
+    """What a .env needs to lead to the box's S3, ADLS and Snowflake."""
+    return {
         "AWS_ENDPOINT_URL": s3_server.url, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing-secret",
         "AZURE_STORAGE_ACCOUNT": ADLS_ACCOUNT, "AZURE_STORAGE_ENDPOINT": f"{adls_server.url}/{ADLS_ACCOUNT}", "AZURE_STORAGE_KEY": ADLS_KEY,
         "SNOWFLAKE_ACCOUNT": "fakesnow", "SNOWFLAKE_USER": SNOWFLAKE_USER, "SNOWFLAKE_PASSWORD": SNOWFLAKE_PASSWORD,
         "SNOWFLAKE_HOST": "127.0.0.1", "SNOWFLAKE_PORT": str(snowflake_server.port), "SNOWFLAKE_PROTOCOL": "http",
         "SNOWFLAKE_DATABASE": "PORTAL", "SNOWFLAKE_SCHEMA": "AUDIT",
     }  # fmt: skip
+
+
+@pytest.fixture
+def box_env(home: Path, s3_server: Server, adls_server: Server, snowflake_server: Server) -> Path:
+    """A home whose .env leads to the box's S3, ADLS and Snowflake."""
     with (home / ".env").open("a") as file:
-        file.writelines(f"{name}={value}\n" for name, value in lines.items())
+        file.writelines(f"{name}={value}\n" for name, value in box_variables(s3_server, adls_server, snowflake_server).items())
     return home
