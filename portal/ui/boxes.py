@@ -16,10 +16,9 @@ _LOG = logging.getLogger("portal.ui")
 
 def error(problem: BaseException) -> None:
     """Show an error: what happened, why, what to do."""
-    first, *rest = explain(problem).splitlines()
-    title, _, told = first.partition(": ") if len(first) > 160 else (first, "", "")
-    body = "\n".join(line.strip() for line in ([told] if told else []) + rest)
-    st.error(plain(body) or "Nothing was changed.", title=plain(title), icon=":material/error:")
+    title, *rest = explain(problem).splitlines()
+    told = "\n".join(line.strip() for line in rest)
+    st.error(plain(told) or "Nothing was changed.", title=plain(title), icon=":material/error:")
 
 
 @contextmanager
@@ -31,11 +30,15 @@ def told() -> Iterator[None]:
         error(problem)
     except Exception as problem:
         _LOG.exception("unexpected error on a page")
-        surprise = PortalError(
-            "This part of the page failed in a way it does not know.", hint="The launcher's own log has the details; please report it."
-        )
-        surprise.__cause__ = problem
-        error(surprise)
+        error(unexpected(problem))
+
+
+def unexpected(problem: Exception) -> PortalError:
+    """The error that stands for one nobody foresaw: its kind and first line, no more."""
+    said = f"{type(problem).__name__}: {problem}".partition("\n")[0][:200]
+    return PortalError(
+        f"This page failed in a way it does not know. {said}", hint="Reload it. The launcher's own log has the details; please report it."
+    )
 
 
 def empty(icon: str, title: str, text: str = "", *, height: int = 220, button: str = "", on_click: Callable[[], None] | None = None) -> None:

@@ -132,7 +132,8 @@ def _rows(title: str, items: Any) -> None:
         }
         for item in shown
     ]
-    st.dataframe(flat, hide_index=True, row_height=30, alt=title)
+    sizes = {name: st.column_config.NumberColumn(name.capitalize(), format="bytes") for name in ("bytes", "size", "size_bytes")}
+    st.dataframe(flat, hide_index=True, row_height=30, alt=title, placeholder=wording.NONE, column_config={"url": "URL", **sizes})
 
 
 def files(spool: Spool, job: Job) -> None:

@@ -82,4 +82,6 @@ def _table(rows: Any) -> None:
         "duration_s": st.column_config.NumberColumn("Seconds", format="%.2f"),
         "crc64nvme": "CRC64NVME", "md5": "MD5",
     }  # fmt: skip
-    st.dataframe(frame, hide_index=True, row_height=30, height=min(560, 42 + 30 * len(frame)), alt="Objects of the job", column_config=config)
+    st.dataframe(
+        frame, hide_index=True, row_height=30, height=min(560, 42 + 30 * len(frame)), alt="Objects of the job", placeholder="", column_config=config
+    )

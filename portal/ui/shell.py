@@ -36,9 +36,7 @@ def run() -> None:
 def report(problem: Exception) -> bool:
     """Take over what no page caught: the log gets the traceback, the person a clear box."""
     logging.getLogger("portal.ui").error("unexpected error", exc_info=problem)
-    surprise = PortalError("The page failed in a way it does not know.", hint="Reload it. The launcher's own log has the details; please report it.")
-    surprise.__cause__ = problem
-    boxes.error(surprise)
+    boxes.error(boxes.unexpected(problem))
     return True
 
 
