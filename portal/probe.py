@@ -1,0 +1,95 @@
+"""Does a connection lead somewhere? One small question to each kind of service, answered in words for people."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from portal.connections import Connections
+from portal.errors import AccessDenied, PortalError, explain
+from portal.redact import Redactor
+from portal.settings import Settings
+from portal.stores.opening import open_account
+from portal.warehouse import Warehouse
+
+_NAMES_SHOWN = 5
+_TYPED = "typed"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What came of a test. Nothing in it is a secret."""
+
+    ok: bool
+    text: str
+    hint: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """`leads_to`, and what was found: `containers`, or who the session is."""
+    duration_s: float = 0.0
+
+
+def probe(settings: Settings, kind: str, name: str = "", typed: Mapping[str, Any] | None = None) -> Probe:
+    """Try a connection: list containers and one page of the first, or ask Snowflake who it is talking to. Never raises.
+
+    Args:
+        name: name of the connection; '' or 'default' for the default of its kind.
+        typed: fields of a connection that is not stored anywhere; takes the place of the name.
+    """
+    started = time.monotonic()
+    redact = Redactor(_texts(typed or {}))
+    try:
+        loaded = Connections.load(settings, {_TYPED: {"kind": kind, **typed}} if typed else None)
+        connection = loaded.get(kind, _TYPED if typed else name)
+        redact = Redactor([*loaded.secrets(), *connection.secrets(), *_texts(typed or {})])
+        text, detail = _QUESTIONS[kind](connection)
+        return Probe(True, redact(text), "", {"leads_to": redact(connection.label), **detail}, _since(started))
+    except PortalError as error:
+        text = explain(error).partition("\n  what to do: ")[0]
+        return Probe(False, redact(text), redact(error.hint), {}, _since(started))
+    except Exception as error:  # a test must answer, whatever a library raises
+        text = f"The test broke off: {type(error).__name__}: {error}"
+        return Probe(False, redact(text), "Check every field of the connection.", {}, _since(started))
+
+
+def _texts(typed: Mapping[str, Any]) -> list[str]:
+    return [value for key, value in typed.items() if isinstance(value, str) and any(word in key for word in ("key", "token", "secret", "pass"))]
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)
+
+
+def _ask_store(connection: Any) -> tuple[str, dict[str, Any]]:
+    account = open_account(connection)
+    names = account.containers()
+    noun = {"s3": "bucket", "adls": "container", "local": "folder"}[connection.kind]
+    if not names:
+        return f"Signed in; there is no {noun} yet.", {"containers": []}
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
+    count = f"1 {noun}" if len(names) == 1 else f"{len(names)} {noun}s"
+    return f"{count}: {shown}. {_read_one(account, names[0])}", {"containers": names}
+
+
+def _read_one(account: Any, name: str) -> str:
+    store = account.store(name)
+    try:
+        page = store.list_page(limit=1)
+        return f"{name} can be listed." if page.objects else f"{name} can be listed; it is empty."
+    except AccessDenied:
+        return f"{name} itself may not be listed with these credentials."
+    finally:
+        store.close()
+
+
+def _ask_snowflake(connection: Any) -> tuple[str, dict[str, Any]]:
+    with Warehouse.connect(connection, query_tag="connection test") as warehouse:
+        who = warehouse.identity()
+    parts = [f"Signed in as {who['user']}", *(f"{name} {who[name] or 'none'}" for name in ("role", "warehouse", "database", "schema"))]
+    return f"{', '.join(parts)}.", dict(who)
+
+
+_QUESTIONS: dict[str, Callable[[Any], tuple[str, dict[str, Any]]]] = {
+    "s3": _ask_store, "adls": _ask_store, "local": _ask_store, "snowflake": _ask_snowflake,
+}  # fmt: skip
