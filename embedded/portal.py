@@ -47,10 +47,10 @@ def run(home: Path, port: int) -> int:
     processes.stop_on_signals()
     children: list[Child] = []
     real = names_real_clouds(processes.ROOT / ".env")
+    portal = Commands(processes.ROOT, os.environ) if real else Commands(home, processes.clean_environment())
     try:
         if processes.port_in_use(port):
             raise ChildFailed(f"Port {port} of 127.0.0.1 is in use: stop what uses it, or set PORTAL_PORT to another.")
-        portal = Commands(processes.ROOT, os.environ) if real else Commands(home, processes.clean_environment())
         if not real:
             _start_box(portal, children)
         children.append(portal.start_worker())
@@ -61,13 +61,13 @@ def run(home: Path, port: int) -> int:
         processes.watch(children)
     except KeyboardInterrupt:
         print("\nstopping; running jobs end by themselves." if real else "\nstopping.", flush=True)
-        if not real:
-            _cancel(portal)
         return 0
     except ChildFailed as error:
         print(f"portal: {error}", file=sys.stderr)
         return 1
     finally:
+        if not real and any(child.name == "worker" and not child.ended for child in children):
+            _cancel(portal)
         processes.stop(children)
 
 

@@ -55,7 +55,7 @@ def _report(given: Namespace, settings: Settings) -> int:
     if shape == "csv":
         frame.to_csv(target, index=False)
     elif shape == "json":
-        frame.to_json(target, orient="records", date_format="iso", indent=1, force_ascii=False)
+        _write(given.output, frame.to_json(orient="records", date_format="iso", indent=1, force_ascii=False) if len(frame) else "[]")
     elif shape == "parquet":
         frame.to_parquet(target, index=False)
     else:

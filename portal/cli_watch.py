@@ -28,9 +28,9 @@ _LINE_EVERY_S = 2.0
 class Screen:
     """Shows how a job is doing: rewrites one line on a terminal; elsewhere prints a line now and then."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream = stream
-        self._live = stream.isatty()
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
         self._shown, self._shown_at = "", 0.0
 
     def update(self, text: str) -> None:

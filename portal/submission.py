@@ -58,6 +58,7 @@ def new_job(
     typed = dict(typed_connections or {})
     followups = tuple(_checked_followup(settings, item, typed) for item in then)
     _check_numbers(priority, timeout_s, max_attempts)
+    _check_texts(name=name, key=key, not_before=not_before, labels=labels or {}, limits=limits)
     checked = catalog.validate(engine, params)
     _check_connections(settings, engine, checked, typed)
     shown = {**(labels or {}), **({"name": name} if name else {}), **_typed_label(typed)}
@@ -184,12 +185,20 @@ def _check_connections(settings: Settings, engine: str, params: Mapping[str, Any
 
 
 def _check_numbers(priority: int, timeout_s: float | None, max_attempts: int | None) -> None:
-    if priority not in PRIORITIES:
-        raise BadParameters(f"The priority is {priority}; it must be 0 (most urgent) to 9.")
-    if timeout_s is not None and not 0 < timeout_s < float("inf"):
-        raise BadParameters(f"The timeout is {timeout_s} s; it must be more than 0.", hint="Leave it out for none.")
-    if max_attempts is not None and max_attempts < 1:
-        raise BadParameters(f"max_attempts is {max_attempts}; it must be 1 or more.")
+    """What comes from a file may be of any type."""
+    if type(priority) is not int or priority not in PRIORITIES:
+        raise BadParameters(f"The priority is {priority!r}; it must be 0 (most urgent) to 9.")
+    if timeout_s is not None and not (type(timeout_s) in (int, float) and 0 < timeout_s < float("inf")):
+        raise BadParameters(f"The timeout is {timeout_s!r} s; it must be a number of seconds above 0.", hint="Leave it out for none.")
+    if max_attempts is not None and not (type(max_attempts) is int and max_attempts > 0):
+        raise BadParameters(f"max_attempts is {max_attempts!r}; it must be a whole number, 1 or more.")
+
+
+def _check_texts(**given: Any) -> None:
+    for name, value in given.items():
+        items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
+        if wrong := [item for item in items if not isinstance(item, str | type(None))]:
+            raise BadParameters(f"{name}: {wrong[0]!r} is not a text.")
 
 
 def _moment(text: str | None) -> str | None:
