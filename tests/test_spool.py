@@ -441,7 +441,8 @@ def test_the_archive_is_read_by_day_and_found_by_id(spool: Spool) -> None:
     assert [job.id for job in spool.archived(date(2017, 3, 2), date(2020, 1, 1))] == [ids[2], ids[1]]
     assert [job.id for job in spool.archived(date(2017, 3, 1), date(2017, 3, 2), newest_first=False)] == ids[:2]
     assert spool.archived_ids(date(2017, 3, 4)) == [ids[2]]
-    assert [job.id for job_id in ids if (job := spool.find(job_id))] == ids, "found from the day in the id to tomorrow"
+    found = [spool.find(job_id) for job_id in ids]
+    assert [job.id for job in found if job] == ids, "found from the day in the id to tomorrow"
     with pytest.raises(JobNotFound):
         spool.archive_path(a_job())
 

@@ -93,15 +93,17 @@ def cancel_waiting(layout: Layout, job_id: str) -> Job | None:
         return None
     if layout.record(job_id).exists():
         return settle_held(layout, job_id, lock)
+    moved = False
     try:
         waiting = ready_paths(layout, job_id) + delayed_paths(layout, job_id)
         if archived_path(layout, job_id) or not waiting:
             remove(layout.marker(job_id))
             return None
         move(waiting[0], layout.record(job_id))
-    except BaseException:
-        lock.release()
-        raise
+        moved = True
+    finally:
+        if not moved:
+            lock.remove()
     return settle_held(layout, job_id, lock)
 
 
