@@ -18,17 +18,13 @@ from portal.errors import SourceChanged
 from portal.stores import checksums
 from portal.stores.seekable import SeekableReader
 from portal.transfer import moving
+from tests.servers import Server
 from tests.transferring import Clouds, get, keys, put
 
 
 @pytest.fixture
-def clouds(home: Path, s3_server: Any, adls_server: Any, unique: str) -> Iterator[Clouds]:
-    from tests.servers import ADLS_ACCOUNT, ADLS_KEY
-
-    with (home / ".env").open("a") as file:
-        file.write(f"AWS_ENDPOINT_URL={s3_server.url}\nAWS_ACCESS_KEY_ID=testing\nAWS_SECRET_ACCESS_KEY=testing-secret\n")
-        file.write(f"AZURE_STORAGE_ACCOUNT={ADLS_ACCOUNT}\nAZURE_STORAGE_ENDPOINT={adls_server.url}/{ADLS_ACCOUNT}\nAZURE_STORAGE_KEY={ADLS_KEY}\n")
-    found = Clouds(home, unique)
+def clouds(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[Clouds]:
+    found = Clouds.behind(home, s3_server, adls_server, unique)
     yield found
     found.close()
 

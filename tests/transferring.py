@@ -18,7 +18,7 @@ from portal.stores.base import ObjectInfo, Store, walk
 from portal.stores.opening import open_account, open_store
 from portal.stores.url import StoreURL
 from portal.transfer import ledger
-from tests.servers import ADLS_ACCOUNT
+from tests.servers import ADLS_ACCOUNT, ADLS_KEY, Server
 
 
 @dataclass
@@ -37,6 +37,15 @@ class Clouds:
         self.bucket = f"s3://{self.name}"
         self.lake = f"abfss://{self.name}@{ADLS_ACCOUNT}"
         self._runs = 0
+
+    @classmethod
+    def behind(cls, home: Path, s3_server: Server, adls_server: Server, name: str) -> Clouds:
+        """Make the home's .env lead to the servers."""
+        with (home / ".env").open("a") as file:
+            file.write(f"AWS_ENDPOINT_URL={s3_server.url}\nAWS_ACCESS_KEY_ID=testing\nAWS_SECRET_ACCESS_KEY=testing-secret\n")
+            file.write(f"AZURE_STORAGE_ACCOUNT={ADLS_ACCOUNT}\nAZURE_STORAGE_KEY={ADLS_KEY}\n")
+            file.write(f"AZURE_STORAGE_ENDPOINT={adls_server.url}/{ADLS_ACCOUNT}\n")
+        return cls(home, name)
 
     def _made(self, connection: Any) -> Store:
         account = open_account(connection)

@@ -7,6 +7,7 @@ place in a file and are not kept.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat as modes
 from collections.abc import Iterator, Mapping
@@ -163,6 +164,8 @@ class LocalStore:
         path = self.path(key)
         try:
             with _translated(key):
+                if path.is_dir():
+                    raise NotFound(f"file:///{key} is a folder.")
                 file = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb", buffering=0)
         except NotFound:
             if pin is None:
@@ -180,7 +183,9 @@ class LocalStore:
         self, key: str, *, overwrite: bool = False, size_bytes: int | None = None, content_type: str = "", metadata: Mapping[str, str] | None = None
     ) -> LocalWriter:
         path = self.path(key)
-        if path.is_dir() or (path.exists() and not overwrite):
+        with _translated(key):
+            occupied = path.is_dir() or (path.exists() and not overwrite)
+        if occupied:
             raise AlreadyExists(f"file:///{key} exists already.", hint="Choose another name or allow overwriting.")
         return LocalWriter(key, path, overwrite)
 
@@ -252,5 +257,5 @@ def _translated(key: str) -> Iterator[None]:
     except PermissionError as error:
         raise AccessDenied(f"file:///{key} may not be used by this user.") from error
     except OSError as error:
-        kind = NameNotAllowed if error.errno in (36, 20, 21) else StoreError
+        kind = NameNotAllowed if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP) else StoreError
         raise kind(f"file:///{key} cannot be used: {error.strerror}.") from error

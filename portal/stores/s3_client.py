@@ -6,10 +6,8 @@ connections.
 
 from __future__ import annotations
 
-import json
 import time
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -18,7 +16,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
-from portal import clock
+from portal import aws_credentials, clock
 from portal.connections import S3Connection
 from portal.errors import AccessDenied, SettingError
 from portal.stores.s3_errors import ended
@@ -98,18 +96,9 @@ def _credentials(connection: S3Connection) -> tuple[dict[str, str], str]:
 
 
 def _from_file(path: str) -> tuple[dict[str, str], str]:
-    hint = 'It must be JSON with AccessKeyId, SecretAccessKey and SessionToken, as "aws sts get-session-token" prints it.'
-    try:
-        data = json.loads(Path(path).expanduser().read_text("utf-8"))
-        inner = data.get("Credentials", data)
-        keys = {"aws_access_key_id": inner["AccessKeyId"], "aws_secret_access_key": inner["SecretAccessKey"]}
-        if token := inner.get("SessionToken") or inner.get("Token"):
-            keys["aws_session_token"] = token
-        return keys, str(inner.get("Expiration") or "")
-    except (AttributeError, KeyError, TypeError):
-        raise SettingError(f"The credentials file {path} does not hold credentials.", hint=hint) from None
-    except (OSError, ValueError) as error:
-        raise SettingError(f"The credentials file {path} cannot be read.", hint=hint) from error
+    found = aws_credentials.read(path)
+    keys = {"aws_access_key_id": found.access_key_id, "aws_secret_access_key": found.secret_access_key, "aws_session_token": found.session_token}
+    return {name: value for name, value in keys.items() if value}, found.expires_at
 
 
 def _refuse_ended(expires_at: str) -> None:

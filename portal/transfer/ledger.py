@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -60,7 +60,7 @@ class Row:
     rows_rejected: int | None = None
 
     def asdict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: getattr(self, name) for name in SCHEMA.names}
 
 
 def write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
