@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
     ["portal", "portal.errors", "portal.clock", "portal.jobs", "portal.progress", "portal.params", "portal.redact", "portal.settings",
      "portal.durable", "portal.processes", "portal.descriptors", "portal.outputlog", "portal.waking", "portal.stores.url"],
-    ["portal.connections", "portal.vault", "portal.stores", "portal.spool"],
+    ["portal.connections", "portal.aws_credentials", "portal.keypair", "portal.vault", "portal.stores", "portal.spool"],
     ["portal.transfer", "portal.tabular", "portal.audit", "portal.seal", "portal.warehouse", "portal.probe", "portal.lake"],
     ["portal.catalog", "portal.context", "portal.engine", "portal.submission", "portal.runner", "portal.worker", "portal.check", "portal.triggers"],
     ["engines", "portal.ui", "portal.cli", "portal.__main__"],
