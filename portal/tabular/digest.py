@@ -55,7 +55,7 @@ def _filled(values: Any) -> Any:
         return pc.fill_null(pc.cast(values, pa.uint8()), 0)
     if pa.types.is_temporal(kind):
         values = values.view(pa.int64() if kind.bit_width == 64 else pa.int32())
-    return pc.fill_null(values, pa.scalar(0).cast(values.type)) if values.null_count else values
+    return pc.fill_null(values, pa.scalar(0, values.type)) if values.null_count else values
 
 
 def _fixed(values: Any) -> Any:

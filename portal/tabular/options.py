@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -54,4 +53,4 @@ def suits(key: str) -> bool:
 def target_name(key: str) -> str:
     """Return the key with `.parquet` in place of the endings that say what the source was."""
     stem = _SUITABLE.sub("", key)
-    return f"{stem}.parquet" if PurePosixPath(stem).name else f"{key}.parquet"
+    return f"{key}.parquet" if not stem or stem.endswith("/") else f"{stem}.parquet"

@@ -1,0 +1,175 @@
+"""What is written is read back and compared; what differs is refused and removed; books that do not balance are no success."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from portal.errors import AlreadyExists, BooksDoNotBalance, Cancelled, ProofFailed, SourceChanged
+from portal.tabular import converting, csv_table, proof
+from portal.tabular.converting import ConvertOptions, convert_object, preview_object
+from portal.tabular.digest import ColumnDigest
+from portal.tabular.writing import ParquetFile
+from tests.tabular import convert, key_of, local_store
+
+COLUMNS = {
+    "integers": pa.array([1, None, -3, 4, 5], pa.int64()),
+    "floats": pa.array([0.0, -0.0, float("nan"), None, 1.5]),
+    "booleans": pa.array([True, None, False, True, True]),
+    "texts": pa.array(["", None, "é", "xy", "z"]),
+    "dates": pa.array([1, None, 3, 4, 5], pa.date32()),
+    "timestamps": pa.array([1, None, 3, 4, 5], pa.timestamp("us", tz="UTC")),
+    "decimals": pa.array([1, None, 3, 4, 5], pa.decimal128(12, 2)),
+    "lists": pa.array([[1, None], None, [], [3], [4, 5]], pa.list_(pa.int64())),
+    "structs": pa.array([{"a": 1, "b": "x"}, None, {"a": None, "b": "y"}, {"a": 4, "b": None}, {"a": 5, "b": "z"}]),
+    "nothing": pa.array([None] * 5, pa.string()),
+}
+
+
+def digest(*batches: Any) -> str:
+    found = ColumnDigest()
+    for batch in batches:
+        found.update(batch)
+    return found.hexdigest()
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_checksum_depends_on_the_values_and_not_on_the_batches(name: str) -> None:
+    values = COLUMNS[name]
+    assert digest(values) == digest(values.slice(0, 2), values.slice(2, 0), values.slice(2))
+    assert digest(values) == digest(pa.concat_arrays([values.slice(0, 3), values[3:]]))
+    if name != "nothing":
+        assert digest(values) != digest(values[1:], values[:1])
+    assert digest(values) != digest(values[:-1])
+    assert digest(values) != digest(values[:-1], pa.nulls(1, values.type)) or name == "nothing"
+
+
+def test_checksum_tells_apart_what_looks_alike() -> None:
+    assert digest(pa.array(["ab", "c"])) != digest(pa.array(["a", "bc"]))
+    assert digest(pa.array(["", "a"])) != digest(pa.array([None, "a"], pa.string()))
+    assert digest(pa.array([0, 1])) != digest(pa.array([None, 1]))
+    assert digest(pa.array([0.0])) != digest(pa.array([-0.0]))
+    assert digest(pa.array([[1], [2, 3]])) != digest(pa.array([[1, 2], [3]]))
+    assert digest(pa.array([[], None], pa.list_(pa.int64()))) != digest(pa.array([None, []], pa.list_(pa.int64())))
+
+
+def test_checksum_of_a_file_is_that_of_its_values_as_another_reader_sees_them(tmp_path: Path) -> None:
+    result = convert(tmp_path, "a,b\n" + "".join(f"{n},x{n}\n" for n in range(250_000)), row_group_rows=70_000)
+    for column in result.done.columns:
+        assert column.checksum == digest(*result.table[column.name].chunks)
+    groups = pq.ParquetFile(tmp_path / "file.parquet").metadata
+    assert [groups.row_group(n).num_rows for n in range(groups.num_row_groups)] == [70_000, 70_000, 70_000, 40_000]
+
+
+@pytest.mark.parametrize("compression", ["zstd", "snappy", "gzip", "none"])
+def test_compression_is_as_asked(compression: str, tmp_path: Path) -> None:
+    convert(tmp_path, "a\n1\n", compression=compression)
+    found = pq.ParquetFile(tmp_path / "file.parquet").metadata.row_group(0).column(0).compression
+    assert found == {"none": "UNCOMPRESSED"}.get(compression, compression.upper())
+
+
+class Damaging:
+    """A store that changes what is written to it."""
+
+    def __init__(self, store: Any, damage: Any) -> None:
+        self._store, self._damage = store, damage
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def open_read(self, key: str, **options: Any) -> Any:
+        if key.endswith(".parquet"):
+            path = Path("/") / key
+            path.write_bytes(self._damage(path.read_bytes()))
+            options.pop("pin", None)
+        return self._store.open_read(key, **options)
+
+
+def test_a_target_that_reads_back_otherwise_is_refused_and_removed(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    store = Damaging(local_store(tmp_path), lambda data: data[:100] + bytes([data[100] ^ 1]) + data[101:])
+    with pytest.raises(ProofFailed, match="was read back with the checksum"):
+        convert_object(store, store.stat(key_of(tmp_path / "a.csv")), store, key_of(tmp_path / "a.parquet"))
+    assert not (tmp_path / "a.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        (pa.table({"a": [1, 2, 4]}), "values of column 'a'"), (pa.table({"a": [1, 2]}), "has 2 rows; 3 were written"),
+        (pa.table({"a": [1.0, 2.0, 3.0]}), "another schema"), (None, "cannot be read as Parquet"),
+    ],
+)  # fmt: skip
+def test_values_are_compared_apart_from_the_bytes(other: Any, reason: str, tmp_path: Path) -> None:
+    """As if the writer itself had written other values than it was given."""
+    path = tmp_path / "a.parquet"
+    with ParquetFile(path, pa.schema([("a", pa.int64())])) as written:
+        written.write(pa.record_batch({"a": [1, 2, 3]}))
+    if other is None:
+        path.write_bytes(b"PAR1 no PAR1")
+    else:
+        pq.write_table(other, path)
+    store = local_store(tmp_path)
+    stored, crc = proof.upload(path, store, key_of(tmp_path / "b.parquet"), overwrite=False, metadata={}, check=lambda: None)
+    with pytest.raises(ProofFailed, match=reason):
+        proof.read_back(written, crc, store, stored, tmp_path / "scratch", lambda: None)
+    assert not (tmp_path / "b.parquet").exists()
+
+
+def test_a_batch_of_another_schema_is_never_written(tmp_path: Path) -> None:
+    with ParquetFile(tmp_path / "a.parquet", pa.schema([("a", pa.int64())])) as file, pytest.raises(ValueError, match="another schema"):
+        file.write(pa.record_batch({"a": [1.0]}))
+
+
+def test_a_row_lost_by_the_fast_reader_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = csv_table.CsvTable._text_batches
+    monkeypatch.setattr(csv_table.CsvTable, "_text_batches", lambda self: (batch.slice(1) for batch in real(self)))
+    with pytest.raises(BooksDoNotBalance, match="3 rows, but 2 were read and 0 rejected"):
+        convert(tmp_path, "a\n1\n2\n3\n")
+    assert not (tmp_path / "file.parquet").exists()
+
+
+def test_an_existing_target_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    (tmp_path / "a.parquet").write_text("precious")
+    store = local_store(tmp_path)
+    with pytest.raises(AlreadyExists):
+        convert_object(store, store.stat(key_of(tmp_path / "a.csv")), store, key_of(tmp_path / "a.parquet"))
+    assert (tmp_path / "a.parquet").read_text() == "precious"
+
+
+def test_a_cancel_stops_it_and_leaves_nothing(tmp_path: Path) -> None:
+    def cancelled() -> None:
+        raise Cancelled
+
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    store = local_store(tmp_path)
+    with pytest.raises(Cancelled):
+        convert_object(store, store.stat(key_of(tmp_path / "a.csv")), store, key_of(tmp_path / "a.parquet"), check=cancelled, scratch=scratch)
+    assert not (tmp_path / "a.parquet").exists()
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_preview_shows_schema_and_rows_and_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,b\n1,x\n2,\n3,z\n")
+    store = local_store(tmp_path)
+    preview = preview_object(store, store.stat(key_of(tmp_path / "a.csv")), ConvertOptions(), rows=2)
+    assert [(column.name, column.type) for column in preview.columns] == [("a", "int64"), ("b", "string")]
+    assert preview.rows == ({"a": "1", "b": "x"}, {"a": "2", "b": "None"})
+    assert preview.rows_in == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_a_source_deleted_after_listing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    store = local_store(tmp_path)
+    info = store.stat(key_of(tmp_path / "a.csv"))
+    (tmp_path / "a.csv").unlink()
+    with pytest.raises(SourceChanged):
+        converting.convert_object(store, info, store, key_of(tmp_path / "a.parquet"))
