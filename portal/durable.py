@@ -151,7 +151,12 @@ def keep_reserve(folder: Path) -> None:
         for number in range(_RESERVE_FILES):
             (folder / f"inode-{number}").touch()
     except OSError:
-        return
+        if not _is_whole(space):
+            space.unlink(missing_ok=True)
+
+
+def _is_whole(space: Path) -> bool:
+    return space.exists() and space.stat().st_size == _RESERVE_BYTES
 
 
 def free_reserve(folder: Path) -> bool:

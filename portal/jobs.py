@@ -20,10 +20,13 @@ SCHEMA = 1
 DEFAULT_PRIORITY = 5
 PRIORITIES = range(10)
 
-ID_PATTERN = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-"""A ULID in Crockford's base 32, upper case (https://github.com/ulid/spec)."""
+ID_PATTERN = re.compile(r"[0-6][0-9A-HJKMNP-TV-Z]{25}")
+"""A ULID in Crockford's base 32, upper case (https://github.com/ulid/spec), of a year that a calendar has (before 9775)."""
 
 ENGINE_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+LATEST_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -178,6 +181,8 @@ class Job:
             data = json.loads(text, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
             raise BadJobFile(f"This is not JSON: {error}.", hint=_HINT) from None
+        if is_deep(data):
+            raise BadJobFile(f"This is nested more than {_DEEPEST} levels deep.", hint=_HINT)
         return cls.from_dict(data)
 
     @classmethod
@@ -191,6 +196,20 @@ class Job:
             if required not in values:
                 raise BadJobFile(f"The job has no {required!r}.", hint=_HINT)
         return cls(**values)
+
+
+_DEEPEST = 60
+"""Levels of lists and objects in a job file: nobody means more, and every reader recurses."""
+
+
+def is_deep(data: Any) -> bool:
+    """Tell whether JSON data is nested deeper than a job file may be."""
+    level: list[Any] = [data]
+    for _ in range(_DEEPEST):
+        level = [item for held in level if isinstance(held, dict | list) for item in (held.values() if isinstance(held, dict) else held)]
+        if not level:
+            return False
+    return True
 
 
 _HINT = "Submit jobs with the launcher or `python -m portal submit`; a file written by hand must be complete before it is renamed into queue/."
@@ -227,7 +246,7 @@ def _no_constant(name: str) -> None:
 
 def _is_moment(value: str) -> bool:
     try:
-        return clock.parse_ms(value) >= 0
+        return 0 <= clock.parse_ms(value) <= LATEST_MS
     except (ValueError, OverflowError):
         return False
 

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import threading
+import time
 from pathlib import Path
 
 from watchfiles import watch
@@ -15,6 +16,7 @@ from watchfiles import watch
 log = logging.getLogger("portal.worker")
 
 _DEBOUNCE_MS, _STEP_MS = 100, 10
+_WATCHING_AFTER_S, _FIRST_SLEEP_S = 5.0, 0.5
 
 
 class Alarm:
@@ -28,6 +30,7 @@ class Alarm:
         self._thread = threading.Thread(target=self._watch, args=folders, name="file events", daemon=True)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._surely_watching = time.monotonic() + _WATCHING_AFTER_S
         self._thread.start()
 
     def _watch(self, *folders: Path) -> None:
@@ -45,7 +48,9 @@ class Alarm:
             os.write(self._write, b"!")
 
     def wait(self, seconds: float) -> None:
-        """Sleep until something rings, at most so many seconds."""
+        """Sleep until something rings, at most so many seconds; short sleeps at first, while the events may not have begun."""
+        if time.monotonic() < self._surely_watching:
+            seconds = min(seconds, _FIRST_SLEEP_S)
         readable, _, _ = select.select([self._read], (), (), seconds)
         if readable:
             os.read(self._read, 4096)

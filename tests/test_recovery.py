@@ -151,6 +151,18 @@ def test_two_workers_run_each_of_many_jobs_once(quick: Settings, tmp_path: Path)
     assert [len(job.attempts) for job in done] == [1] * 16
 
 
+def test_an_event_wakes_the_worker_long_before_its_next_look(quick: Settings) -> None:
+    spool = Spool(quick)
+    (quick.home / ".env").write_text("PORTAL_MIN_FREE_MB=1\nPORTAL_POLL_S=60\n")
+    with worker_process(quick.home):
+        until(lambda: [info for info in spool.workers() if info.alive])
+        first = spool.submit(a_job())
+        until(lambda: finished(spool, first.id), seconds=30)
+        second = spool.submit(a_job(then=(Followup("act"),)))
+        until(lambda: finished(spool, second.id), seconds=30)
+        until(lambda: len(archived(spool)) == 3, seconds=30)
+
+
 # Death before every system call
 
 
@@ -285,6 +297,42 @@ def test_the_outcome_comes_from_files_that_name_the_job_and_the_attempt(worker: 
     end.write_text(json.dumps({**json.loads(end.read_text()), "exit_code": -6}))
     settled = [settling.settle(worker.layout, job.id) for job in jobs]
     assert [job.status for job in settled if job] == [Status.FAILED, Status.SUCCEEDED, Status.SUCCEEDED]
+
+
+def test_a_result_that_would_make_the_record_unreadable_is_not_believed(worker: Worker) -> None:
+    odd, deep = jobs = [worker.spool.submit(a_job(max_attempts=1)) for _ in range(2)]
+    for claim in claiming.claims(worker.layout):
+        claim.let_go()
+    for job in jobs:
+        ended_attempt(worker.spool, job)
+    about = {"job": odd.id, "attempt": 1, "outcome": "succeeded", "report": {"ratio": float("nan"), "name": "\ud800"}}
+    worker.layout.result_file(odd.id, 1).write_text(json.dumps(about))
+    deep_result = json.dumps({**about, "job": deep.id})[:-1] + ', "x": ' + "[" * 300 + "]" * 300 + "}"
+    worker.layout.result_file(deep.id, 1).write_text(deep_result)
+    settled = [settling.settle(worker.layout, job.id) for job in jobs]
+    assert [job.status for job in settled if job] == [Status.SUCCEEDED, Status.FAILED]
+    found = worker.spool.find(odd.id)
+    assert found and found.result and found.result["report"] == {"ratio": None, "name": "\ud800"}
+
+
+def test_a_file_nobody_can_read_does_not_keep_a_job_from_finishing(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = worker.spool.submit(a_job())
+    (claim,) = claiming.claims(worker.layout)
+    claim.let_go()
+    ended_attempt(worker.spool, job)
+    real = Path.open
+
+    def refuse(path: Path, *arguments: Any, **named: Any) -> Any:
+        if path.name == "secret.bin":
+            raise PermissionError(13, "Permission denied")
+        return real(path, *arguments, **named)
+
+    (worker.spool.folder(job.id) / "secret.bin").touch()
+    monkeypatch.setattr(Path, "open", refuse)
+    ended = settling.settle(worker.layout, job.id)
+    assert ended and ended.status is Status.SUCCEEDED
+    (item,) = [item for item in ended.artefacts if item["name"].endswith("secret.bin")]
+    assert item["sha256"] is None and "Permission denied" in item["error"]
 
 
 def test_a_running_record_nobody_can_read_is_kept_and_shown(worker: Worker) -> None:

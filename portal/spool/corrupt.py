@@ -76,4 +76,5 @@ def _described(path: Path) -> CorruptFile:
 
 
 def count(layout: Layout) -> int:
-    return len(listed(layout))
+    found = set(names(layout.corrupt))
+    return sum(not (name.endswith(_REASON) and name.removesuffix(_REASON) in found) for name in found)

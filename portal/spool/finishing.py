@@ -14,7 +14,7 @@ from typing import Any
 
 from portal import clock
 from portal.durable import publish, sync_folder
-from portal.errors import BadJobFile
+from portal.errors import BadJobFile, explain
 from portal.jobs import Followup, Job, Status, derived_id, id_ms, resolve_quotes
 from portal.spool import keys
 from portal.spool.layout import Layout
@@ -63,8 +63,7 @@ def artefacts(layout: Layout, job_id: str) -> Iterator[Mapping[str, Any]]:
     inside = [(f"{job_id}/{path.relative_to(folder)}", path) for path in sorted(folder.rglob("*")) if _counts(path, folder)]
     logs = [(path.name, path) for path in sorted(layout.logs.glob(f"{job_id}.log*"))]
     for name, path in logs + inside:
-        size, digest = _digest(path)
-        yield {"name": name, "size_bytes": size, "sha256": digest}
+        yield {"name": name, **_digest(path)}
     if folder.is_dir():
         sync_folder(folder)
     sync_folder(layout.logs)
@@ -75,14 +74,17 @@ def _counts(path: Path, folder: Path) -> bool:
     return not hidden and path.is_file() and not path.is_symlink()
 
 
-def _digest(path: Path) -> tuple[int, str]:
+def _digest(path: Path) -> Mapping[str, Any]:
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        while data := file.read(_CHUNK):
-            digest.update(data)
-            size += len(data)
-    return size, digest.hexdigest()
+    try:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            while data := file.read(_CHUNK):
+                digest.update(data)
+                size += len(data)
+    except OSError as error:  # a file that the engine made unreadable is no reason never to finish
+        return {"size_bytes": size, "sha256": None, "error": explain(error)}
+    return {"size_bytes": size, "sha256": digest.hexdigest()}
 
 
 def child_of(job: Job, index: int, followup: Followup) -> tuple[Job, str | None]:

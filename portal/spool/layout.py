@@ -13,7 +13,7 @@ from portal.durable import make_folder
 from portal.settings import Settings
 
 _READY = re.compile(rf"([0-9])-({jobs.ID_PATTERN.pattern})\.json")
-_DELAYED = re.compile(rf"([0-9]{{13,16}})-({jobs.ID_PATTERN.pattern})\.json")
+_DELAYED = re.compile(rf"([0-9]{{13,15}})-({jobs.ID_PATTERN.pattern})\.json")
 _RUNNING = re.compile(rf"({jobs.ID_PATTERN.pattern})\.json")
 
 
@@ -36,7 +36,7 @@ class Waiting:
     @classmethod
     def delayed(cls, name: str) -> Self | None:
         found = _DELAYED.fullmatch(name)
-        return cls(name, found[2], due_ms=int(found[1])) if found else None
+        return cls(name, found[2], due_ms=int(found[1])) if found and int(found[1]) <= jobs.LATEST_MS else None
 
 
 def ready_name(job: jobs.Job) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from portal.jobs import Attempt, Job, Status
+from portal.jobs import Attempt, Job, Status, is_deep
 from portal.settings import Settings
 from portal.spool.layout import Layout
 
@@ -52,7 +52,8 @@ def _document(path: Path, job_id: str, attempt: int) -> dict[str, Any] | None:
         data: Any = json.loads(path.read_bytes(), parse_constant=lambda _: None)  # NaN is no JSON; a job file must stay readable
     except (OSError, ValueError, RecursionError):
         return None
-    return data if isinstance(data, dict) and data.get("job") == job_id and data.get("attempt") == attempt else None
+    whole = isinstance(data, dict) and not is_deep(data) and data.get("job") == job_id and data.get("attempt") == attempt
+    return data if whole else None
 
 
 def judge(ended: Ended, *, cancelled: bool) -> Verdict:
