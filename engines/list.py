@@ -13,34 +13,20 @@ Examples:
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from portal import engine
-from portal.engine import EngineParams, JobContext, Result, param
+from portal.engine import JobContext, Result, param
 from portal.stores.url import StoreURL
 from portal.transfer.formats import Format
+from portal.transfer.selection import SourceParams
 
 if TYPE_CHECKING:
     from portal.transfer.inventory import Inventory
 
 
-class Params(EngineParams):
-    source: StoreURL = param(
-        help="What is listed: a container, or a folder in it ('s3://b/dir' does not mean 's3://b/dir2')", group="Source",
-        placeholder="s3://bucket/folder/",
-    )  # fmt: skip
-    source_connection: str = param("", help="Connection of the source; none: the default of its kind", group="Source")
+class Params(SourceParams):
     formats: tuple[Format, ...] = param(("any",), help="Only files of these formats, told by their names", group="Source")
-    include: tuple[str, ...] = param(
-        (), group="Source",
-        help="Only names that fit one of these patterns: '*.csv' is held against the last part of the name, 'a/*' against the name below the source",
-    )  # fmt: skip
-    exclude: tuple[str, ...] = param((), help="No names that fit one of these patterns", group="Source")
-    min_bytes: int | None = param(None, help="Only objects of at least this size", group="Source", unit="bytes", advanced=True, ge=0)
-    max_bytes: int | None = param(None, help="Only objects of at most this size", group="Source", unit="bytes", advanced=True, ge=0)
-    modified_since: datetime | None = param(None, help="Only objects modified at or after this moment (RFC 3339)", group="Source", advanced=True)
-    modified_until: datetime | None = param(None, help="Only objects modified before this moment (RFC 3339)", group="Source", advanced=True)
     target: StoreURL | None = param(
         None, help="Also write the inventory to this file; a name that ends in '/' gets inventory.FORMAT appended", group="Target",
         placeholder="abfss://container@account/inventory.parquet",
@@ -56,7 +42,7 @@ def run(params: Params, job: JobContext) -> Result:
     inventory = Inventory(job.artefact("inventory.parquet"), params.source)
     store = job.store(params.source, params.source_connection)
     try:
-        inventory.write(store, _filters(params), lambda objects, size: job.progress(objects, None, "objects", "listing", size))
+        inventory.write(store, params.filters, lambda objects, size: job.progress(objects, None, "objects", "listing", size))
     finally:
         store.close()
     job.log.info("%s objects, %s bytes", f"{inventory.objects:,}", f"{inventory.bytes:,}")
@@ -67,12 +53,6 @@ def run(params: Params, job: JobContext) -> Result:
         outputs=outputs,
         report=inventory.report(),
     )
-
-
-def _filters(params: Params) -> Any:
-    from portal.transfer.filters import Filters
-
-    return Filters(params.formats, params.include, params.exclude, params.min_bytes, params.max_bytes, params.modified_since, params.modified_until)
 
 
 def _publish(inventory: Inventory, params: Params, url: StoreURL, job: JobContext) -> dict[str, Any]:

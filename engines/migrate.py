@@ -27,14 +27,14 @@ Examples:
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from portal import engine
-from portal.engine import EngineParams, JobContext, Result, param
+from portal.engine import JobContext, Result, param
 from portal.stores.url import StoreURL
 from portal.tabular.options import Compression, OnReject
-from portal.transfer.formats import Format
+from portal.transfer.filters import Filters
+from portal.transfer.selection import SourceParams
 
 if TYPE_CHECKING:
     from portal.transfer.balance import Books
@@ -43,12 +43,7 @@ if TYPE_CHECKING:
     from portal.transfer.preflight import Preflight
 
 
-class Params(EngineParams):
-    source: StoreURL = param(
-        help="What is copied: one object, or everything below a folder ('s3://b/dir' does not mean 's3://b/dir2')", group="Source",
-        placeholder="s3://bucket/folder/",
-    )  # fmt: skip
-    source_connection: str = param("", help="Connection of the source; none: the default of its kind", group="Source")
+class Params(SourceParams):
     keys: tuple[str, ...] = param(
         (), help="Only these objects: whole keys, as a listing shows them; formats and patterns then do not matter", group="Source"
     )
@@ -56,19 +51,6 @@ class Params(EngineParams):
         None, help="The same from a text file with one key a line, or from a Parquet inventory of the list engine (column key)",
         group="Source", advanced=True,
     )  # fmt: skip
-    formats: tuple[Format, ...] = param(
-        ("csv", "json", "parquet"), group="Source",
-        help="Only files of these formats, told by their names (csv: also .tsv; json: also .ndjson, .jsonl; .gz and .zst too)",
-    )  # fmt: skip
-    include: tuple[str, ...] = param(
-        (), group="Source",
-        help="Only names that fit one of these patterns: '*.csv' is held against the last part of the name, 'a/*' against the name below the source",
-    )  # fmt: skip
-    exclude: tuple[str, ...] = param((), help="No names that fit one of these patterns", group="Source")
-    min_bytes: int | None = param(None, help="Only objects of at least this size", group="Source", unit="bytes", advanced=True, ge=0)
-    max_bytes: int | None = param(None, help="Only objects of at most this size", group="Source", unit="bytes", advanced=True, ge=0)
-    modified_since: datetime | None = param(None, help="Only objects modified at or after this moment (RFC 3339)", group="Source", advanced=True)
-    modified_until: datetime | None = param(None, help="Only objects modified before this moment (RFC 3339)", group="Source", advanced=True)
     allow_empty: bool = param(False, help="Succeed when nothing matches, instead of failing", group="Source", advanced=True)
 
     target: StoreURL = param(help="Where it goes: a container and folder", group="Target", placeholder="abfss://container@account/folder/")
@@ -162,7 +144,7 @@ def _result(
 def _refuse_nothing(planned: Planned, params: Params, job: JobContext) -> None:
     from portal.errors import NothingMatched
 
-    if planned.moving or planned.failing or params.allow_empty or job.earlier_folder:
+    if planned.moving or planned.failing or params.allow_empty or planned.redone:
         return
     job.so_far = _result(planned)
     left_out = f" {planned.excluded} objects were found and left out by formats, patterns, sizes or dates." if planned.excluded else ""
@@ -190,15 +172,12 @@ def _print_plan(planned: Planned, found: Preflight, job: JobContext) -> None:
 
 
 def _migration(params: Params, job: JobContext, source: Any, target: Any) -> Migration:
-    from portal.transfer.filters import Filters
     from portal.transfer.migration import Migration
     from portal.transfer.moving import Route
     from portal.transfer.plan import Rules
 
     keys = _keys(params, job)
-    filters = Filters() if keys else Filters(
-        params.formats, params.include, params.exclude, params.min_bytes, params.max_bytes, params.modified_since, params.modified_until
-    )  # fmt: skip
+    filters = Filters() if keys else params.filters
     rules = Rules(
         params.source.key, params.target.key, params.target.scheme, filters, flat_folder=params.flat_folder if params.layout == "flat" else None,
         skip_bad_names=params.bad_names == "skip", **({"converted_name": _converted_name} if params.convert == "parquet" else {}),
@@ -209,8 +188,8 @@ def _migration(params: Params, job: JobContext, source: Any, target: Any) -> Mig
 
     convert = _converter(params, job, source, target) if params.convert == "parquet" else None
     return Migration(
-        Route(source, target, params.overwrite, params.verify, convert), rules, job.folder, _header(params), params.concurrency, tell, keys,
-        job.earlier_folder,
+        Route(source, target, params.overwrite, params.verify, convert), rules, job.folder, job.job_id, _header(params), params.concurrency, tell,
+        keys, job.earlier_folder,
     )  # fmt: skip
 
 

@@ -105,8 +105,9 @@ def test_a_plan_without_its_end_or_made_for_something_else_is_none(tmp_path: Pat
     path, header = tmp_path / "plan", {"source": "s3://b/", "formats": ["csv"]}
     entries = [Entry(n, f"k{n}", n, "e", "", f"t{n}", "copy") for n in range(3)]
     assert plan.length_if_for(path, header) is None
-    assert plan.write(path, header, entries, lambda count, size: None) == 3
-    assert plan.length_if_for(path, header) == 3
+    assert plan.write(path, "job", header, entries, lambda count, size: None) == 3
+    assert plan.length_if_for(path, header) == plan.length_if_for(path, header, "job") == 3
+    assert plan.length_if_for(path, header, "another") is None
     assert list(plan.read(path)) == entries
     assert plan.length_if_for(path, {**header, "formats": []}) is None
     whole = path.read_bytes()

@@ -417,3 +417,19 @@ def test_a_folder_does_not_mean_its_neighbours_and_a_file_may_be_named(clouds: C
     clouds.migrate(source=f"{clouds.bucket}/dir", target=f"{clouds.lake}/one")
     clouds.migrate(source=f"{clouds.bucket}/dir.csv", target=f"{clouds.lake}/two/")
     assert keys(clouds.adls) == ["one/a.csv", "two/dir.csv"]
+
+
+def test_a_folder_of_another_job_is_planned_anew(clouds: Clouds) -> None:
+    put(clouds.s3, "a.csv")
+    job = clouds.context()
+    clouds.migrate(job)
+    put(clouds.s3, "b.csv")
+    other = JobContext("another", job.folder, clouds.config)
+    ran = clouds.migrate(other, overwrite="replace")
+    assert (ran.counts, ran.result["report"]["plan"]["resumed"]) == ({"listed": 2, "copied": 2}, False)
+
+
+def test_a_moment_without_a_zone_is_utc(clouds: Clouds) -> None:
+    put(clouds.s3, "a.csv")
+    assert clouds.migrate(modified_until="2001-01-01T00:00:00", allow_empty=True).counts == {"listed": 1, "excluded": 1}
+    assert clouds.migrate(modified_since="2001-01-01T00:00:00").counts == {"listed": 1, "copied": 1}

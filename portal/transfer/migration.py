@@ -29,6 +29,8 @@ class Planned:
     path: Path
     listed: int
     reused: bool = False
+    redone: bool = False
+    """It holds what a finished job left undone."""
     moving: int = 0
     bytes: int = 0
     converting: int = 0
@@ -60,6 +62,7 @@ class Migration:
     rules: Rules
     folder: Path
     """Where plan, journal and ledger are."""
+    job_id: str
     header: Mapping[str, Any]
     """What the plan is made for; another header, another plan."""
     threads: int
@@ -71,22 +74,28 @@ class Migration:
     def plan(self) -> Planned:
         """List the source into a plan on disk, or take the one that an earlier attempt of this job completed."""
         path = self.folder / plan.PLAN_FILE
-        length = plan.length_if_for(path, self.header)
-        planned = Planned(path, length or 0, reused=length is not None)
+        length = plan.length_if_for(path, self.header, self.job_id)
+        left = self._undone() if length is None else None
+        planned = Planned(path, length or 0, reused=length is not None, redone=left is not None)
         if length is None:
-            planned.listed = plan.write(path, self.header, self._entries(), lambda count, size: self.tell(0, None, 0, f"listed {count:,} objects"))
+            (self.folder / JOURNAL_FILE).unlink(missing_ok=True)
+            planned.listed = plan.write(path, self.job_id, self.header, left or self._found(), self._tell_listed)
         for entry in plan.read(path):
             planned.count(entry)
         return planned
 
-    def _entries(self) -> Iterator[Entry]:
-        if self.earlier:
-            left = sources.undone(self.earlier, self.header, self.route.source, self.rules, self.threads)
-            if left is not None:
-                return left
+    def _undone(self) -> Iterator[Entry] | None:
+        if self.earlier is None:
+            return None
+        return sources.undone(self.earlier, self.header, self.route.source, self.rules, self.threads)
+
+    def _found(self) -> Iterator[Entry]:
         if self.keys:
             return sources.chosen(self.route.source, self.rules, self.keys, self.threads)
         return sources.listed(self.route.source, self.rules, lambda: self.tell(0, None, 0, "listing"))
+
+    def _tell_listed(self, count: int, size: int) -> None:
+        self.tell(0, None, 0, f"listed {count:,} objects ({size:,} bytes)")
 
     def preflight(self, planned: Planned) -> Preflight:
         """Check names and targets. Raises NotFound when the target's container is not there."""

@@ -1,6 +1,6 @@
 """The plan: one line per object found, written to `plan.ndjson` as the source is listed, so that memory stays flat.
 
-The first line is the header (what the plan was made for), the last `{"end": n}`; a plan without its end was cut off and is made again.
+The first line says what the plan was made for (job and header), the last `{"end": n}`; a plan without its end was cut off and is made again.
 """
 
 from __future__ import annotations
@@ -86,11 +86,11 @@ class Rules:
         return "convert" if converted else "copy", key, ""
 
 
-def write(path: Path, header: Mapping[str, Any], entries: Iterable[Entry], listed: Callable[[int, int], None]) -> int:
+def write(path: Path, job_id: str, header: Mapping[str, Any], entries: Iterable[Entry], listed: Callable[[int, int], None]) -> int:
     """Write a plan; returns the number of entries. `listed(objects, bytes)` is told every thousand lines."""
     count = size = 0
     with path.open("w", encoding="utf-8") as file:
-        file.write(json.dumps({"header": header}) + "\n")
+        file.write(json.dumps({"job": job_id, "header": header}) + "\n")
         for entry in entries:
             file.write(json.dumps(asdict(entry)) + "\n")
             count, size = count + 1, size + entry.size_bytes
@@ -111,14 +111,15 @@ def read(path: Path) -> Iterator[Entry]:
             yield Entry(**values)
 
 
-def length_if_for(path: Path, header: Mapping[str, Any]) -> int | None:
-    """Return the number of entries of a complete plan made for this header; None when there is no such plan."""
+def length_if_for(path: Path, header: Mapping[str, Any], job_id: str | None = None) -> int | None:
+    """Return the number of entries of a complete plan made for this header (and job, if given); None when there is no such plan."""
     try:
         with path.open("rb") as file:
             first = json.loads(file.readline())
             file.seek(max(0, path.stat().st_size - 64))
             last = json.loads(file.read().splitlines()[-1])
-        return int(last["end"]) if first["header"] == header else None
+        fits = first["header"] == header and job_id in (None, first["job"])
+        return int(last["end"]) if fits else None
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return None
 
