@@ -23,7 +23,7 @@ from embedded.box import ACCOUNT
 from embedded.commands import Commands
 from embedded.processes import Child, ChildFailed
 
-DEFAULT_PORT = 8501
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", "8501"
 LAKE = f"abfss://{data.CONTAINER}@{ACCOUNT}"
 
 SHOW: tuple[dict[str, Any], ...] = (
@@ -42,22 +42,27 @@ def names_real_clouds(env_file: Path) -> bool:
     return any(value and name.startswith(("AWS_", "AZURE_")) for name, value in dotenv_values(env_file, interpolate=False).items())
 
 
-def run(home: Path, port: int) -> int:
+def setting(name: str, default: str) -> str:
+    """Return a setting from the environment or the project's `.env`."""
+    return os.environ.get(name) or dotenv_values(processes.ROOT / ".env", interpolate=False).get(name) or default
+
+
+def run(home: Path, host: str, port: int) -> int:
     """Run everything until Ctrl-C; returns the exit code."""
     processes.stop_on_signals()
     children: list[Child] = []
     real = names_real_clouds(processes.ROOT / ".env")
     portal = Commands(processes.ROOT, os.environ) if real else Commands(home, processes.clean_environment())
     try:
-        if processes.port_in_use(port):
-            raise ChildFailed(f"Port {port} of 127.0.0.1 is in use: stop what uses it, or set PORTAL_PORT to another.")
+        if processes.port_in_use(port, host):
+            raise ChildFailed(f"Port {port} of {host} is in use: stop what uses it, or set PORTAL_PORT to another.")
         if not real:
             _start_box(portal, children)
         children.append(portal.start_worker())
         if not real:
             _submit_for_show(portal)
-        children.append(_start_launcher(portal, port))
-        print(f"\nThe portal is at http://127.0.0.1:{port}" + ("" if real else ", on the cloud in a box") + ". Ctrl-C stops all of it.", flush=True)
+        children.append(_start_launcher(portal, host, port))
+        print(f"\nThe portal is at http://{host}:{port}" + ("" if real else ", on the cloud in a box") + ". Ctrl-C stops all of it.", flush=True)
         processes.watch(children)
     except KeyboardInterrupt:
         print("\nstopping; running jobs end by themselves." if real else "\nstopping.", flush=True)
@@ -88,16 +93,15 @@ def _submit_for_show(portal: Commands) -> None:
     order.unlink()
 
 
-def _start_launcher(portal: Commands, port: int) -> Child:
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.address", "127.0.0.1", "--server.port", str(port),
-               "--server.headless", "true", "--browser.gatherUsageStats", "false"]  # fmt: skip
+def _start_launcher(portal: Commands, host: str, port: int) -> Child:
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.address", host, "--server.port", str(port)]
     child = processes.start("launcher", command, portal.home / "launcher.log", portal.env)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if child.ended:
             raise ChildFailed(child.obituary())
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).close()
+            urllib.request.urlopen(f"http://{host}:{port}/_stcore/health", timeout=5).close()
             return child
         except urllib.error.HTTPError as answer:
             answer.close()
@@ -118,10 +122,12 @@ def _cancel(portal: Commands) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m embedded.portal", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", type=Path, default=processes.ROOT / ".portal", metavar="DIR", help="state of the box's portal (default: .portal)")
-    parser.add_argument("--port", type=int, default=int(os.environ.get("PORTAL_PORT") or DEFAULT_PORT), metavar="N",
+    parser.add_argument("--host", default=setting("PORTAL_HOST", DEFAULT_HOST), metavar="ADDRESS",
+                        help=f"address of the launcher (default: PORTAL_HOST, else {DEFAULT_HOST})")  # fmt: skip
+    parser.add_argument("--port", type=int, default=setting("PORTAL_PORT", DEFAULT_PORT), metavar="N",
                         help=f"port of the launcher (default: PORTAL_PORT, else {DEFAULT_PORT})")  # fmt: skip
     arguments = parser.parse_args()
-    sys.exit(run(arguments.home.resolve(), arguments.port))
+    sys.exit(run(arguments.home.resolve(), arguments.host, arguments.port))
 
 
 if __name__ == "__main__":

@@ -109,12 +109,12 @@ def _signal_group(child: Child, number: int) -> None:
         os.killpg(child.process.pid, number)
 
 
-def port_in_use(port: int) -> bool:
-    """Tell whether something listens on a port of 127.0.0.1 already."""
+def port_in_use(port: int, host: str = "127.0.0.1") -> bool:
+    """Tell whether a port of an address of this machine is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError:
             return True
     return False

@@ -1,0 +1,72 @@
+"""The documentation is true: references are fresh, folders and commands exist, every setting is explained."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from portal import catalog
+from portal.cli import COMMANDS
+from portal.cli_engines import reference
+from portal.connections import DEFAULT_VARIABLES
+from portal.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_reference_of_the_engines_is_fresh() -> None:
+    found = (ROOT / "docs" / "engines.md").read_text("utf-8")
+    assert found == reference([catalog.engine(name) for name in catalog.names()]), "run: python -m portal engines --markdown > docs/engines.md"
+
+
+def folder_map() -> list[str]:
+    """The paths that the folder map of the README names."""
+    block = (ROOT / "README.md").read_text("utf-8").split("```\napp.py")[1].split("```")[0]
+    names, parent = [], ""
+    for line in f"app.py{block}".splitlines():
+        name = line.split()[0]
+        parent = parent if line.startswith(" ") else name
+        names.append(f"{parent}{name}" if line.startswith(" ") else name)
+    return names
+
+
+def test_the_folder_map_of_the_readme_is_true() -> None:
+    named = folder_map()
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    folders = {f"{path.partition('/')[0]}/" for path in tracked if "/" in path and not path.startswith(".")}
+    packages = {f"{path.rpartition('/')[0]}/" for path in tracked if re.fullmatch(r"(portal|embedded)/\w+/__init__\.py", path)}
+    assert sorted((folders | packages) - set(named)) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere_and_commands_exist(page: Path) -> None:
+    text = page.read_text("utf-8")
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    commands = set(re.findall(r"(?:python -m )?\bportal ([a-z]+)\b(?=[ `])", "\n".join(re.findall(r"`[^`]*`|^python .*$", text, re.MULTILINE))))
+    assert commands - set(COMMANDS) == set()
+
+
+@pytest.mark.parametrize("page", ["README.md", ".env.example"])
+def test_every_setting_is_explained(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    assert [name for name in Settings.model_fields if f"PORTAL_{name.upper()}" not in text] == []
+
+
+def test_every_variable_of_a_default_connection_is_explained() -> None:
+    text = (ROOT / ".env.example").read_text("utf-8")
+    assert [name for variables in DEFAULT_VARIABLES.values() for name in variables.values() if name not in text] == []
+
+
+def test_the_defaults_in_the_readme_are_those_of_the_code() -> None:
+    rows = re.findall(r"^\| (`PORTAL_.*?) \| .*? \| (.*?) \|$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    told = {name: value for names, values in rows for name, value in zip(re.findall(r"PORTAL_(\w+)", names), values.split(", "), strict=False)}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, int | float | str):
+            default = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+            assert (name, told[name.upper()]) == (name, default)
