@@ -76,7 +76,10 @@ function showProgress(cell, row) {
 
 function showAction(cell, row) {
   const mark = row.action + (row.enabled ? "+" : "-") + row.status_word;
-  if (cell.dataset.mark === mark) return;
+  if (cell.dataset.mark === mark) {
+    if (cell.firstChild) cell.firstChild.disabled = !row.enabled;
+    return;
+  }
   cell.dataset.mark = mark;
   cell.replaceChildren();
   if (!row.action) return;

@@ -58,7 +58,7 @@ def _row(kind: str, name: str, item: Any, may_test: bool) -> None:
     columns = st.columns(_WIDTHS, vertical_alignment="center")
     columns[0].markdown(f"**{plain(name or 'default')}**")
     columns[1].markdown(_WORDS.get(kind, kind))
-    columns[2].markdown(plain(_leads_to(kind, item)))
+    columns[2].text(_leads_to(kind, item))
     columns[3].markdown(plain(_signs_in(kind, item)))
     results: dict[str, Any] = st.session_state.setdefault(_RESULTS, {})
     key = f"{kind}.{name}"
@@ -105,7 +105,7 @@ def _answer(result: Any) -> None:
     elif result.ok:
         st.success(plain(result.text), icon=":material/check_circle:")
     else:
-        st.error(plain(result.text), icon=":material/error:")
+        st.error(plain(f"{result.text}\n{result.hint}".strip()), icon=":material/error:")
 
 
 def _how() -> None:

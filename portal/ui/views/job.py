@@ -85,11 +85,16 @@ def _relatives(spool: Spool, job: Job) -> None:
         for word, other_id in (("Retry of", job.retry_of), ("Follows", job.parent if job.parent != job.retry_of else None)):
             if other_id:
                 other = spool.find(other_id)
-                label = f"{word} {other.engine if other else 'job'} {job_rows.short(other_id)}"
-                state.link("job", plain(label), ":material/north_west:", id=other_id)
+                _jump(f"{word} {other.engine if other else 'job'} {job_rows.short(other_id)}", ":material/north_west:", other_id)
         for child in children(spool, job):
             label = f"{child.engine} {job_rows.short(child.id)} · {wording.STATUS_WORDS[child.status]}"
-            state.link("job", plain(label), ":material/subdirectory_arrow_right:", id=child.id)
+            _jump(label, ":material/subdirectory_arrow_right:", child.id)
+
+
+def _jump(label: str, icon: str, job_id: str) -> None:
+    """A way to another job. Not a page link: that does not change the address when it leads to the page it stands on."""
+    if st.button(plain(label), icon=icon, key=f"jump-{job_id}", type="tertiary"):
+        state.go("job", id=job_id)
 
 
 def children(spool: Spool, job: Job) -> Iterator[Job]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from portal import catalog
+from portal.errors import PortalError, explain
 from portal.jobs import Job, Status
 from portal.spool import Spool
 from portal.ui import access, actions, boxes, health, job_rows, job_search, state
@@ -40,13 +41,17 @@ def handle(clicked: tuple[str, str] | None) -> None:
     verb, job_id = clicked
     if verb == "open":
         state.go("job", id=job_id)
-    with boxes.told():
+    try:
         if verb == "cancel":
             actions.cancel(job_id)
             st.toast("Cancel requested.", icon=":material/stop_circle:")
         elif verb == "retry":
             again = actions.retry(job_id)
             st.toast(f"Submitted again as {job_rows.short(again.id)}.", icon=":material/replay:")
+    except PortalError as problem:
+        st.toast(plain(explain(problem)), icon=":material/error:", duration="long")
+    else:
+        st.rerun()
 
 
 def _filters() -> Filters:

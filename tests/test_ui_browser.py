@@ -1,0 +1,236 @@
+"""The pages in a real browser, against real stores, a real worker and a real warehouse."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from portal import settings, submission
+from portal.connections import Connections
+from portal.spool import Spool
+from portal.stores.opening import open_account
+from portal.ui import accounts
+from portal.ui.accounts import Account, Role
+from portal.warehouse import Warehouse
+from tests import browser as chromium
+from tests import launcher as launchers
+from tests.conftest import box_variables
+from tests.launcher import Launcher
+from tests.servers import Server
+
+BUCKET, CONTAINER = "ui-bucket", "ui-lake"
+PASSWORDS = {"vera": "a-viewer-password", "olga": "an-operator-password"}
+_SLOW_MS = 45_000
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Browser]:
+    path = chromium.executable()
+    if path is None:
+        pytest.fail("There is no Chromium: python tests/browser.py tells how to get one.")
+    with sync_playwright() as playwright:
+        shown = playwright.chromium.launch(executable_path=path, args=list(chromium.ARGUMENTS))
+        yield shown
+        shown.close()
+
+
+@pytest.fixture
+def context(chrome: Browser) -> Iterator[BrowserContext]:
+    made = chrome.new_context(viewport={"width": 1440, "height": 900})
+    made.set_default_timeout(20_000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page that must not have broken the content policy or thrown a script error by the end of the test."""
+    made = context.new_page()
+    problems: list[str] = []
+    made.on("pageerror", lambda error: problems.append(str(error)))
+    made.on("console", lambda message: problems.append(message.text) if "Content Security Policy" in message.text else None)
+    yield made
+    assert problems == []
+
+
+@pytest.fixture(scope="module")
+def portal(tmp_path_factory: pytest.TempPathFactory, s3_server: Server, adls_server: Server, snowflake_server: Server) -> Iterator[Launcher]:
+    """A launcher with a worker, before a bucket of small files and an empty container."""
+    variables = box_variables(s3_server, adls_server, snowflake_server)
+    home = launchers.make_home(tmp_path_factory.mktemp("ui") / "home", variables)
+    client = boto3.client(
+        "s3", endpoint_url=s3_server.url, region_name="us-east-1", aws_access_key_id="testing", aws_secret_access_key="testing-secret"
+    )
+    client.create_bucket(Bucket=BUCKET)
+    for name in [f"in/day-{number:02d}.csv" for number in range(1, 13)] + ["in/notes.json", "other/x.csv"]:
+        client.put_object(Bucket=BUCKET, Key=name, Body=b"id,amount\n1,2.5\n2,3.5\n")
+    client.close()
+    running = launchers.start(home, worker=True)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
+    """A launcher with local accounts and without a worker."""
+    home = launchers.make_home(tmp_path_factory.mktemp("guarded") / "home", {})
+    (home / "data" / "a.csv").write_text("a\n1\n")
+    accounts.write(
+        settings.load(home),
+        [Account("vera", Role.VIEWER, accounts.hashed(PASSWORDS["vera"])), Account("olga", Role.OPERATOR, accounts.hashed(PASSWORDS["olga"]))],
+    )
+    running = launchers.start(home, worker=False)
+    yield running
+    running.stop()
+
+
+def settled(page: Page) -> None:
+    """Wait until the script of the page has run."""
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible()
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Choose an option of a select box by its words, or type it in."""
+    box = page.get_by_role("combobox", name=re.compile(label)).first
+    box.click()
+    box.fill(option)
+    page.keyboard.press("Enter")
+    settled(page)
+
+
+def start_migration(page: Page, portal: Launcher, name: str, folder: str) -> None:
+    """Fill in a form: two objects picked under different filters, a folder, a name."""
+    page.goto(f"{portal.url}/new?engine=migrate")
+    choose(page, "Bucket", BUCKET)
+    page.get_by_role("button", name="in/", exact=True).click()
+    page.get_by_label("Select in/day-03.csv").check()
+    page.get_by_role("searchbox", name="Filter objects").fill("day-1")
+    expect(page.get_by_label("Select in/day-03.csv")).to_have_count(0)
+    page.get_by_label("Select in/day-11.csv").check()
+    page.get_by_role("searchbox", name="Filter objects").fill("")
+    expect(page.get_by_label("Select in/day-03.csv")).to_be_checked()
+    expect(page.get_by_label("Select in/day-11.csv")).to_be_checked()
+    expect(page.get_by_label("Select in/day-10.csv")).not_to_be_checked()
+    expect(page.get_by_text("2 objects", exact=True)).to_be_visible()
+    target = page.get_by_role("textbox", name="Target: folder")
+    if target.count() == 0:
+        choose(page, "Container", CONTAINER)
+    target.fill(folder)
+    target.press("Enter")
+    settled(page)
+    page.get_by_text("Name, priority, dry run").click()
+    title = page.get_by_role("textbox", name="Job name")
+    title.fill(name)
+    title.press("Enter")
+    settled(page)
+
+
+@pytest.fixture(scope="module")
+def container(portal: Launcher) -> str:
+    config = settings.load(portal.home)
+    account = open_account(Connections.load(config).get("adls"))
+    account.create_container(CONTAINER)
+    return CONTAINER
+
+
+def exported_rows(home: Path, job_id: str) -> int:
+    """Count the rows of a job in the warehouse."""
+    config = settings.load(home)
+    connection = Connections.load(config).get("snowflake")
+    with Warehouse.connect(connection) as session:
+        return int(session.query("SELECT COUNT(*) FROM PORTAL.AUDIT.PORTAL_JOBS WHERE JOB_ID = %s", (job_id,)).rows[0][0])
+
+
+def test_pick_objects_submit_watch_audit_export(page: Page, portal: Launcher, container: str) -> None:
+    start_migration(page, portal, "two days", "picked/")
+    page.get_by_text("Then export the audit rows to Snowflake").click()
+    settled(page)
+    page.get_by_role("button", name="Review and submit").click()
+    expect(page.get_by_text("2 chosen objects")).to_be_visible()
+    page.get_by_role("button", name="Submit", exact=True).click()
+    page.wait_for_url(re.compile(r"/job\?id="))
+    job_id = page.url.partition("id=")[2][:26]
+    expect(page.get_by_role("log", name="Job log")).to_contain_text("objects", timeout=_SLOW_MS)
+    expect(page.get_by_text("Succeeded").first).to_be_visible(timeout=_SLOW_MS)
+    page.get_by_role("tab", name="Result").click()
+    expect(page.get_by_text("The books balance: 2 listed = 2 copied.")).to_be_visible()
+    spool = Spool(settings.load(portal.home))
+    done = spool.find(job_id)
+    assert done is not None and done.result is not None and done.params["keys"] == ["in/day-03.csv", "in/day-11.csv"]
+    page.get_by_role("button", name=re.compile("audit_export")).click()
+    page.wait_for_url(lambda url: job_id not in url)
+    expect(page.get_by_text("Succeeded").first).to_be_visible(timeout=_SLOW_MS)
+    page.get_by_role("link", name="Audit", exact=True).click()
+    page.get_by_role("searchbox", name="Search").fill(job_id)
+    page.get_by_role("searchbox", name="Search").press("Enter")
+    expect(page.get_by_text("1 row. Tick one to open its job.")).to_be_visible()
+    assert exported_rows(portal.home, job_id) == 1
+
+
+def test_a_double_click_submits_once(page: Page, portal: Launcher) -> None:
+    page.goto(f"{portal.url}/new?engine=list")
+    choose(page, "Bucket", BUCKET)
+    page.get_by_role("button", name="other/", exact=True).click()
+    expect(page.get_by_text("x.csv")).to_be_visible()
+    page.get_by_text("Name, priority, dry run").click()
+    title = page.get_by_role("textbox", name="Job name")
+    title.fill("clicked twice")
+    title.press("Enter")
+    settled(page)
+    page.get_by_role("button", name="Review and submit").click()
+    page.get_by_role("button", name="Submit", exact=True).dblclick()
+    page.wait_for_url(re.compile(r"/job\?id="))
+    expect(page.get_by_text("Succeeded").first).to_be_visible(timeout=_SLOW_MS)
+    page.goto(f"{portal.url}/jobs?text=clicked+twice")
+    expect(page.get_by_role("table", name="Jobs").get_by_role("row")).to_have_count(2)  # the head and the one job
+
+
+def test_an_address_keeps_filters_and_leads_to_a_job(page: Page, portal: Launcher) -> None:
+    spool, config = Spool(settings.load(portal.home)), settings.load(portal.home)
+    job = spool.submit(submission.new_job(config, "list", {"source": f"s3://{BUCKET}/nothing-here/"}, by="anna", name="<b>bold</b>", max_attempts=1))
+    page.goto(f"{portal.url}/jobs?owner=anna&days=7")
+    row = page.get_by_role("row", name=re.compile(job.id[-8:]))
+    expect(row).to_contain_text("<b>bold</b>")
+    expect(page.get_by_role("textbox", name="Owner")).to_have_value("anna")
+    row.get_by_role("link").click()
+    page.wait_for_url(re.compile(job.id))
+    page.goto(f"{portal.url}/job?id={job.id}&tab=Parameters")
+    expect(page.get_by_role("tab", name="Parameters")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("heading", name="<b>bold</b>")).to_be_visible()
+
+
+def test_a_stranger_signs_in_and_a_viewer_only_looks(page: Page, guarded: Launcher) -> None:
+    page.goto(f"{guarded.url}/new?engine=list")
+    page.wait_for_url(re.compile(r"/sign-in\?next="))
+    sign_in(page, "vera", "wrong-password")
+    expect(page.get_by_role("alert")).to_have_text("Wrong user name or password.")
+    sign_in(page, "vera", PASSWORDS["vera"])
+    page.wait_for_url(re.compile(r"/new\?engine=list"))
+    expect(page.get_by_text("You can look, but not submit")).to_be_visible()
+    expect(page.get_by_role("button", name="Review and submit")).to_have_count(0)
+    page.get_by_role("link", name="Sign out").click()
+    page.wait_for_url("**/sign-in")
+
+
+def test_an_operator_is_told_that_no_worker_runs_and_cancels_what_waits(page: Page, guarded: Launcher) -> None:
+    page.goto(f"{guarded.url}/jobs")
+    sign_in(page, "olga", PASSWORDS["olga"])
+    page.wait_for_url("**/jobs")
+    expect(page.get_by_text("No worker is running: start")).to_be_visible()
+    config = settings.load(guarded.home)
+    job = Spool(config).submit(submission.new_job(config, "list", {"source": f"file://{guarded.home}/data/"}, by="olga"))
+    page.reload()
+    page.get_by_role("button", name=f"Cancel {job.id}").click()
+    expect(page.get_by_role("row", name=re.compile(job.id[-8:]))).to_contain_text("Cancel requested")
+    assert Spool(config).cancel_requested(job.id)
+
+
+def sign_in(page: Page, name: str, password: str) -> None:
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
