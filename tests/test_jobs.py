@@ -71,9 +71,10 @@ def test_fields_of_any_type_are_read_or_refused_with_a_reason(wrong: dict[str, A
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "not JSON"), ("{", "not JSON"), ("[" * 100_000, "not JSON"), ('{"params": ' + "[" * 70 + "]" * 70 + "}", "60 levels"), ("7", "a JSON object"), ('{"id": NaN}', "not JSON"), ("{}", "no 'id'"),
-        ('{"schema": 99}', "schema 99"), ('{"color": "red"}', "'color'"), ('{"priority": 12}', "0 (most urgent) to 9"),
-        ('{"priority": true}', "must be int"), ('{"timeout_s": -1}', "above 0"), ('{"not_before": "tomorrow"}', "a moment like"),
+        ("", "not JSON"), ("{", "not JSON"), ("[" * 100_000, "not JSON"), ('{"id": NaN}', "not JSON"), ("7", "a JSON object"), ("{}", "no 'id'"),
+        ('{"params": ' + "[" * 70 + "]" * 70 + "}", "60 levels"), ('{"schema": 99}', "schema 99"), ('{"color": "red"}', "'color'"),
+        ('{"priority": 12}', "0 (most urgent) to 9"), ('{"priority": true}', "must be int"), ('{"timeout_s": -1}', "above 0"),
+        ('{"not_before": "tomorrow"}', "a moment like"), ('{"not_before": "9999-12-31T23:59:59-23:00"}', "a moment like"),
         ('{"limits": [1]}', "list of names"), ('{"then": [{}]}', "at least an 'engine'"), ('{"attempts": [{}]}', "not whole"),
     ],
 )  # fmt: skip
