@@ -22,15 +22,19 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import model_validator
 
 from portal import engine
-from portal.engine import EngineParams, JobContext, Result, param
+from portal.engine import JobContext, Result, param
 from portal.errors import ConversionFailed, NothingMatched
 from portal.stores.url import StoreURL
-from portal.tabular.options import TYPED_NULLS, Compression, ConvertOptions, Format, Header, OnReject, suits, target_name
+from portal.tabular.options import TYPED_NULLS, Compression, ConvertOptions, Format, Header, OnReject, target_name
+from portal.transfer.filters import Filters
+from portal.transfer.formats import Format as SourceFormat
+from portal.transfer.selection import SourceParams
 
 if TYPE_CHECKING:
     from portal.transfer.balance import Books
@@ -41,12 +45,12 @@ _PREVIEWS = 3
 _FILES_SHOWN = 20
 
 
-class Params(EngineParams):
-    source: StoreURL = param(help="What is converted: one object, or everything below a folder", group="Source", placeholder="s3://bucket/folder/")
-    source_connection: str = param("", help="Connection of the source; none: the default of its kind", group="Source")
+class Params(SourceParams):
+    formats: tuple[SourceFormat, ...] = param(
+        ("csv", "json"), group="Source",
+        help="Only files of these formats, told by their names (csv: also .tsv; json: also .ndjson, .jsonl; .gz and .zst too)",
+    )  # fmt: skip
     keys: tuple[str, ...] = param((), help="Only these objects: whole keys, as a listing shows them, whatever their names end in", group="Source")
-    include: tuple[str, ...] = param((), help="Only names that fit one of these patterns, e.g. '*.csv'", group="Source")
-    exclude: tuple[str, ...] = param((), help="No names that fit one of these patterns", group="Source")
 
     target: StoreURL = param(help="Where the Parquet files go: a container and folder", group="Target", placeholder="abfss://container@account/folder/")
     target_connection: str = param("", help="Connection of the target; none: the default of its kind", group="Target")
@@ -104,8 +108,8 @@ def _run(params: Params, job: JobContext, source: Any, target: Any) -> Result:
     planned = migration.plan()
     job.log.info("plan: %s files to convert (%s bytes), %s excluded", f"{planned.converting:,}", f"{planned.bytes:,}", f"{planned.excluded:,}")
     job.so_far = Result(counts={"listed": planned.listed}, report={"plan": planned.report()})
-    if not (planned.moving or planned.failing or job.earlier_folder):
-        hint = "Files are told by their names (.csv, .tsv, .json, .ndjson, .jsonl, also .gz); name others in keys, or say their format."
+    if not (planned.moving or planned.failing or planned.redone):
+        hint = "Files are told by their names (.csv, .tsv, .json, .ndjson, .jsonl, also .gz and .zst); name others in keys, or say their format."
         raise NothingMatched(f"Nothing to convert at {params.source}; {planned.excluded} objects were left out.", hint=hint)
     found = migration.preflight(planned)
     found.refuse(params.overwrite)
@@ -141,8 +145,6 @@ def _files(job: JobContext) -> list[Any]:
 
 
 def _dry_run(planned: Planned, params: Params, job: JobContext, source: Any) -> Result:
-    from dataclasses import asdict
-
     from portal.tabular.converting import preview_object
 
     previews = []
@@ -159,16 +161,13 @@ def _dry_run(planned: Planned, params: Params, job: JobContext, source: Any) -> 
 
 
 def _migration(params: Params, job: JobContext, source: Any, target: Any) -> Migration:
-    from portal.transfer.filters import Filters
     from portal.transfer.migration import Migration
     from portal.transfer.moving import Route
     from portal.transfer.plan import Rules
 
-    anything = bool(params.keys) or params.format != "auto"
-    filters = Filters() if params.keys else Filters(() if anything else ("csv", "json"), params.include, params.exclude)
+    filters = params.filters if params.format == "auto" else replace(params.filters, formats=())
     rules = Rules(
-        params.source.key, params.target.key, params.target.scheme, filters,
-        converted_name=lambda name: target_name(name) if anything or suits(name) else None,
+        params.source.key, params.target.key, params.target.scheme, Filters() if params.keys else filters, converted_name=target_name
     )  # fmt: skip
 
     def tell(done: int, total: int | None, size: int, note: str) -> None:
@@ -176,10 +175,10 @@ def _migration(params: Params, job: JobContext, source: Any, target: Any) -> Mig
 
     header = params.model_dump(mode="json", include=_SHAPE)
     route = Route(source, target, params.overwrite, "none", _converter(params, job, source, target))
-    return Migration(route, rules, job.folder, header, params.concurrency, tell, params.keys, job.earlier_folder)
+    return Migration(route, rules, job.folder, job.job_id, header, params.concurrency, tell, params.keys, job.earlier_folder)
 
 
-_SHAPE = {"source", "source_connection", "keys", "include", "exclude", "target", "target_connection", "format"}
+_SHAPE = {*SourceParams.model_fields, "keys", "target", "target_connection", "format"}
 """The parameters that a plan depends on."""
 
 
@@ -188,6 +187,8 @@ def _converter(params: Params, job: JobContext, source: Any, target: Any) -> Any
 
     options = params.options
     columns = job.artefact(COLUMNS_FILE)
+    if job.attempt == 1:
+        columns.unlink(missing_ok=True)
     lock = threading.Lock()
 
     def convert(entry: Any, info: Any, *, overwrite: bool, moved: Any) -> Any:

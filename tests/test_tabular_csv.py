@@ -138,6 +138,12 @@ def test_what_was_done_to_names_and_doubtful_dialects_is_told(tmp_path: Path) ->
     assert "as well with the delimiters ',' and ';'" in "\n".join(convert(tmp_path, "a,b;c\n1,2;3\n").done.warnings)
 
 
+def test_line_ends_that_mix_are_told(tmp_path: Path) -> None:
+    result = convert(tmp_path, "a,b\n1,2\n\r,3\n4,5\n")
+    assert "1 rows end in a carriage return alone" in "\n".join(result.done.warnings)
+    assert "carriage" not in "\n".join(convert(tmp_path, "a,b\r1,2\r").done.warnings)
+
+
 def test_text_that_might_mean_null_is_told(tmp_path: Path) -> None:
     result = convert(tmp_path, "a,b\nNA,NA\nx,1\n")
     assert result.note("a") == "1 × NA kept as text (list it in null_values to read it as no value)"

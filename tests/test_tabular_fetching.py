@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from awscrt import checksums
 
@@ -70,13 +72,27 @@ def test_gzip_is_unpacked_whatever_the_name_and_summed_packed(name: str, tmp_pat
     assert result.done.source_bytes == len(packed)
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped"])
-def test_broken_gzip_fails(damage: str, tmp_path: Path) -> None:
-    packed = bytearray(gzip.compress(TEXT.encode() * 1000))
+def zstd(data: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(data)
+    return sink.getvalue().to_pybytes()
+
+
+def test_zstd_is_unpacked(tmp_path: Path) -> None:
+    packed = zstd(TEXT.encode()) + zstd(b"Ana,Bern\n")
+    result = convert(tmp_path, packed, "file.csv.zst")
+    assert result.rows == [*ROWS, {"name": "Ana", "city": "Bern"}]
+    assert result.done.source_crc64 == f"{checksums.crc64nvme(packed):016x}"
+
+
+@pytest.mark.parametrize(("damage", "pack"), [("cut", gzip.compress), ("flipped", gzip.compress), ("cut", zstd)])
+def test_broken_compression_fails(damage: str, pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    packed = bytearray(pack("".join(f"{n},{n * n}\n" for n in range(3000)).encode()))
     if damage == "cut":
         del packed[-20:]
     else:
-        packed[-5] ^= 1
+        packed[len(packed) // 2] ^= 0xFF
     with pytest.raises(ConversionFailed, match="broken or was cut off"):
         convert(tmp_path, bytes(packed), "file.csv.gz")
 
@@ -112,8 +128,9 @@ def test_progress_adds_up_to_the_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "name", "fits"),
     [
-        ("a/b.csv", "a/b.parquet", True), ("a/b.CSV.gz", "a/b.parquet", True), ("a/b.tsv", "a/b.parquet", True), ("b.json", "b.parquet", True),
-        ("b.ndjson.gz", "b.parquet", True), ("b.jsonl", "b.parquet", True), ("a/b.txt", "a/b.txt.parquet", False), ("a/.csv", "a/.csv.parquet", True),
+        ("a/b.csv", "a/b.parquet", True), ("a/b.CSV.gz", "a/b.parquet", True), ("a/b.tsv", "a/b.parquet", True),
+        ("b.json", "b.parquet", True),
+        ("b.ndjson.gz", "b.parquet", True), ("b.jsonl.zst", "b.parquet", True), ("a/b.txt", "a/b.txt.parquet", False), ("a/.csv", "a/.csv.parquet", True),
         ("a.csv/b", "a.csv/b.parquet", False), ("b.parquet", "b.parquet.parquet", False),
     ],
 )  # fmt: skip

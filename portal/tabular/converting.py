@@ -103,7 +103,7 @@ def open_table(path: Path, key: str, options: ConvertOptions, rejects: Rejects) 
 
 
 def _is_json(path: Path, key: str) -> bool:
-    name = key.lower().removesuffix(".gz")
+    name = key.lower().removesuffix(".gz").removesuffix(".zst")
     if name.endswith((".csv", ".tsv", ".json", ".ndjson", ".jsonl")):
         return not name.endswith((".csv", ".tsv"))
     with path.open("rb") as file:
@@ -138,4 +138,4 @@ def _columns(plan: Plan, written: ParquetFile) -> tuple[ColumnReport, ...]:
 
 
 def _fetching(fetched: Fetched) -> dict[str, Any]:
-    return {"encoding": fetched.encoding, "gzip": fetched.compressed}
+    return {"encoding": fetched.encoding, "compression": fetched.compression}

@@ -36,7 +36,8 @@ class Records:
     def __init__(self, path: Path, dialect: Dialect) -> None:
         self._path, self._dialect = path, dialect
         self._lines: list[str] = []
-        self.blank_lines = 0
+        self.blank_lines = self.bare_returns = 0
+        """Blank lines passed over, and lines that end in a carriage return alone."""
 
     def __iter__(self) -> Iterator[Record]:
         csv.field_size_limit(_LONGEST_VALUE)
@@ -55,6 +56,7 @@ class Records:
                         yield record
                     else:
                         self.blank_lines += 1
+                    self.bare_returns += lines[-1][-1] == "\r"
                     lines.clear()
                     before = reader.line_num + self._dialect.skip_lines
             except csv.Error as error:

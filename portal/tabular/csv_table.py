@@ -41,23 +41,25 @@ class CsvTable:
         self._block_bytes = _BLOCK_BYTES
 
     def plan(self, check: Check) -> Plan:
-        blank_lines = self._scan(check)
+        records = self._scan(check)
         asked = _asked(self._options.types, self._names)
         guesses = self._infer(check, [name for name in self._names if name not in asked])
         self._types = {name: asked.get(name) or guesses[name].type for name in self._names}
         notes = {name: guess.note for name, guess in guesses.items()} | dict.fromkeys(asked, "type as asked for")
         dialect = self._dialect
-        if blank_lines:
-            self._warnings.append(f"{blank_lines} blank lines were passed over.")
+        if records.blank_lines:
+            self._warnings.append(f"{records.blank_lines} blank lines were passed over.")
+        if 0 < records.bare_returns < self._rows:
+            self._warnings.append(f"{records.bare_returns} rows end in a carriage return alone, others do not: were these parts of values?")
         self._warnings += [f"Column {name!r}: {note}." for name, note in notes.items() if "kept as text" in note or "rounded" in note]
         reading = {
-            "format": "csv", "delimiter": dialect.delimiter, "quote": dialect.quote, "header": dialect.header, "blank_lines": blank_lines,
+            "format": "csv", "delimiter": dialect.delimiter, "quote": dialect.quote, "header": dialect.header, "blank_lines": records.blank_lines,
         }  # fmt: skip
         schema = pa.schema([pa.field(name, self._types[name].arrow) for name in self._names])
         return Plan(schema, self._rows, notes, tuple(filter(None, [dialect.doubt, *self._warnings])), reading)
 
-    def _scan(self, check: Check) -> int:
-        """Count the rows, find the ragged ones, name the columns; returns the number of blank lines."""
+    def _scan(self, check: Check) -> Records:
+        """Count the rows, find the ragged ones, name the columns."""
         records = Records(self._path, self._dialect)
         width = 0
         for number, record in enumerate(records):
@@ -72,7 +74,7 @@ class CsvTable:
                 self._rejects.add(Rejected(record.line, "", reason, record.raw.rstrip("\r\n")))
             if number % _CHECK_ROWS == 0:
                 check()
-        return records.blank_lines
+        return records
 
     def _begin(self, cells: list[str], line: int, raw: str) -> int:
         lines = line - 1 + (len(raw.splitlines()) if self._dialect.header else 0)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from awscrt import checksums
 
 from portal.errors import ConversionFailed, DiskNearlyFull, ProofFailed, SourceChanged
@@ -22,8 +23,10 @@ _MARKS = (
     (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
 )  # fmt: skip
-_NOT_TEXT = {b"PAR1": "a Parquet file already", b"PK\x03\x04": "a zip archive", b"\x28\xb5\x2f\xfd": "compressed with zstd",
-             b"BZh": "compressed with bzip2", b"\xfd7zXZ": "compressed with xz", b"ORC": "an ORC file"}  # fmt: skip
+_NOT_TEXT = {
+    b"PAR1": "a Parquet file already", b"PK\x03\x04": "a zip archive", b"BZh": "compressed with bzip2", b"\xfd7zXZ": "compressed with xz",
+    b"ORC": "an ORC file",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Fetched:
     size_bytes: int
     text_bytes: int
     encoding: str
-    compressed: bool
+    compression: str
+    """gzip, zstd or ''."""
 
 
 class _Counting(io.RawIOBase):
@@ -61,26 +65,26 @@ def fetch(store: Store, info: ObjectInfo, path: Path, *, encoding: str = "auto",
     """Copy an object to `path` as UTF-8. `passed` is called with the number of bytes of each block read.
 
     Raises:
-        ConversionFailed: the bytes are not text in that encoding (names the byte), a broken gzip, an archive, an empty file.
+        ConversionFailed: the bytes are not text in that encoding (names the byte), broken gzip or zstd, no text at all, an empty file.
         SourceChanged, ProofFailed: other bytes came than the store said it has.
         StoreError: as the store raises it.
     """
     with store.open_read(info.key, pin=info) as reader:
         raw = _Counting(reader, passed or (lambda _: None))
         buffered = io.BufferedReader(raw, _BLOCK)
-        compressed = buffered.peek(2)[:2] == b"\x1f\x8b"
+        compression = _compression(buffered.peek(4)[:4])
         try:
-            used, text_bytes = _decode(_unpacked(buffered, compressed), path, encoding)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ConversionFailed("The gzip file is broken or was cut off.", hint="Write it again at its source.") from error
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
+            used, text_bytes = _decode(_unpacked(buffered, compression), path, encoding)
+        except (EOFError, OSError, zlib.error) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 raise DiskNearlyFull("There is no room for the temporary copy of the file.", hint="Free disk space and retry.") from error
-            raise
+            if not compression:
+                raise
+            raise ConversionFailed(f"The {compression} file is broken or was cut off.", hint="Write it again at its source.") from error
     _check(info, raw)
     if text_bytes == 0:
         raise ConversionFailed("The file is empty.", hint="A CSV file needs at least a header; leave empty files out of the selection.")
-    return Fetched(path, f"{raw.crc:016x}", raw.size, text_bytes, used, compressed)
+    return Fetched(path, f"{raw.crc:016x}", raw.size, text_bytes, used, compression)
 
 
 def _check(info: ObjectInfo, raw: _Counting) -> None:
@@ -91,15 +95,22 @@ def _check(info: ObjectInfo, raw: _Counting) -> None:
         raise ProofFailed(f"The source's checksum is {stored}, that of the bytes that came {raw.crc:016x}.")
 
 
-def _unpacked(buffered: Any, compressed: bool) -> Any:
-    return io.BufferedReader(gzip.GzipFile(fileobj=buffered), _BLOCK) if compressed else buffered
+def _compression(head: bytes) -> str:
+    return "gzip" if head.startswith(b"\x1f\x8b") else "zstd" if head == b"\x28\xb5\x2f\xfd" else ""
+
+
+def _unpacked(buffered: Any, compression: str) -> Any:
+    if not compression:
+        return buffered
+    unpacking: Any = gzip.GzipFile(fileobj=buffered) if compression == "gzip" else pa.CompressedInputStream(pa.PythonFile(buffered, "r"), "zstd")
+    return io.BufferedReader(unpacking, _BLOCK)
 
 
 def _decode(source: Any, path: Path, asked: str) -> tuple[str, int]:
     head = source.peek(8)[:8]
     for magic, what in _NOT_TEXT.items():
         if head.startswith(magic):
-            raise ConversionFailed(f"This is no CSV or JSON: it is {what}.", hint="Convert text files; gzip is the one compression that is unpacked.")
+            raise ConversionFailed(f"This is no CSV or JSON: it is {what}.", hint="Convert text; gzip and zstd are unpacked.")
     mark, encoding = _encoding(head, asked)
     try:
         "".encode(encoding)

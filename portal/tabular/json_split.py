@@ -23,6 +23,7 @@ _TRUNCATED_TAIL = 16
 """An error this near to the end of what was read may only mean that there is more to read."""
 
 _DEEPEST = 100
+_LINES_JUDGED = 20
 _SPACE = " \t\r\n"
 _HINT = "A JSON file is an array of objects, or one object a line (NDJSON)."
 
@@ -71,12 +72,17 @@ def shape_of(path: Path) -> Shape:
         if first == "":
             raise ConversionFailed("The file is empty: there is only white space.", hint=_HINT)
     with path.open(encoding="utf-8", newline="") as file:
-        line = next((line for line in iter(lambda: file.readline(_LARGEST_RECORD), "") if line.strip()), "")
+        first_line = next(line.strip() for line in iter(lambda: file.readline(_LARGEST_RECORD), "") if line.strip())
+        following = [file.readline(_CHUNK).strip() for _ in range(_LINES_JUDGED)]
+    return "sequence" if first_line == "{" or "{" in following or _goes_on(first_line) else "lines"
+
+
+def _goes_on(line: str) -> bool:
+    """Tell whether a record of the file's first line does not end with that line, or another one follows in it."""
     try:
-        end = DECODER.raw_decode(line.lstrip(_SPACE))[1]
+        return DECODER.raw_decode(line)[1] < len(line)
     except (ValueError, RecursionError):
-        return "lines" if line.rstrip().endswith("}") or line.lstrip(_SPACE)[0] != "{" else "sequence"
-    return "lines" if not line.lstrip(_SPACE)[end:].strip() else "sequence"
+        return line.startswith("{") and not line.endswith("}")
 
 
 def _first_character(file: TextIO) -> str:

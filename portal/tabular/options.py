@@ -15,7 +15,7 @@ Compression = Literal["zstd", "snappy", "gzip", "none"]
 TYPED_NULLS = ("NA", "N/A", "n/a", "NULL", "null", "None", r"\N")
 """Read as 'no value' in columns whose other values are all numbers, booleans or dates; text columns keep them as text."""
 
-_SUITABLE = re.compile(r"(?i)\.(csv|tsv|json|ndjson|jsonl)(\.gz)?$")
+_SUITABLE = re.compile(r"(?i)\.(csv|tsv|json|ndjson|jsonl)(\.gz|\.zst)?$")
 
 
 class ConvertOptions(BaseModel):
@@ -46,7 +46,7 @@ class ConvertOptions(BaseModel):
 
 
 def suits(key: str) -> bool:
-    """Tell whether an object's name says that it can be converted: CSV, TSV, JSON, NDJSON, also with .gz."""
+    """Tell whether an object's name says that it can be converted: CSV, TSV, JSON, NDJSON, also with .gz or .zst."""
     return _SUITABLE.search(key) is not None
 
 
