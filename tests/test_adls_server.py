@@ -480,6 +480,28 @@ def test_what_is_not_served_says_so(client: RawClient, box: str, method: str, qu
     refused(client.send(method, f"{box}/f", query, **headers), 501 if code == "NotImplemented" else 409, code)
 
 
+def test_a_refused_head_promises_no_body(client: RawClient, box: str) -> None:
+    answer = client.send("HEAD", f"{box}/none")
+    assert answer.status == 404 and "content-type" not in answer.headers and answer.headers["content-length"] == "0"
+
+
+def test_a_block_list_may_say_which_of_two_blocks_it_means(client: RawClient, box: str) -> None:
+    for name, data in (("MQ==", b"one"), ("Mg==", b"two")):
+        client.send("PUT", f"{box}/f", {"comp": "block", "blockid": name}, data)
+
+    def commit(inner: str) -> Answer:
+        return client.send("PUT", f"{box}/f", {"comp": "blocklist"}, f"<BlockList>{inner}</BlockList>".encode())
+
+    refused(commit("<Committed>MQ==</Committed>"), 400, "InvalidBlockList")
+    assert commit("<Uncommitted>MQ==</Uncommitted><Latest>Mg==</Latest><Latest>MQ==</Latest>").status == 201
+    client.send("PUT", f"{box}/f", {"comp": "block", "blockid": "MQ=="}, b"ONE")
+    assert commit("<Committed>MQ==</Committed><Uncommitted>MQ==</Uncommitted><Latest>Mg==</Latest>").status == 201
+    assert client.send("GET", f"{box}/f").body == b"oneONEtwo"
+    refused(commit("<Uncommitted>MQ==</Uncommitted>"), 400, "InvalidBlockList")
+    refused(commit("<Other>MQ==</Other>"), 400, "InvalidXmlDocument")
+    refused(client.send("PUT", f"{box}/f", {"comp": "blocklist"}, b"<BlockList>"), 400, "InvalidXmlDocument")
+
+
 # Keeping
 
 

@@ -50,10 +50,14 @@ def answer(head: Head, body: Body, client: str, store: Store, within: str = "") 
 
 
 def _refusal(error: StorageError, made: Request | None) -> Response:
+    """The error's answer; to a HEAD without a content type, for there are clients that parse the body it promises."""
     endpoint = made.endpoint if made else "blob"
     now = iso(time.time_ns())
     data, kind = errors.body(error, endpoint, made.id if made else "", now)
-    return Response(error.status, {"Content-Type": kind, "x-ms-error-code": error.named(endpoint)[0], **error.headers}, data)
+    headers = {"x-ms-error-code": error.named(endpoint)[0], **error.headers}
+    if made and made.method == "HEAD":
+        return Response(error.status, headers)
+    return Response(error.status, {"Content-Type": kind, **headers}, data)
 
 
 def _common(response: Response, head: Head, made: Request | None) -> None:
