@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from urllib.parse import quote, quote_plus
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from html import escape
+from urllib.parse import quote
 
 MASK = "•••"
 
@@ -14,24 +16,44 @@ _SHORTEST = 6
 
 _PATTERNS = re.compile(
     r"(?i)((?:[?&]sig|x-amz-signature|x-amz-security-token|x-amz-credential|accountkey|sharedaccesssignature|password|passwd"
-    r"|secret_?access_?key|session_?token|client_secret|account_key|sas_token|passphrase)"
+    r"|secret_?access_?key|session_?token|client_secret|account_key|sas_token|passphrase|\bsignature)"
     r"(?:[\"']?\s*[=:]\s*[\"']?))([^\s&\"',;]+)"
-    r"|(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:\w+\s+)?)([^\s\"',]+)"
+    r"|(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:[\w-]+\s+)?(?:Token=\"?)?)([^\s\"',]+)"
+    r"|(\b)(eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+)"
 )
+"""Name and value of what carries secrets in URLs, headers, connection strings and JSON; and tokens that are known by their shape (JWT)."""
 
 
 class Redactor:
     """Replaces known secret values, in every form they are likely to be printed in, and anything that looks like a secret."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms: set[str] = set()
-        for secret in secrets:
-            for value in (secret, secret.lstrip("?")):
-                forms.update((value, quote(value, safe=""), quote(value), quote_plus(value), json.dumps(value)[1:-1], repr(value)[1:-1]))
-        known = sorted((form for form in forms if len(form) >= _SHORTEST), key=len, reverse=True)
+        forms = {form for secret in secrets for part in _parts(secret) for form in _forms(part)}
+        known = sorted((form for form in forms if len(form) >= _SHORTEST), key=lambda form: (-len(form), form))
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
 
     def __call__(self, text: str) -> str:
         if self._known:
             text = self._known.sub(MASK, text)
-        return _PATTERNS.sub(lambda found: (found[1] or found[3]) + MASK, text)
+        return _PATTERNS.sub(lambda found: (found[1] or found[3] or "") + MASK, text)
+
+
+def _parts(secret: str) -> Iterator[str]:
+    """The secret, and what it is printed as elsewhere: without a SAS's '?', and line by line."""
+    yield secret
+    yield secret.lstrip("?")
+    yield secret.strip()
+    yield from (line.strip() for line in secret.splitlines())
+
+
+def _forms(value: str) -> Iterator[str]:
+    """A value as URLs, JSON, XML, Python and bytes show it."""
+    yield value
+    raw = value.encode("utf-8", "surrogatepass")
+    for safe in ("", "/"):
+        escaped = quote(raw, safe=safe)
+        yield from (escaped, re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), escaped), escaped.replace("%20", "+"))
+    yield from (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1])
+    yield from (repr(value)[1:-1], repr(raw)[2:-1])
+    yield from (escape(value, quote=False), escape(value, quote=True))
+    yield b64encode(raw).decode()

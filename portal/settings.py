@@ -7,12 +7,15 @@ really set wins over `.env`. Credentials of stores and warehouses are not here: 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator
+from dotenv.parser import parse_stream
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
@@ -46,6 +49,15 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the launcher listens on; others need sign-in to be configured")
     port: int = Field(8501, ge=1, le=65535, description="Port of the launcher")
+
+    @field_validator("keys_dir")
+    @classmethod
+    def _apart_from_the_queue(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        home: Path = info.data.get("home", CODE_ROOT)
+        folder = value and (home / value.expanduser()).resolve()
+        if folder and folder.is_relative_to(home / "queue"):
+            raise ValueError("the keys must not lie in the queue's folder, where whoever backs up the jobs gets them too")
+        return folder
 
     @field_validator("local_roots", mode="before")
     @classmethod
@@ -90,7 +102,35 @@ class Settings(BaseSettings):
 
 
 def _env_file_values(path: Path) -> dict[str, str]:
-    return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
+    with _readable(path):
+        return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SettingError(f"{path} cannot be read.", hint="Give it to the user that runs the portal.") from error
+    except UnicodeDecodeError:
+        raise SettingError(f"{path} is not text in UTF-8.", hint="Save it as UTF-8.") from None
+
+
+def _check_env_file(path: Path) -> None:
+    """Refuse a line that nobody would read, and a setting of ours that does not exist; never show a value."""
+    if not path.exists():
+        return
+    with _readable(path), path.open(encoding="utf-8") as file:
+        bindings = list(parse_stream(file))
+    known = [f"PORTAL_{name.upper()}" for name in Settings.model_fields]
+    for binding in bindings:
+        line = binding.original.line
+        if binding.error:
+            raise SettingError(f"Line {line} of {path} cannot be read.", hint="Write NAME=value, one a line, quotes closed.")
+        if binding.key and binding.key.startswith("PORTAL_") and binding.key not in known:
+            near = get_close_matches(binding.key, known, 1)
+            hint = f"Did you mean {near[0]}?" if near else "`.env.example` explains every setting."
+            raise SettingError(f"Line {line} of {path}: {binding.key} is no setting of the portal.", hint=hint)
 
 
 def load(home: Path | None = None) -> Settings:
@@ -101,6 +141,7 @@ def load(home: Path | None = None) -> Settings:
     """
     folder = (home or Path(os.environ.get("PORTAL_HOME") or CODE_ROOT)).expanduser().resolve()
     env_file = folder / ".env"
+    _check_env_file(env_file)
     where = f"Correct it in {env_file} or in the environment."
     try:
         return Settings(home=folder, _env_file=env_file)
@@ -114,4 +155,4 @@ def _first_problem(error: ValidationError) -> str:
     problem = error.errors(include_url=False)[0]
     name = str(problem["loc"][0])
     meaning = Settings.model_fields[name].description if name in Settings.model_fields else ""
-    return f"PORTAL_{name.upper()}={problem['input']!r} cannot be used: {problem['msg']}. It means: {meaning}"
+    return f"PORTAL_{name.upper()}={problem['input']!r} cannot be used: {problem['msg'].removeprefix('Value error, ')}. It means: {meaning}"

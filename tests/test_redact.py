@@ -1,0 +1,82 @@
+"""Redaction: a secret never survives in any form it is printed in, and ordinary text is left as it is."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from urllib.parse import quote, quote_plus, urlencode
+
+import pytest
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from portal.redact import MASK, Redactor
+
+SECRET = st.text(st.characters(exclude_characters="•", exclude_categories=("Cc", "Zs", "Zl", "Zp", "Cs")), min_size=8, max_size=40)
+AROUND = st.text(st.characters(exclude_characters="•"), max_size=20)
+PRINTED = {
+    "plain": str, "url": lambda text: quote(text, safe=""), "path": quote, "form": quote_plus, "query": lambda text: urlencode({"x": text})[2:],
+    "lower": lambda text: re.sub("%..", lambda found: found[0].lower(), quote(text, safe="")), "json": lambda text: json.dumps(text)[1:-1],
+    "unicode json": lambda text: json.dumps(text, ensure_ascii=False)[1:-1], "python": lambda text: repr(text)[1:-1],
+    "bytes": lambda text: repr(text.encode())[2:-1], "xml": html.escape, "base64": lambda text: base64.b64encode(text.encode()).decode(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", PRINTED)
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(secret=SECRET, before=AROUND, after=AROUND)
+@example(secret="Eby8vdM02xNOcqFlqUwJPLl/+tq/K1SZFPT==", before="key=", after="&x=1")
+def test_a_secret_does_not_survive(form: str, secret: str, before: str, after: str) -> None:
+    printed = PRINTED[form](secret)
+    shown = Redactor([secret])(before + printed + after)
+    assert printed not in shown and MASK in shown
+
+
+@hypothesis_settings(max_examples=100, deadline=None)
+@given(secrets=st.lists(SECRET, min_size=1, max_size=4), around=AROUND)
+def test_of_secrets_inside_secrets_none_survives(secrets: list[str], around: str) -> None:
+    nested = [*secrets, secrets[0] + secrets[-1]]
+    shown = Redactor(nested)(around.join(nested))
+    assert not [secret for secret in nested if secret in shown]
+
+
+WORDS = st.lists(st.sampled_from(["copied", "3", "objects", "from", "s3://bucket/key=1/x.csv", "the", "token", "was", "wrong.", "key", "sig", "eyJ"]))
+
+
+@given(words=WORDS, secret=st.text("XYZ", min_size=8))
+def test_ordinary_text_is_left_as_it_is(words: list[str], secret: str) -> None:
+    text = " ".join(words)
+    assert Redactor([secret])(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET https://a.blob.core.windows.net/c/b?sv=2026&sig=AbC%2FdEf%3D&se=2026", "AccountName=a;AccountKey=AbC/dEf=;EndpointSuffix=core",
+        '{"password": "AbC/dEf="}', "{'client_secret': 'AbC/dEf='}",
+        "Authorization: Bearer AbC/dEf=", "'Authorization': 'Snowflake Token=\"AbC/dEf=\"'",
+        "x-amz-security-token: AbC/dEf=", "https://b.s3.amazonaws.com/k?X-Amz-Signature=AbC/dEf=", "SNOWFLAKE_PASSWORD=AbC/dEf=",
+        "AWS4-HMAC-SHA256 Credential=AK/2026, SignedHeaders=host, Signature=AbC/dEf=", "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJBQkMifQ.AbC_dEf-",
+    ],
+)
+def test_what_looks_like_a_secret_is_masked_even_when_nobody_knows_it(text: str) -> None:
+    shown = Redactor()(text)
+    assert not [form for form in ("AbC/dEf", "AbC%2FdEf", "AbC_dEf") if form in shown] and MASK in shown
+
+
+def test_a_sas_is_masked_with_and_without_its_question_mark() -> None:
+    token = "?sv=2026-01-01&sp=rl&sig=Zm9vYmFy%3D"
+    for shown in (token, token[1:], f"https://a.blob/c{token}"):
+        assert "Zm9vYmFy" not in Redactor([token])(shown)
+
+
+def test_a_secret_of_several_lines_is_masked_line_by_line() -> None:
+    """A log is written line by line."""
+    assert Redactor(["first line of it\nsecond line of it\n"])("  second line of it") == f"  {MASK}"
+
+
+def test_what_is_too_short_to_protect_anything_does_not_blank_words() -> None:
+    assert Redactor(["a", "key", ""])("a key to a door") == "a key to a door"
