@@ -28,7 +28,7 @@ class Alarm:
         os.set_blocking(self._write, False)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, args=folders, name="file events", daemon=True)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._before = signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         self._surely_watching = time.monotonic() + _WATCHING_AFTER_S
         self._thread.start()
@@ -57,6 +57,7 @@ class Alarm:
 
     def stop(self) -> None:
         signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, self._before)
         self._stop.set()
         self._thread.join()
         os.close(self._read)

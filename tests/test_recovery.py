@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from portal.jobs import Attempt, Followup, Job, Status, When
 from portal.settings import Settings
 from portal.spool import Spool, claiming, records, settling
 from portal.spool.locks import is_held
+from portal.waking import Alarm
 from portal.worker import Worker
 from tests.queues import ENGINES, a_job, archived, dies_at, drain, finished, is_running, lines, until, worker_process
 
@@ -149,6 +153,27 @@ def test_two_workers_run_each_of_many_jobs_once(quick: Settings, tmp_path: Path)
     assert {job.status for job in done} == {Status.SUCCEEDED}
     assert [len(lines(tmp_path / f"s{number}")) for number in range(16)] == [1] * 16
     assert [len(job.attempts) for job in done] == [1] * 16
+
+
+def test_events_and_ending_children_ring_the_alarm(tmp_path: Path) -> None:
+    alarm = Alarm(tmp_path)
+    alarm._surely_watching = 0.0
+    try:
+        for number in range(50):  # until the events have begun
+            (tmp_path / str(number)).touch()
+            begun = time.monotonic()
+            alarm.wait(1)
+            if time.monotonic() - begun < 0.9:
+                break
+        else:
+            raise AssertionError("no event in all this time")
+        alarm.wait(1)
+        child = subprocess.Popen([sys.executable, "-S", "-c", ""])
+        begun = time.monotonic()
+        alarm.wait(30)
+        assert time.monotonic() - begun < 25 and child.wait() == 0
+    finally:
+        alarm.stop()
 
 
 def test_an_event_wakes_the_worker_long_before_its_next_look(quick: Settings) -> None:

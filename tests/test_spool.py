@@ -97,7 +97,7 @@ def test_a_finished_job_never_runs_again(spool: Spool) -> None:
     assert spool.submit(job).status is Status.SUCCEEDED
     (spool.layout.queue / f"5-{job.id}.json").write_text(job.to_json())
     assert complete(spool) == []
-    assert in_queue(spool) == []
+    assert in_queue(spool) == [] == os.listdir(spool.layout.locks)
     assert [item.id for item in archived(spool)] == [job.id]
 
 
