@@ -1,0 +1,219 @@
+"""Who may come in and who may do what: accounts, sessions, the gate, and the check at each action."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from portal.errors import BadParameters, SettingError
+from portal.settings import Settings
+from portal.ui import access, accounts, actions, gate, sessions, sign_in, users
+from portal.ui.access import AccessRefused, Mode, Person
+from portal.ui.accounts import Account, Role
+from portal.ui.actions import Order
+from tests.asgi import Answer, Client
+
+HOST = "127.0.0.1:8501"
+PASSWORD = "correct-horse-battery"
+
+
+@pytest.fixture
+def olga(config: Settings) -> Account:
+    account = Account("olga", Role.OPERATOR, accounts.hashed(PASSWORD))
+    accounts.write(config, [account])
+    return account
+
+
+@pytest.fixture
+def client(config: Settings) -> Client:
+    """The gate before a page, a file, the metrics and a WebSocket."""
+
+    async def echo(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.send_text("in")
+        await socket.close()
+
+    def page(request: Any) -> PlainTextResponse:
+        return PlainTextResponse("in")
+
+    paths = ("/", "/jobs", "/media/file.csv", "/_stcore/metrics", "/_stcore/health")
+    inside = [*(Route(path, page) for path in paths), WebSocketRoute("/_stcore/stream", echo)]
+    app = Starlette(routes=[*gate.routes(), *inside], middleware=gate.middleware())
+    return Client(app, HOST)
+
+
+def signed_in(client: Client, name: str, password: str, wanted: str = "/jobs?text=a") -> Answer:
+    token = client.get("/sign-in").text.partition('name="token" value="')[2].partition('"')[0]
+    return client.post("/sign-in", {"name": name, "password": password, "next": wanted, "token": token})
+
+
+def connects(client: Client, **headers: str) -> bool:
+    return client.connects("/_stcore/stream", **headers)
+
+
+def test_a_password_fits_only_its_own_account(config: Settings, olga: Account) -> None:
+    assert accounts.check(config, "olga", PASSWORD) == olga
+    assert accounts.check(config, "olga", PASSWORD + "x") is None
+    assert accounts.check(config, "nobody", PASSWORD) is None
+
+
+def test_users_file_is_private_and_holds_no_password(config: Settings, olga: Account) -> None:
+    path = accounts.users_file(config)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert PASSWORD not in path.read_text()
+
+
+def test_an_account_without_a_hash_never_signs_in_with_a_password(config: Settings) -> None:
+    accounts.write(config, [Account("olga", Role.ADMIN)])
+    assert accounts.check(config, "olga", "") is None
+    assert accounts.check(config, "olga", "nobody has this password") is None
+
+
+def test_the_command_adds_lists_and_removes(config: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(PASSWORD + "\n"))
+    assert users.main(["add", "olga", "--role", "operator", "--password-stdin"]) == 0
+    assert users.main(["add", "o.idc@example.org", "--role", "admin", "--no-password"]) == 0
+    assert accounts.check(config, "olga", PASSWORD) is not None
+    users.main(["list"])
+    assert "olga\toperator\tpassword" in capsys.readouterr().out
+    assert users.main(["remove", "olga"]) == 0 and list(accounts.read(config)) == ["o.idc@example.org"]
+    assert users.main(["remove", "olga"]) == 2
+
+
+def test_a_short_password_is_refused(config: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
+    assert users.main(["add", "olga", "--password-stdin"]) == 2
+    assert "10 or more" in capsys.readouterr().err and not accounts.users_file(config).exists()
+
+
+@pytest.mark.parametrize("text", ["user = 3", "[[user]]\nname = 'a'", "[[user]]\nname = 'a'\nrole = 'king'", "not toml"])
+def test_a_broken_users_file_is_named_and_lets_nobody_in(config: Settings, text: str) -> None:
+    accounts.users_file(config).write_text(text)
+    with pytest.raises(SettingError, match=r"users\.toml"):
+        accounts.read(config)
+
+
+def test_a_cookie_is_worth_nothing_forged_old_or_after_a_new_password(config: Settings, olga: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    cookie = sessions.issue(config, "olga")
+    assert sessions.name_in(config, cookie) == "olga"
+    assert sessions.name_in(config, cookie[:-2] + "xx") is None
+    assert sessions.name_in(config, "") is None
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + sessions.LIFETIME_S + 60)
+    assert sessions.name_in(config, cookie) is None
+    monkeypatch.undo()
+    accounts.write(config, [Account("olga", Role.OPERATOR, accounts.hashed("another-password"))])
+    assert sessions.name_in(config, cookie) is None
+
+
+def test_without_sign_in_only_this_machine_is_answered(client: Client) -> None:
+    assert client.get("/jobs").text == "in"
+    assert client.get("/jobs", host="portal.evil.example:8501").status == 403
+
+
+def test_a_websocket_from_elsewhere_or_from_nowhere_is_refused(client: Client) -> None:
+    assert connects(client, origin=f"http://{HOST}")
+    assert not connects(client, origin="http://evil.example")
+    assert not connects(client)
+
+
+def test_metrics_are_closed_and_every_answer_carries_the_headers(client: Client) -> None:
+    assert client.get("/_stcore/metrics").status == 404
+    headers = client.get("/").headers
+    assert "script-src 'self'" in headers["content-security-policy"] and "'unsafe-eval'" not in headers["content-security-policy"]
+    assert headers["x-frame-options"] == "DENY" and headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_stranger_gets_the_form_and_nothing_else(client: Client, olga: Account) -> None:
+    answer = client.get("/jobs?text=a", accept="text/html")
+    assert answer.status == 303 and answer.headers["location"] == "/sign-in?next=/jobs%3Ftext%3Da"
+    assert client.get("/media/file.csv").status == 401
+    assert not connects(client, origin=f"http://{HOST}")
+    assert client.get("/_stcore/health").status == 200
+
+
+def test_signing_in_opens_files_and_websocket_and_leads_back(client: Client, olga: Account) -> None:
+    answer = signed_in(client, "olga", PASSWORD)
+    assert answer.status == 303 and answer.headers["location"] == "/jobs?text=a"
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=lax" in cookie
+    assert client.get("/media/file.csv").status == 200
+    assert connects(client, origin=f"http://{HOST}")
+
+
+def test_a_removed_account_is_out_at_once(client: Client, config: Settings, olga: Account) -> None:
+    signed_in(client, "olga", PASSWORD)
+    accounts.write(config, [Account("other", Role.ADMIN, olga.hash)])
+    assert client.get("/media/file.csv").status == 401
+
+
+def test_wrong_passwords_are_slowed_down(client: Client, olga: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_in, "_failures", type(sign_in._failures)(sign_in._failures.default_factory))
+    assert [signed_in(client, "olga", "wrong-password").status for _ in range(6)] == [401] * 5 + [429]
+    assert signed_in(client, "olga", PASSWORD).status == 429
+
+
+def test_a_form_that_is_not_ours_is_refused(client: Client, olga: Account) -> None:
+    data = {"name": "olga", "password": PASSWORD, "token": "guess"}
+    assert client.post("/sign-in", data).status == 403
+    assert client.post("/sign-in", data, origin="http://evil.example").status == 403
+
+
+@pytest.mark.parametrize(
+    "wanted", ["//evil.example/", "https://evil.example/", "/\\evil.example", "/jobs\r\nset-cookie: a=b", "javascript:alert(1)", ""]
+)
+def test_signing_in_never_leads_to_another_site(wanted: str) -> None:
+    assert sign_in.local_path(wanted) == "/"
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "10.0.0.7"])
+def test_an_open_address_needs_sign_in(address: str) -> None:
+    with pytest.raises(SettingError, match="no sign-in is configured"):
+        gate.check_address(address, Mode.OPEN)
+    gate.check_address(address, Mode.LOCAL)
+
+
+def as_person(monkeypatch: pytest.MonkeyPatch, who: Person | None) -> None:
+    monkeypatch.setattr(access, "person", lambda settings: who)
+
+
+ACTIONS: list[Callable[[], object]] = [
+    lambda: actions.submit(Order("generate", {}, key="k")),
+    lambda: actions.cancel("01M7YZ6HXDWKZ0NY9XTY10402E"),
+    lambda: actions.retry("01M7YZ6HXDWKZ0NY9XTY10402E"),
+    lambda: actions.test_connection("local", ""),
+    lambda: actions.many(actions.cancel, ["01M7YZ6HXDWKZ0NY9XTY10402E"]),
+]
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("who", [None, Person("vera", Role.VIEWER)])
+def test_every_action_refuses_whoever_has_not_the_role(
+    action: Callable[[], object], who: Person | None, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_person(monkeypatch, who)
+    with pytest.raises(AccessRefused):
+        action()
+    assert not list((home / "queue").glob("*.json"))
+
+
+def test_the_same_form_is_submitted_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_person(monkeypatch, Person("olga", Role.OPERATOR))
+    order = Order("list", {"source": f"file://{home}/data/"}, key="form-1")
+    assert actions.submit(order).id == actions.submit(order).id
+    assert len(list((home / "queue").glob("*.json"))) == 1
+
+
+def test_a_bad_order_is_named_before_anything_is_queued(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_person(monkeypatch, Person("olga", Role.OPERATOR))
+    with pytest.raises(BadParameters, match="source"):
+        actions.prepared(Order("list", {"source": "nonsense"}, key="form-2"))
