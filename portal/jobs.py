@@ -8,25 +8,26 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from portal import clock
 from portal.errors import BadJobFile
+from portal.jobs_fields import DEEPEST, HINT, LATEST_MS, PRIORITIES, checked, is_deep
+
+__all__ = [
+    "DEFAULT_PRIORITY", "ENGINE_PATTERN", "ID_PATTERN", "LATEST_MS", "PRIORITIES", "SCHEMA", "Attempt", "Followup", "Job", "Status", "When",
+    "derived_id", "followup_from_dict", "id_ms", "is_deep", "resolve_quotes",
+]  # fmt: skip
 
 SCHEMA = 1
 DEFAULT_PRIORITY = 5
-PRIORITIES = range(10)
 
 ID_PATTERN = re.compile(r"[0-6][0-9A-HJKMNP-TV-Z]{25}")
 """A ULID in Crockford's base 32, upper case (https://github.com/ulid/spec), of a year that a calendar has (before 9775)."""
 
 ENGINE_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
-
-LATEST_MS = 253_402_300_799_999
-"""The last millisecond of the year 9999."""
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -180,89 +181,31 @@ class Job:
         try:
             data = json.loads(text, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
-            raise BadJobFile(f"This is not JSON: {error}.", hint=_HINT) from None
+            raise BadJobFile(f"This is not JSON: {error}.", hint=HINT) from None
         if is_deep(data):
-            raise BadJobFile(f"This is nested more than {_DEEPEST} levels deep.", hint=_HINT)
+            raise BadJobFile(f"This is nested more than {DEEPEST} levels deep.", hint=HINT)
         return cls.from_dict(data)
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
         if not isinstance(data, dict):
-            raise BadJobFile(f"A job is a JSON object, this is a {type(data).__name__}.", hint=_HINT)
+            raise BadJobFile(f"A job is a JSON object, this is a {type(data).__name__}.", hint=HINT)
         if data.get("schema", SCHEMA) not in range(1, SCHEMA + 1):
             raise BadJobFile(f"The job has schema {data.get('schema')!r}; this portal reads up to {SCHEMA}.", hint="Upgrade the worker.")
         values = _checked(data, cls)
         for required in ("id", "engine", "params", "submitted_at"):
             if required not in values:
-                raise BadJobFile(f"The job has no {required!r}.", hint=_HINT)
+                raise BadJobFile(f"The job has no {required!r}.", hint=HINT)
         return cls(**values)
 
 
-_DEEPEST = 60
-"""Levels of lists and objects in a job file: nobody means more, and every reader recurses."""
-
-
-def is_deep(data: Any) -> bool:
-    """Tell whether JSON data is nested deeper than a job file may be."""
-    level: list[Any] = [data]
-    for _ in range(_DEEPEST):
-        level = [item for held in level if isinstance(held, dict | list) for item in (held.values() if isinstance(held, dict) else held)]
-        if not level:
-            return False
-    return True
-
-
-_HINT = "Submit jobs with the launcher or `python -m portal submit`; a file written by hand must be complete before it is renamed into queue/."
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "id": (str,), "engine": (str,), "params": (dict,), "submitted_at": (str,), "submitted_by": (str,), "priority": (int,),
-    "not_before": (str, type(None)), "timeout_s": (int, float, type(None)), "key": (str, type(None)), "then": (list,),
-    "parent": (str, type(None)), "retry_of": (str, type(None)), "labels": (dict,), "limits": (list,), "sealed": (str, type(None)),
-    "status": (str,), "attempts": (list,), "interruptions": (int,), "result": (dict, type(None)), "error": (str, type(None)),
-    "finished_at": (str, type(None)), "artefacts": (list,), "schema": (int,), "when": (str,),
-    "number": (int,), "worker": (str,), "host": (str,), "started_at": (str,), "pid": (int, type(None)), "process_started": (str, type(None)),
-    "exit_code": (int, type(None)), "outcome": (str, type(None)), "peak_memory_bytes": (int, type(None)), "cpu_s": (int, float, type(None)),
-}  # fmt: skip
-
-
 def _checked(data: Mapping[str, Any], cls: type) -> dict[str, Any]:
-    known = {item.name for item in fields(cls)}
-    if unknown := sorted(set(data) - known):
-        raise BadJobFile(f"Nobody knows the field {unknown[0]!r} of a job.", hint=_HINT)
-    values: dict[str, Any] = {}
-    for name, value in data.items():
-        allowed = _TYPES.get(name, (int, type(None)) if name == "max_attempts" else (object,))
-        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-            raise BadJobFile(f"{name!r} is {value!r}; it must be {' or '.join(t.__name__ for t in allowed)}.", hint=_HINT)
-        if name in _RULES and value is not None and not _RULES[name][0](value):
-            raise BadJobFile(f"{name} is {value!r}; it must be {_RULES[name][1]}.", hint=_HINT)
-        values[name] = _READERS[name](value) if name in _READERS else value
-    return values
+    values = checked(data, [item.name for item in fields(cls)])
+    return {name: _READERS[name](value) if name in _READERS else value for name, value in values.items()}
 
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON value")
-
-
-def _is_moment(value: str) -> bool:
-    try:
-        return 0 <= clock.parse_ms(value) <= LATEST_MS
-    except (ValueError, OverflowError):
-        return False
-
-
-_MOMENT = (_is_moment, "a moment like 2026-11-21T10:58:31.123Z")
-_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "priority": (lambda value: value in PRIORITIES, "0 (most urgent) to 9"),
-    "submitted_at": _MOMENT, "not_before": _MOMENT, "finished_at": _MOMENT, "started_at": _MOMENT,
-    "timeout_s": (lambda value: 0 < value < 1e9, "a number of seconds above 0"),
-    "max_attempts": (lambda value: value >= 1, "1 or more"),
-    "interruptions": (lambda value: value >= 0, "0 or more"),
-    "number": (lambda value: value >= 1, "1 or more"),
-    "limits": (lambda value: all(isinstance(item, str) for item in value), "a list of names"),
-    "labels": (lambda value: all(isinstance(item, str) for item in value.values()), "an object of texts"),
-    "artefacts": (lambda value: all(isinstance(item, dict) for item in value), "a list of objects"),
-}  # fmt: skip
 
 
 def _enum(kind: type[StrEnum]) -> Any:
@@ -270,7 +213,7 @@ def _enum(kind: type[StrEnum]) -> Any:
         try:
             return kind(value)
         except ValueError:
-            raise BadJobFile(f"{value!r} is none of {', '.join(kind)}.", hint=_HINT) from None
+            raise BadJobFile(f"{value!r} is none of {', '.join(kind)}.", hint=HINT) from None
 
     return read
 
@@ -282,7 +225,7 @@ def _followups(items: list[Any]) -> tuple[Followup, ...]:
 def followup_from_dict(data: Any) -> Followup:
     """Read one entry of `then`. Raises BadJobFile."""
     if not isinstance(data, dict) or "engine" not in data:
-        raise BadJobFile("Each entry of 'then' is an object with at least an 'engine'.", hint=_HINT)
+        raise BadJobFile("Each entry of 'then' is an object with at least an 'engine'.", hint=HINT)
     return Followup(**_checked(data, Followup))
 
 
@@ -292,11 +235,11 @@ def _attempts(items: list[Any]) -> tuple[Attempt, ...]:
 
 def _attempt(data: Any) -> Attempt:
     if not isinstance(data, dict):
-        raise BadJobFile("'attempts' is not a list of attempts.", hint=_HINT)
+        raise BadJobFile("'attempts' is not a list of attempts.", hint=HINT)
     try:
         return Attempt(**_checked(data, Attempt))
     except TypeError as error:
-        raise BadJobFile(f"An attempt is not whole: {error}.", hint=_HINT) from None
+        raise BadJobFile(f"An attempt is not whole: {error}.", hint=HINT) from None
 
 
 _READERS: dict[str, Any] = {

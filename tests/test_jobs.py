@@ -12,14 +12,14 @@ from hypothesis import settings as modest
 from hypothesis import strategies as st
 from ulid import ULID
 
-from portal import jobs
+from portal import clock, jobs, jobs_fields
 from portal.errors import BadJobFile
 from portal.jobs import Attempt, Followup, Job, Status, When, derived_id, id_ms, resolve_quotes
 from tests.queues import a_job
 
 scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=8)
-moments = st.integers(0, 4_000_000_000_000).map(jobs.clock.iso)
+moments = st.integers(0, 4_000_000_000_000).map(clock.iso)
 names = st.text(max_size=6)
 followups = st.recursive(
     st.builds(Followup, engine=names, params=st.dictionaries(names, values, max_size=2), when=st.sampled_from(When)),
@@ -58,7 +58,7 @@ def test_a_job_file_cut_or_changed_anywhere_is_read_or_refused_never_a_crash(job
 
 
 @modest(max_examples=80, deadline=None)
-@given(st.dictionaries(st.sampled_from([*jobs._TYPES, "max_attempts"]), values))
+@given(st.dictionaries(st.sampled_from([*jobs_fields.TYPES]), values))
 def test_fields_of_any_type_are_read_or_refused_with_a_reason(wrong: dict[str, Any]) -> None:
     try:
         job = Job.from_dict({**json.loads(a_job().to_json()), **wrong})
