@@ -350,7 +350,10 @@ def test_ranges(client: RawClient, box: str) -> None:
 
 def test_a_reader_keeps_its_bytes_when_the_file_goes(adls_server: Server, client: RawClient, box: str) -> None:
     data = b"0123456789abcdef" * (1 << 20)
-    client.send("PUT", f"{box}/f", body=data, x_ms_blob_type="BlockBlob")
+    client.send("PUT", f"{box}/f", {"resource": "file"})
+    for position in (0, 8 << 20):
+        client.send("PATCH", f"{box}/f", {"action": "append", "position": position}, data[position : position + (8 << 20)])
+    client.send("PATCH", f"{box}/f", {"action": "flush", "position": len(data)})
     with RawClient(adls_server) as slow:
         raw = f"/{ADLS_ACCOUNT}{box}/f"
         fields = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2026-10-06"}
