@@ -35,7 +35,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "parent": (str, type(None)), "retry_of": (str, type(None)), "labels": (dict,), "limits": (list,), "sealed": (str, type(None)),
     "status": (str,), "attempts": (list,), "interruptions": (int,), "result": (dict, type(None)), "error": (str, type(None)),
     "finished_at": (str, type(None)), "artefacts": (list,), "schema": (int,), "when": (str,),
-    "max_attempts": (int, type(None)), "number": (int,), "worker": (str,), "host": (str,), "started_at": (str,), "pid": (int, type(None)), "process_started": (str, type(None)),
+    "max_attempts": (int, type(None)),
+    "number": (int,), "worker": (str,), "host": (str,), "started_at": (str,), "pid": (int, type(None)), "process_started": (str, type(None)),
     "exit_code": (int, type(None)), "outcome": (str, type(None)), "peak_memory_bytes": (int, type(None)), "cpu_s": (int, float, type(None)),
 }  # fmt: skip
 
