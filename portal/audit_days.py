@@ -28,9 +28,13 @@ class Record:
     """One archive record, as a listing of its day shows it."""
 
     job_id: str
-    path: Path
+    folder: str
     size_bytes: int
     mtime_ns: int
+
+    def read(self) -> bytes:
+        """Return the record's bytes. Raises OSError."""
+        return Path(self.folder, f"{self.job_id}.json").read_bytes()
 
 
 def days(archive: Path, since: date | None = None, until: date | None = None) -> list[date]:
@@ -65,14 +69,14 @@ def folder(archive: Path, day: date) -> Path:
 def records(archive: Path, day: date) -> list[Record]:
     """Return a day's records, sorted by id."""
     found: list[Record] = []
-    place = folder(archive, day)
+    place = str(folder(archive, day))
     with suppress(FileNotFoundError), os.scandir(place) as entries:
         for entry in entries:
             job_id, dot, kind = entry.name.partition(".")
             if dot and kind == "json" and ID_PATTERN.fullmatch(job_id):
                 with suppress(FileNotFoundError):
                     known = entry.stat()
-                    found.append(Record(job_id, place / entry.name, known.st_size, known.st_mtime_ns))
+                    found.append(Record(job_id, place, known.st_size, known.st_mtime_ns))
     return sorted(found, key=lambda record: record.job_id)
 
 
@@ -92,14 +96,26 @@ def table(archive: Path, day: date, *, today: date | None = None) -> Any:
     """
     listed = records(archive, day)
     cached = _read(_compacted(archive, day))
+    if cached is not None and _is_of(cached, listed):
+        return cached.drop_columns([_SIZE, _MTIME])
     known = {} if cached is None else _positions(cached)
     fresh = [record for record in listed if _identity(record) not in known]
-    if cached is not None and not fresh and len(known) == len(listed):
-        return cached.drop_columns([_SIZE, _MTIME])
     whole = _merged(cached, [known[_identity(record)] for record in listed if _identity(record) in known], fresh)
     if day < (today or datetime.now(UTC).date()) or len(fresh) >= _REWRITE_AFTER:
         _write(_compacted(archive, day), whole)
     return whole.drop_columns([_SIZE, _MTIME])
+
+
+def _is_of(cached: Any, listed: list[Record]) -> bool:
+    """Whether a compaction holds exactly these records; both are in order of id."""
+    import pyarrow as pa
+
+    columns = {
+        "job_id": pa.array([record.job_id for record in listed], pa.string()),
+        _SIZE: pa.array([record.size_bytes for record in listed], pa.int64()),
+        _MTIME: pa.array([record.mtime_ns for record in listed], pa.int64()),
+    }
+    return all(cached.column(name).equals(pa.chunked_array([values])) for name, values in columns.items())
 
 
 def _identity(record: Record) -> tuple[str, int, int]:
@@ -114,7 +130,7 @@ def _positions(cached: Any) -> dict[tuple[str, int, int], int]:
 def _merged(cached: Any, kept: list[int], fresh: Iterable[Record]) -> Any:
     import pyarrow as pa
 
-    rows = [audit_row.row(record.path.read_bytes(), record.job_id) | {_SIZE: record.size_bytes, _MTIME: record.mtime_ns} for record in fresh]
+    rows = [audit_row.row(record.read(), record.job_id) | {_SIZE: record.size_bytes, _MTIME: record.mtime_ns} for record in fresh]
     new = pa.Table.from_pylist(rows, schema=_stored_schema())
     whole = new if cached is None else pa.concat_tables([cached.take(pa.array(kept, pa.int64())), new])
     return whole.sort_by("job_id")
@@ -137,7 +153,8 @@ def _read(path: Path) -> Any:
     from pyarrow import parquet
 
     try:
-        found = parquet.read_table(path, partitioning=None)
+        with parquet.ParquetFile(path) as file:
+            found = file.read(use_threads=False)
     except (OSError, pa.ArrowInvalid):  # not there, cut off by a crash, not Parquet: it is only derived
         return None
     wanted = _stored_schema()

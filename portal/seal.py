@@ -246,7 +246,7 @@ def _digests(archive: Path, day: date) -> dict[str, str]:
     digests: dict[str, str] = {}
     for record in audit_days.records(archive, day):
         with suppress(FileNotFoundError):
-            digests[record.job_id] = hashlib.sha256(record.path.read_bytes()).hexdigest()
+            digests[record.job_id] = hashlib.sha256(record.read()).hexdigest()
     return digests
 
 
