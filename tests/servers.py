@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from embedded import processes
+from embedded.processes import Child
+
 ADLS_ACCOUNT = "devaccount"
 ADLS_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 SNOWFLAKE_USER, SNOWFLAKE_PASSWORD = "PORTAL", "a-Snowflake-passw0rd"
@@ -20,37 +22,30 @@ SNOWFLAKE_USER, SNOWFLAKE_PASSWORD = "PORTAL", "a-Snowflake-passw0rd"
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its URL (`http://127.0.0.1:PORT`) and its process."""
+    """A running server: its URL (`http://127.0.0.1:PORT`) and its process, which ends with the tests however they end."""
 
     url: str
-    process: subprocess.Popen[str]
+    child: Child
 
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
 
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        return self.child.process
+
 
 def start(module: str, *arguments: str) -> Server:
     """Start `python -m module …`, which must print `ready URL` when it listens."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-    )
-    assert process.stdout
-    for line in process.stdout:
-        if line.startswith("ready "):
-            return Server(line.split()[1], process)
-    raise RuntimeError(f"{module} ended with {process.wait()} before it was ready")
+    log = Path(tempfile.mkstemp(prefix=f"{module}.", suffix=".log")[1])
+    child = processes.start(module, [sys.executable, "-m", module, *arguments], log)
+    return Server(processes.wait_for_line(child, "ready ").split()[1], child)
 
 
 def stop(server: Server) -> None:
-    server.process.terminate()
-    try:
-        server.process.wait(10)
-    except subprocess.TimeoutExpired:
-        server.process.kill()
-        server.process.wait()
-    if server.process.stdout:
-        server.process.stdout.close()
+    processes.stop([server.child])
+    server.child.log.unlink()
 
 
 @pytest.fixture(scope="session")
