@@ -1,4 +1,7 @@
-"""The box's Snowflake, spoken to by the real connector: it checks who signs in, and keeps what it is given."""
+"""The box's Snowflake, spoken to by the real connector: it checks who signs in, and keeps what it is given.
+
+Signing in by key pair through the connector is proved in test_warehouse.py.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import hashlib
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from snowflake.connector.errors import DatabaseError
 
-from embedded.snowflake import Accounts
+from embedded.snowflake import WRONG_TOKEN, Accounts
 from tests.servers import SNOWFLAKE_PASSWORD, SNOWFLAKE_USER, Server, start, stop
 
 
@@ -37,16 +39,6 @@ def keys() -> dict[str, Any]:
     return {name: rsa.generate_private_key(65537, 2048) for name in ("right", "wrong")}
 
 
-@pytest.fixture(scope="module")
-def key_server(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, Any]) -> Iterator[Server]:
-    root = tmp_path_factory.mktemp("snowflake-keys")
-    pem = keys["right"].public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    (root / "public.pem").write_bytes(pem)
-    server = start("embedded.snowflake", "--port", "0", "--root", str(root), "--user-key", f"LOADER={root / 'public.pem'}")
-    yield server
-    stop(server)
-
-
 def test_the_right_password_gets_a_session_with_its_identity(snowflake_server: Server) -> None:
     with connect(snowflake_server.port, user=SNOWFLAKE_USER.lower(), password=SNOWFLAKE_PASSWORD, role="loader", warehouse="wh") as session:
         cursor = session.cursor()
@@ -59,18 +51,6 @@ def test_a_wrong_password_or_user_gets_the_connectors_own_error(snowflake_server
     with pytest.raises(DatabaseError, match=r"Incorrect username or password was specified\.") as caught:
         connect(snowflake_server.port, user=user, password=password)
     assert int(caught.value.errno) == 390100
-
-
-def test_a_key_pair_signs_in(key_server: Server, keys: dict[str, Any]) -> None:
-    with connect(key_server.port, user="LOADER", private_key=keys["right"]) as session:
-        assert session.cursor().execute("select current_user()").fetchone() == ("LOADER",)
-
-
-def test_another_key_or_a_password_does_not(key_server: Server, keys: dict[str, Any]) -> None:
-    with pytest.raises(DatabaseError, match=r"JWT token is invalid"):
-        connect(key_server.port, user="LOADER", private_key=keys["wrong"])
-    with pytest.raises(DatabaseError, match=r"Incorrect username"):
-        connect(key_server.port, user="LOADER", password="guess")
 
 
 def _login(key: Any, **changes: Any) -> dict[str, Any]:
@@ -87,6 +67,7 @@ def _login(key: Any, **changes: Any) -> dict[str, Any]:
 def test_each_claim_of_the_token_is_checked(keys: dict[str, Any], changes: dict[str, Any]) -> None:
     accounts = Accounts({}, {"LOADER": keys["right"].public_key()})
     assert accounts.refusal(_login(keys["right"])) is None
+    assert accounts.refusal(_login(keys["wrong"])) == WRONG_TOKEN
     assert accounts.refusal(_login(keys["right"], **changes)) is not None
 
 
