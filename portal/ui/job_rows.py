@@ -73,13 +73,11 @@ def done(job: Job, progress: Progress | None) -> str:
     counts: Mapping[str, Any] = (job.result or {}).get("counts") or {}
     moved = sum(int(counts.get(name) or 0) for name in ("copied", "converted"))
     if moved or "listed" in counts:
-        return (
-            f"{moved:,} / {int(counts.get('listed') or 0):,} objects"
-            if "copied" in counts or "converted" in counts
-            else f"{counts['listed']:,} objects"
-        )
+        listed = int(counts.get("listed") or 0)
+        whole = moved == listed or not {"copied", "converted"} & set(counts)
+        return f"{listed:,} objects" if whole else f"{moved:,} / {listed:,} objects"
     rows_done = counts.get("rows_out", counts.get("rows"))
-    return f"{int(rows_done):,} rows" if rows_done is not None else wording.NONE
+    return f"{wording.number(int(rows_done))} rows" if rows_done is not None else wording.NONE
 
 
 def rate(progress: Progress | None) -> str:

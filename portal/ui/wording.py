@@ -51,14 +51,16 @@ def duration(seconds: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """`12,345`, `0.42`; nothing for None."""
+    """`12,345`, `2.91M`, `0.42`; nothing for None."""
     if value is None:
         return NONE
+    if abs(value) >= 1_000_000:
+        return f"{value / 1e9:,.2f}G" if abs(value) >= 1e9 else f"{value / 1e6:.2f}M"
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 100 else f"{value:,.1f}"
 
 
 def moment(text: str | None, *, seconds: bool = False) -> str:
-    """A moment of a job, UTC: the time alone when it is today."""
+    """A moment of a job, UTC: the time alone when it is today, without the year when it is this one."""
     if not text:
         return NONE
     try:
@@ -66,7 +68,10 @@ def moment(text: str | None, *, seconds: bool = False) -> str:
     except ValueError:
         return NONE
     shape = "%H:%M:%S" if seconds else "%H:%M"
-    return f"{when:{shape}}" if when.date() == datetime.now(UTC).date() and not seconds else f"{when:%Y-%m-%d {shape}}"
+    today = datetime.now(UTC).date()
+    if seconds or when.year != today.year:
+        return f"{when:%Y-%m-%d {shape}}"
+    return f"{when:{shape}}" if when.date() == today else f"{when:%b %d {shape}}"
 
 
 def elapsed_s(start: str | None, end: str | None = None) -> float | None:

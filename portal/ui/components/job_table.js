@@ -72,6 +72,7 @@ function showProgress(cell, row) {
   set(percent, known ? value + "%" : "");
   percent.style.display = known ? "" : "none";
   set(note, known ? "" : row.note || "");
+  note.title = row.note || "";
 }
 
 function showAction(cell, row) {

@@ -122,17 +122,17 @@ def _charts(frame: pd.DataFrame) -> None:
     daily = frame.assign(day=frame["finished_at"].dt.floor("D")).groupby(["day", "status"], observed=True).size().rename("jobs").reset_index()
     known = [name for name in theme.CHART_COLOURS if name in set(daily["status"])]
     colour = alt.Color("status:N", scale=alt.Scale(domain=known, range=[theme.CHART_COLOURS[name] for name in known]),
-                       legend=alt.Legend(orient="top", title=None, direction="horizontal"))  # fmt: skip
+                       legend=alt.Legend(orient="bottom", title=None, direction="horizontal"))  # fmt: skip
     chart = alt.Chart(daily).mark_bar(size=18).encode(
         x=alt.X("yearmonthdate(day):O", title=None, axis=alt.Axis(format="%b %d", labelAngle=0, labelOverlap=True)),
         y=alt.Y("jobs:Q", title=None, axis=alt.Axis(tickMinStep=1)), color=colour, tooltip=["day:T", "status:N", "jobs:Q"],
     )  # fmt: skip
-    left.altair_chart(chart.properties(height=230, title="Jobs per day"), alt="Jobs per day by outcome")
+    left.altair_chart(chart.properties(height=270, title="Jobs per day"), alt="Jobs per day by outcome")
     per_engine = frame.groupby("engine", observed=True).size().rename("jobs").reset_index()
     bars = alt.Chart(per_engine).mark_bar(color="#3B82F6").encode(
         y=alt.Y("engine:N", sort="-x", title=None), x=alt.X("jobs:Q", title=None, axis=alt.Axis(tickMinStep=1)), tooltip=["engine:N", "jobs:Q"]
     )  # fmt: skip
-    right.altair_chart(bars.properties(height=230, title="Jobs by engine"), alt="Jobs by engine")
+    right.altair_chart(bars.properties(height=270, title="Jobs by engine"), alt="Jobs by engine")
 
 
 def _table(frame: pd.DataFrame) -> None:
@@ -146,8 +146,10 @@ def _table(frame: pd.DataFrame) -> None:
         "rows_out": st.column_config.NumberColumn("Rows", format="localized"),
         "duration_s": st.column_config.NumberColumn("Seconds", format="%.1f"),
     }  # fmt: skip
-    event = st.dataframe(shown, hide_index=True, row_height=30, height=min(420, 42 + 30 * len(shown)), column_config=config, alt="Audit rows",
-                         lazy=True if len(shown) > 1000 else None, on_select="rerun", selection_mode="single-row", key="audit-rows")  # fmt: skip
+    event = st.dataframe(
+        shown, hide_index=True, row_height=30, height=min(420, 42 + 30 * len(shown)), column_config=config, alt="Audit rows", placeholder="",
+        lazy=True if len(shown) > 1000 else None, on_select="rerun", selection_mode="single-row", key="audit-rows",
+    )  # fmt: skip
     rows = event["selection"]["rows"]
     if rows and rows[0] < len(shown):
         job_id = str(shown["job_id"].iloc[rows[0]])

@@ -158,10 +158,14 @@ def _pair(draft: Draft, item: FieldSpec) -> dict[str, Any]:
         return {item.name: None}
     start = places.prefix_of(place.base, draft.values.get(item.name))
     prefix = st.text_input(
-        f"{item.title}: folder", start, key=f"{draft.id}.{item.name}.below.{place.mark}", placeholder="raw_data/2026/", persist_state="session",
-        help="Prefix of what is written there; empty: the top",
+        f"{item.title}: path", start, key=f"{draft.id}.{item.name}.below.{place.mark}", placeholder=_path_hint(item), persist_state="session",
+        help="The folder or object in it; empty: the top",
     )  # fmt: skip
     return {item.name: str(place.below((prefix or "").strip())), f"{item.name}_connection": place.connection_name}
+
+
+def _path_hint(item: FieldSpec) -> str:
+    return item.placeholder.partition("://")[2].partition("/")[2] or "raw_data/2026/"
 
 
 def _kind_of(item: FieldSpec, given: dict[str, Any]) -> str:
