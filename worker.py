@@ -43,6 +43,7 @@ def main(engines: str = "engines") -> int:
     if arguments.slots is not None and arguments.slots < 1:
         parser.error("--slots must be 1 or more")
     logging.basicConfig(level=logging.WARNING if arguments.quiet else logging.INFO, format="%(asctime)s %(levelname)-5s %(message)s")
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     stop = Stop()
     try:
         worker = Worker(settings.load(), slots=arguments.slots, name=arguments.name, engines=engines)

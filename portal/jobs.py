@@ -41,9 +41,12 @@ def id_ms(job_id: str) -> int:
 
 
 def derived_id(parent_id: str, index: int, moment_ms: int) -> str:
-    """Return the id of a follow-up: a ULID that is always the same for one parent, place in `then` and end of the parent."""
-    chance = hashlib.sha256(f"{parent_id}/{index}".encode()).digest()[:10]
-    number = int.from_bytes(moment_ms.to_bytes(6, "big") + chance, "big")
+    """Return the id of a follow-up: a ULID that is always the same for one parent, place in `then` and end of the parent.
+
+    Follow-ups of one parent sort in the order of `then`, so that they are claimed in it.
+    """
+    chance = hashlib.sha256(f"{parent_id}/{index}".encode()).digest()[:8]
+    number = int.from_bytes(moment_ms.to_bytes(6, "big") + index.to_bytes(2, "big") + chance, "big")
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
