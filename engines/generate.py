@@ -71,9 +71,9 @@ class _Sink(io.RawIOBase):
 
 
 def run(params: Params, job: JobContext) -> Result:
-    kind = params.kind
     if not params.target.key or params.target.key.endswith("/"):
         raise BadParameters(f"{params.target} names no object.", hint="Give it a name: s3://bucket/samples/random.csv.")
+    kind = params.kind
     about = {"rows": params.rows, "columns": params.columns, "format": kind, "seed": params.seed}
     job.log.info("%s rows × (timestamp + %s floats) as %s to %s", f"{params.rows:,}", params.columns, kind, params.target)
     if job.dry_run:

@@ -16,6 +16,12 @@ from portal.stores.url import StoreURL
 from portal.tabular.converting import Converted, ConvertOptions, convert_object, target_name
 
 
+def peak_memory_mib() -> int:
+    """Peak of this process by the kernel's own account: ru_maxrss would begin with that of the process that started it."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) // 1024
+
+
 @dataclass(frozen=True)
 class Conversion:
     """A finished conversion and the Parquet file as pyarrow reads it from the disk."""

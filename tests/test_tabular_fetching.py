@@ -130,7 +130,8 @@ def test_progress_adds_up_to_the_source(tmp_path: Path) -> None:
     [
         ("a/b.csv", "a/b.parquet", True), ("a/b.CSV.gz", "a/b.parquet", True), ("a/b.tsv", "a/b.parquet", True),
         ("b.json", "b.parquet", True),
-        ("b.ndjson.gz", "b.parquet", True), ("b.jsonl.zst", "b.parquet", True), ("a/b.txt", "a/b.txt.parquet", False), ("a/.csv", "a/.csv.parquet", True),
+        ("b.ndjson.gz", "b.parquet", True), ("b.jsonl.zst", "b.parquet", True), ("a/b.txt", "a/b.txt.parquet", False),
+        ("a/.csv", "a/.csv.parquet", True),
         ("a.csv/b", "a.csv/b.parquet", False), ("b.parquet", "b.parquet.parquet", False),
     ],
 )  # fmt: skip

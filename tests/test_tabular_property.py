@@ -84,8 +84,8 @@ def holds(text: str, value: Any) -> bool:
 @example([["1"], ["\n"]], ",", "\r\n", csv.QUOTE_MINIMAL, '"', "utf-8")
 @example([["-0", "1"]], ",", "\n", csv.QUOTE_ALL, '"', "utf-8")
 def test_any_table_in_any_dialect(table: list[list[str]], delimiter: str, line_end: str, quoting: Any, quote: str, encoding: str) -> None:
-    if any("\r" in cell for cells in table for cell in cells):
-        quoting = csv.QUOTE_ALL  # Python's writer leaves a lone carriage return unquoted
+    if any("\r" in cell or "\n" in cell for cells in table for cell in cells):
+        quoting = csv.QUOTE_ALL  # Python's writer leaves line ends unquoted that are not its own
     content, names = written(table, delimiter, line_end, quoting, quote)
     result = converted(content.encode(encoding), "file.csv", delimiter=delimiter, quote=quote, header="yes")
     assert result.table.column_names == names

@@ -23,7 +23,7 @@ from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import Rejected, Rejects
 from portal.tabular.table import Check, Plan
 
-_BLOCK_BYTES = 4 << 20
+_BLOCK_BYTES = 1 << 20
 _LARGEST_BLOCK_BYTES = 256 << 20
 _CHECK_ROWS = 20_000
 
