@@ -18,7 +18,7 @@ from azure.storage.filedatalake import FileSystemSasPermissions, generate_file_s
 from portal.connections import AdlsConnection, LocalConnection, S3Connection
 from portal.errors import AccessDenied, AlreadyExists, NameNotAllowed, NotFound, ProofFailed, SettingError, SourceChanged, Unreachable, explain
 from portal.stores import adls_client, s3_client
-from portal.stores.base import Presigns, walk
+from portal.stores.base import ObjectInfo, Presigns, walk
 from portal.stores.opening import open_account, open_store
 from portal.stores.s3_write import PART_BYTES, part_size
 from portal.stores.url import StoreURL
@@ -228,3 +228,12 @@ def test_what_a_block_lost_on_the_way_is_noticed(adls_server: Server, unique: st
     with pytest.raises(ProofFailed, match="did not arrive as it was sent"):
         put(store, "a.csv", os.urandom(100))
     assert list(walk(store)) == []
+
+
+def test_a_file_that_is_not_as_long_as_what_was_sent_is_noticed(adls_server: Server, unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_account(adls_to(adls_server)).create_container(unique)
+    store = open_store(StoreURL.parse(f"abfss://{unique}@{ADLS_ACCOUNT}/"), adls_to(adls_server))
+    with pytest.raises(ProofFailed, match="holds 3 bytes instead of the 5"), store.open_write("a") as writer:
+        writer.write(b"hello")
+        monkeypatch.setattr(store, "stat", lambda key: ObjectInfo(key, 3))
+        writer.commit()
