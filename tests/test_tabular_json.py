@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from portal.errors import ConversionFailed, explain
-from portal.tabular import json_split
-from portal.tabular.json_count import count
+from portal.tabular import json_count, json_split
 from tests.tabular import convert
 
 CONVERTS: dict[str, tuple[str, dict[str, Any], dict[str, str], list[dict[str, Any]]]] = {
@@ -100,6 +99,7 @@ def test_lines_that_are_no_records_are_kept_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 64])
 def test_records_may_fall_across_any_block(chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_split, "_CHUNK", chunk)
+    monkeypatch.setattr(json_count, "_CHUNK", chunk)
     rows = [{"a": n, "b": 'te"xt, [{é\\' * n, "c": [{"d": None}] * n, "e": -n * 1.5} for n in range(12)]
     path = tmp_path / "file.json"
     for text in (json.dumps(rows), json.dumps(rows, indent=1), "\n".join(json.dumps(row, indent=2) for row in rows)):
@@ -110,17 +110,19 @@ def test_records_may_fall_across_any_block(chunk: int, tmp_path: Path, monkeypat
         assert [json.loads(piece.raw) for piece in found] == rows
         starts = [text[: text.index(piece.raw)].count("\n") + 1 for piece in found]
         assert [piece.line for piece in found] == starts
-        assert count(path, shape) == len(rows)
+        assert json_count.count(path, shape) == len(rows)
+    path.write_text("[12345, true, 1.5e10]")
+    assert [piece.raw for piece in json_split.pieces(path, "array")] == ["12345", "true", "1.5e10"]
 
 
 def test_counting_is_not_fooled_by_what_texts_hold(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     path.write_text(r'[ {"a": "],[{\"\\", "b": [[1,2],[3]]}, "x\\", [], 5 , {} ]')
-    assert count(path, "array") == 5
+    assert json_count.count(path, "array") == 5
     path.write_text("[]")
-    assert count(path, "array") == 0
+    assert json_count.count(path, "array") == 0
     path.write_text('[""]')
-    assert count(path, "array") == 1
+    assert json_count.count(path, "array") == 1
 
 
 def test_why_a_column_holds_json_text_is_told(tmp_path: Path) -> None:
