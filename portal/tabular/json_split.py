@@ -24,6 +24,9 @@ _TRUNCATED_TAIL = 16
 
 _DEEPEST = 100
 _LINES_JUDGED = 20
+_NUMBER_TAIL = 3
+"""A number decoded this near to the end may go on: '1' of '1.5', '2' of '2e+10'."""
+
 _SPACE = " \t\r\n"
 _HINT = "A JSON file is an array of objects, or one object a line (NDJSON)."
 
@@ -202,7 +205,7 @@ class _Splitter:
             except (ValueError, RecursionError) as error:
                 raise self._broken(_reason(error)) from error
             else:
-                if end < len(self._buffer) or self._ended:
+                if self._ended or isinstance(value, dict) or end + _NUMBER_TAIL < len(self._buffer):
                     return self._piece(value, end)
             self._more()
 
