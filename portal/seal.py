@@ -100,6 +100,13 @@ def head(settings: Settings) -> Head | None:
     return head_of(_read(paths[-1])) if paths else None
 
 
+def due(settings: Settings, now: datetime) -> bool:
+    """Tell, from names alone, whether there may be a closed day to seal."""
+    paths = _paths(settings.archive_dir)
+    first = _day_of(paths[-1]) + timedelta(days=1) if paths else None
+    return bool(audit_days.days(settings.archive_dir, first, (now - GRACE).astimezone(UTC).date() - timedelta(days=1)))
+
+
 def seal_closed_days(settings: Settings, now: datetime | None = None) -> list[Seal]:
     """Seal every closed day that has records and no seal yet; returns the new seals. Repeatable; nothing to do is cheap.
 

@@ -22,6 +22,7 @@ from portal.descriptors import document
 from portal.durable import make_folder, sweep
 from portal.errors import PortalError, explain
 from portal.jobs import ENGINE_PATTERN, Attempt, Job, Status
+from portal.sealer import Sealer
 from portal.settings import CODE_ROOT, Settings
 from portal.spool import Spool, claiming, disk, keys, records, settling, workers
 from portal.spool.claiming import Claim
@@ -62,6 +63,7 @@ class Worker:
         self.layout = self.spool.layout
         self.registration = workers.register(self.layout, slots or settings.slots, name)
         self._runners: list[subprocess.Popen[bytes]] = []
+        self._sealer = Sealer(settings)
         self._tidied_ms = 0
         self._troubled: list[str] = []
 
@@ -96,6 +98,7 @@ class Worker:
         keys.forget_old(self.layout, now_ms)
         workers.forget_dead(self.layout, now_ms)
         disk.restore_reserve(self.layout)
+        self._sealer.tick(now_ms)
 
     def _settle(self) -> Iterator[str]:
         """Collect what has ended, whoever started it, and recover what was cut off."""
@@ -230,6 +233,7 @@ class Worker:
         for runner in self._runners:
             if runner.poll() is None:
                 runner.returncode = 0  # it is nobody's child to wait for now
+        self._sealer.leave()
         self.registration.leave()
 
 
