@@ -10,13 +10,14 @@ import base64
 import contextlib
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError
-from azure.storage.filedatalake import ContentSettings
+from azure.storage.filedatalake import ContentSettings, FileSystemClient
 
 from portal.errors import AlreadyExists, NameNotAllowed, ProofFailed
 from portal.stores import checksums
@@ -24,11 +25,20 @@ from portal.stores.adls_client import BLOCK_BYTES
 from portal.stores.adls_errors import ConditionFailed
 from portal.stores.base import ObjectInfo
 from portal.stores.partial import partial_name
-
-if TYPE_CHECKING:
-    from portal.stores.adls import AdlsStore
+from portal.stores.url import StoreURL
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class Container(Protocol):
+    """What a writer needs of its store."""
+
+    url: StoreURL
+    client: FileSystemClient
+
+    def translated(self, what: str, key: str = "") -> AbstractContextManager[None]: ...
+    def rename(self, key: str, new_key: str, *, overwrite: bool = False) -> None: ...
+    def stat(self, key: str) -> ObjectInfo: ...
 
 
 class AdlsWriter:
@@ -36,7 +46,7 @@ class AdlsWriter:
 
     checks_blocks: bool = True
 
-    def __init__(self, store: AdlsStore, key: str, *, overwrite: bool, content_type: str, metadata: Mapping[str, str]) -> None:
+    def __init__(self, store: Container, key: str, *, overwrite: bool, content_type: str, metadata: Mapping[str, str]) -> None:
         if wrong := [name for name in metadata if not _NAME.fullmatch(name)]:
             raise NameNotAllowed(f"Metadata of {store.url.at(key)} cannot be called {wrong[0]!r} in ADLS: letters, digits and '_' only.")
         self._store, self._key, self._overwrite = store, key, overwrite
@@ -104,7 +114,7 @@ class AdlsWriter:
             self.abort()
 
 
-def renamed(store: AdlsStore, key: str, new_key: str, *, overwrite: bool) -> None:
+def renamed(store: Container, key: str, new_key: str, *, overwrite: bool) -> None:
     """Rename a path, atomically. Raises NotFound, AlreadyExists."""
     condition: dict[str, Any] = {} if overwrite else {"match_condition": MatchConditions.IfMissing}
     try:

@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from portal.errors import NameNotAllowed, ProofFailed
 from portal.stores import checksums
 from portal.stores.base import ObjectInfo
-
-if TYPE_CHECKING:
-    from portal.stores.s3 import S3Store
+from portal.stores.url import StoreURL
 
 PART_BYTES = 8 << 20
 MAX_PARTS = 10_000
 MAX_METADATA_BYTES = 2_048
+
+
+class Bucket(Protocol):
+    """What a writer needs of its store."""
+
+    url: StoreURL
+    client: Any
+
+    def translated(self, what: str, key: str = "") -> AbstractContextManager[None]: ...
 
 
 def part_size(size_bytes: int | None) -> int:
@@ -36,7 +44,7 @@ class S3Writer:
 
     checks_blocks: bool = True
 
-    def __init__(self, store: S3Store, key: str, *, overwrite: bool, size_bytes: int | None, content_type: str, metadata: Mapping[str, str]) -> None:
+    def __init__(self, store: Bucket, key: str, *, overwrite: bool, size_bytes: int | None, content_type: str, metadata: Mapping[str, str]) -> None:
         if sum(len(name) + len(value.encode()) for name, value in metadata.items()) > MAX_METADATA_BYTES:
             raise NameNotAllowed(f"The metadata of {store.url.at(key)} is longer than the 2 KB that S3 holds.")
         self._store, self._key, self._buffer = store, key, bytearray()
