@@ -117,9 +117,8 @@ def start_migration(page: Page, portal: Launcher, name: str, folder: str) -> Non
     expect(page.get_by_label("Select in/day-11.csv")).to_be_checked()
     expect(page.get_by_label("Select in/day-10.csv")).not_to_be_checked()
     expect(page.get_by_text("2 objects", exact=True)).to_be_visible()
+    choose(page, "Container", CONTAINER)
     target = page.get_by_role("textbox", name="Target: path")
-    if target.count() == 0:
-        choose(page, "Container", CONTAINER)
     target.fill(folder)
     target.press("Enter")
     settled(page)

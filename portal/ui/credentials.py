@@ -28,10 +28,9 @@ def known(draft: Draft) -> Connections:
 
 
 def choose(draft: Draft, kind: str, label: str, value: Any, key: str, *, help_text: str = "") -> str:
-    """Show the connections of a kind and return the name chosen ('' for the default)."""
+    """Show the connections of a kind and return the name chosen ('' for the default). `ask` belongs below it."""
     names = known(draft).names(kind)
-    missing = [str(value)] if value and str(value) not in names and str(value) in draft.needs else []
-    options = ["", *names, *missing, *([_TYPE_IN] if kind != "local" else [])]
+    options = ["", *names, *_missing(draft, names, value), *([_TYPE_IN] if kind != "local" else [])]
     place = options.index(str(value or "")) if str(value or "") in options else 0
     chosen = st.selectbox(
         label,
@@ -39,18 +38,25 @@ def choose(draft: Draft, kind: str, label: str, value: Any, key: str, *, help_te
         index=place,
         key=f"{key}.{kind}",
         help=help_text or None,
-        format_func=lambda name: _label(draft, name),
         persist_state="session",
+        format_func=lambda name: _label(draft, name),
     )
-    if chosen == _TYPE_IN or chosen in missing:
-        _form(draft, kind, key, chosen if chosen in missing else f"typed-{kind}")
-        return missing[0] if missing else ""
-    return chosen or ""
+    return "" if chosen in (None, _TYPE_IN) else str(chosen)
 
 
-def waits(draft: Draft, kind: str, key: str) -> bool:
-    """True while credentials are being typed in."""
-    return st.session_state.get(f"{key}.{kind}") == _TYPE_IN
+def _missing(draft: Draft, names: list[str], value: Any) -> list[str]:
+    """The connection that was typed in for the job before this one, and has to be typed in again."""
+    return [str(value)] if value and str(value) not in names and str(value) in draft.needs else []
+
+
+def ask(draft: Draft, kind: str, key: str) -> bool:
+    """Show the form for credentials when it is wanted; return whether it still waits for them."""
+    chosen = str(st.session_state.get(f"{key}.{kind}") or "")
+    again = chosen in draft.needs and chosen not in draft.typed
+    if chosen != _TYPE_IN and not again:
+        return False
+    _form(draft, kind, key, chosen if again else f"typed-{kind}")
+    return True
 
 
 def _label(draft: Draft, name: str) -> str:
@@ -65,8 +71,10 @@ def _form(draft: Draft, kind: str, key: str, name: str) -> None:
     fields = {field: info for field, info in KINDS[kind].model_fields.items() if field not in _FEWER}
     with st.form(f"{key}.{kind}.form", border=True):
         st.caption(":material/lock: For this job only: kept in memory, then sealed so that only the worker can read them.")
-        for field, info in fields.items():
-            _input(info, field, f"{key}.{kind}.typed.{field}")
+        columns = st.columns(2)
+        for place, (field, info) in enumerate(fields.items()):
+            with columns[place % 2]:
+                _input(info, field, f"{key}.{kind}.typed.{field}")
         st.form_submit_button("Use for this job", on_click=_take, args=(draft, kind, key, name, list(fields)), width="stretch")
     if problem := st.session_state.pop(f"{key}.problem", None):
         boxes.error(problem)

@@ -16,6 +16,8 @@ from portal.ui.drafts import Draft
 
 KIND_WORDS = {"s3": "S3", "adls": "ADLS", "local": "Files"}
 _CONTAINER_WORDS = {"s3": "Bucket", "adls": "Container", "local": "Folder"}
+_OTHER = "\0other"
+"""A bucket of somebody else's account is in no listing, and can still be read."""
 _SCHEMES = {kind: scheme for scheme, kind in KIND_OF_SCHEME.items()}
 
 
@@ -47,11 +49,10 @@ def choose(draft: Draft, item: FieldSpec, connection_field: str, *, narrow: bool
         kind = _kind(item, start, key)
     if kind is None:
         return None
+    at = f"{key}.connection"
     with columns[1]:
-        name = credentials.choose(
-            draft, kind, "Connection", draft.values.get(connection_field), f"{key}.connection", help_text="Named in connections.toml or .env"
-        )
-    if credentials.waits(draft, kind, f"{key}.connection"):
+        name = credentials.choose(draft, kind, "Connection", draft.values.get(connection_field), at, help_text="Named in connections.toml or .env")
+    if credentials.ask(draft, kind, at):
         return None
     try:
         connection = credentials.known(draft).get(kind, name)
@@ -84,14 +85,15 @@ def _container(place: Place, start: StoreURL | None, key: str) -> str:
     word = _CONTAINER_WORDS[place.kind]
     options, problem = _containers(place)
     wanted = _started_in(start, options) if start and KIND_OF_SCHEME[start.scheme] == place.kind else None
-    if wanted and wanted not in options:
-        options = [wanted, *options]
-    index = options.index(wanted) if wanted else 0 if len(options) == 1 else None
+    options = list(dict.fromkeys([*([wanted] if wanted else []), *options, *([_OTHER] if place.kind != "local" else [])]))
+    index = options.index(wanted) if wanted else 0 if len(options) <= 2 or options == [_OTHER] else None
     chosen = st.selectbox(
-        word, options, index=index, key=f"{key}.container.{place.mark}", accept_new_options=place.kind != "local",
-        placeholder=f"Choose a {word.lower()}" if options else f"Name of the {word.lower()}", persist_state="session",
-        help="A name that is not listed can be typed." if place.kind != "local" else "Folders that PORTAL_LOCAL_ROOTS allows.",
+        word, options, index=index, key=f"{key}.container.{place.mark}", placeholder=f"Choose a {word.lower()}", persist_state="session",
+        format_func=lambda name: f"Another {word.lower()}…" if name == _OTHER else name,
+        help="Folders that PORTAL_LOCAL_ROOTS allows." if place.kind == "local" else None,
     )  # fmt: skip
+    if chosen == _OTHER:
+        chosen = st.text_input(f"Name of the {word.lower()}", key=f"{key}.other.{place.mark}", persist_state="session")
     if problem and not chosen:
         boxes.error(problem)
     return str(chosen or "").strip()

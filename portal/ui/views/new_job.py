@@ -13,7 +13,7 @@ from portal.connections import KIND_OF_SCHEME, KINDS
 from portal.errors import BadParameters, PortalError
 from portal.jobs import ID_PATTERN, Followup
 from portal.submission import TYPED_LABEL
-from portal.ui import access, boxes, browse, credentials, drafts, forms, health, places, review, state, wording
+from portal.ui import access, boxes, browse, credentials, drafts, forms, health, listing, places, review, state, wording
 from portal.ui.accounts import Role
 from portal.ui.actions import Order
 from portal.ui.drafts import Draft
@@ -54,6 +54,7 @@ def show() -> None:
 
 def _start_over() -> None:
     drafts.start()
+    listing.forget()
 
 
 def _take_over() -> None:
@@ -124,7 +125,10 @@ def _parameters(draft: Draft, spec: EngineSpec, given: dict[str, Any]) -> None:
     prefix = f"{draft.id}.{spec.name}"
 
     def connect(item: FieldSpec, label: str, value: Any, key: str) -> str:
-        return credentials.choose(draft, _kind_of(item, given), label, value, key, help_text=item.help)
+        kind = _kind_of(item, given)
+        name = credentials.choose(draft, kind, label, value, key, help_text=item.help)
+        credentials.ask(draft, kind, key)
+        return name
 
     form = forms.Form(draft.values, prefix, connect, dict.fromkeys(pairs, functools.partial(_pair, draft)), given)
     form.show(item for item in specs if item.name.removesuffix("_connection") not in pairs or item.name in pairs)
