@@ -42,14 +42,14 @@ def run(params: Params, job: JobContext) -> Result:
     inventory = Inventory(job.artefact("inventory.parquet"), params.source)
     store = job.store(params.source, params.source_connection)
     try:
-        inventory.write(store, params.filters, lambda objects, size: job.progress(objects, None, "objects", "listing", size))
+        inventory.write(store, params.filters, lambda objects, _: job.progress(objects, None, "objects", "listing"))
     finally:
         store.close()
     job.log.info("%s objects, %s bytes", f"{inventory.objects:,}", f"{inventory.bytes:,}")
     outputs = () if params.target is None or job.dry_run else (_publish(inventory, params, params.target, job),)
     return Result(
         counts={"listed": inventory.objects + inventory.excluded, "objects": inventory.objects, "excluded": inventory.excluded},
-        bytes=inventory.bytes,
+        bytes=sum(output["bytes"] for output in outputs),
         outputs=outputs,
         report=inventory.report(),
     )

@@ -40,7 +40,7 @@ def audit(arguments: list[str], settings: Settings) -> int:
     verify = actions.add_parser("verify", help="check every sealed day; names what was changed, removed or slipped in; exit status 1 if anything was")
     verify.add_argument("--head", metavar="FILE", help="a head that `audit seal --json` printed earlier: it must still fit")
     add_json(verify)
-    sealing = actions.add_parser("seal", help="seal the days that are over and print the head of the chain; run it daily")
+    sealing = actions.add_parser("seal", help="seal the days that are over and print the head of the chain")
     add_json(sealing)
     given = made.parse_args(arguments)
     return {"report": _report, "verify": _verify, "seal": _seal}[given.action](given, settings)

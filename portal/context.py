@@ -37,6 +37,7 @@ class Result:
     outcome: Outcome = "succeeded"
     counts: Mapping[str, int] = field(default_factory=dict)
     bytes: int = 0
+    """Bytes that the job moved."""
     timings: Mapping[str, float] = field(default_factory=dict)
     outputs: tuple[Mapping[str, Any], ...] = ()
     """What the job made, each with at least a `url`; follow-ups quote these."""

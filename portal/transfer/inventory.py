@@ -80,8 +80,9 @@ class Inventory:
         self._folder_bytes[folder] += info.size_bytes
 
     def report(self) -> dict[str, Any]:
-        """Objects and bytes by format, and by folder directly below the source ('' is the source itself, '…' folders beyond the first 100)."""
+        """Bytes in all; objects and bytes by format, and by folder directly below the source ('' is the source itself, '…' folders beyond the first 100)."""
         return {
+            "bytes": self.bytes,
             "formats": {name: {"objects": count, "bytes": self._format_bytes[name]} for name, count in sorted(self._formats.items())},
             "folders": {name: {"objects": count, "bytes": self._folder_bytes[name]} for name, count in sorted(self._folders.items())},
         }
