@@ -80,7 +80,7 @@ class Inventory:
         self._folder_bytes[folder] += info.size_bytes
 
     def report(self) -> dict[str, Any]:
-        """Bytes in all; objects and bytes by format, and by folder directly below the source ('' is the source itself, '…' folders beyond the first 100)."""
+        """Bytes in all; objects and bytes by format and by folder directly below the source ('' the source itself, '…' beyond the first 100)."""
         return {
             "bytes": self.bytes,
             "formats": {name: {"objects": count, "bytes": self._format_bytes[name]} for name, count in sorted(self._formats.items())},
