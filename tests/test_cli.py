@@ -130,7 +130,7 @@ def test_a_surprise_is_told_without_a_traceback(home: Path, capsys: pytest.Captu
     def broken(*_: object) -> None:
         raise ZeroDivisionError("seven")
 
-    monkeypatch.setattr("portal.cli_jobs.jobs", broken)
+    monkeypatch.setattr("portal.cli.jobs.jobs", broken)
     code, _, err = run(capsys, "jobs")
     assert code == 1
     assert "ZeroDivisionError: seven" in err

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal import clock
-from portal.cli_logs import tail_start
-from portal.cli_text import day, moment, seconds, short, size, span, table
-from portal.cli_watch import EXIT_CODES, Screen, exit_code, measure
+from portal.cli.logs import tail_start
+from portal.cli.text import day, moment, seconds, short, size, span, table
+from portal.cli.watch import EXIT_CODES, Screen, exit_code, measure
 from portal.errors import BadParameters
 from portal.jobs import Job, Status
 from portal.progress import Progress

@@ -10,7 +10,7 @@ import pytest
 
 from portal import catalog
 from portal.cli import COMMANDS
-from portal.cli_engines import reference
+from portal.cli.engines import reference
 from portal.connections import DEFAULT_VARIABLES
 from portal.settings import Settings
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from portal.cli_parsing import find, parser
+from portal.cli.parsing import find, parser
 from portal.settings import Settings
 from portal.spool import Spool
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from portal import catalog
-from portal.cli_parsing import PROGRAM, add_json, parser
-from portal.cli_text import as_json, table
+from portal.cli.parsing import PROGRAM, add_json, parser
+from portal.cli.text import as_json, table
 from portal.settings import Settings
 
 

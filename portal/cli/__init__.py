@@ -14,25 +14,25 @@ import traceback
 from collections.abc import Sequence
 
 from portal import settings
-from portal.cli_parsing import PROGRAM
+from portal.cli.parsing import PROGRAM
 from portal.errors import BadParameters, PortalError, explain
 
 EXIT_FAILED, EXIT_WRONG, EXIT_INTERRUPTED = 1, 2, 130
 
 COMMANDS = {
-    "submit": ("cli_submit", "submit a job, and wait for it if asked to"),
-    "jobs": ("cli_jobs", "list jobs: running, waiting, finished"),
-    "show": ("cli_jobs", "show everything about one job"),
-    "logs": ("cli_logs", "print what a job's engine printed, and follow it if asked to"),
-    "ledger": ("cli_ledger", "list what a job did to each object"),
-    "cancel": ("cli_jobs", "cancel waiting or running jobs"),
-    "retry": ("cli_submit", "submit a job that did not succeed again; done objects are not done twice"),
-    "rerun": ("cli_submit", "submit a job like an earlier one, with other parameters if wanted"),
-    "workers": ("cli_jobs", "list the workers of this queue"),
-    "audit": ("cli_audit", "report on finished jobs; verify and seal the archive"),
-    "engines": ("cli_engines", "list the engines, or describe one and its parameters"),
-    "connections": ("cli_connections", "list the connections, or test them"),
-    "check": ("cli_check", "inspect queue, logs and archive; repair what is safe to repair"),
+    "submit": ("submit", "submit a job, and wait for it if asked to"),
+    "jobs": ("jobs", "list jobs: running, waiting, finished"),
+    "show": ("jobs", "show everything about one job"),
+    "logs": ("logs", "print what a job's engine printed, and follow it if asked to"),
+    "ledger": ("ledger", "list what a job did to each object"),
+    "cancel": ("jobs", "cancel waiting or running jobs"),
+    "retry": ("submit", "submit a job that did not succeed again; done objects are not done twice"),
+    "rerun": ("submit", "submit a job like an earlier one, with other parameters if wanted"),
+    "workers": ("jobs", "list the workers of this queue"),
+    "audit": ("audit", "report on finished jobs; verify and seal the archive"),
+    "engines": ("engines", "list the engines, or describe one and its parameters"),
+    "connections": ("connections", "list the connections, or test them"),
+    "check": ("check", "inspect queue, logs and archive; repair what is safe to repair"),
 }
 
 
@@ -59,7 +59,7 @@ def _run(arguments: list[str]) -> int:
         return EXIT_WRONG
     _parser().parse_args(arguments[:1])
     module, _ = COMMANDS[arguments[0]]
-    run = getattr(importlib.import_module(f"portal.{module}"), arguments[0])
+    run = getattr(importlib.import_module(f"portal.cli.{module}"), arguments[0])
     code: int = run(arguments[1:], settings.load())
     sys.stdout.flush()
     return code

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from portal import clock
-from portal.cli_text import size, span
+from portal.cli.text import size, span
 from portal.errors import JobNotFound
 from portal.jobs import Job, Status
 from portal.progress import Progress

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from portal import catalog, submission
-from portal.cli_jobs import public
-from portal.cli_parsing import PROGRAM, add_json, add_user, find, parser
-from portal.cli_text import as_json, moment, seconds
-from portal.cli_watch import Screen, exit_code, wait, wait_chain
+from portal.cli.jobs import public
+from portal.cli.parsing import PROGRAM, add_json, add_user, find, parser
+from portal.cli.text import as_json, moment, seconds
+from portal.cli.watch import Screen, exit_code, wait, wait_chain
 from portal.errors import BadParameters
 from portal.jobs import DEFAULT_PRIORITY, Job, Status
 from portal.settings import Settings

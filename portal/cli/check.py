@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from portal import check as checks
-from portal.cli_parsing import add_json, parser
-from portal.cli_text import as_json
+from portal.cli.parsing import add_json, parser
+from portal.cli.text import as_json
 from portal.settings import Settings
 
 _REPAIRABLE = "\n  what to do: `check --repair` puts this right."

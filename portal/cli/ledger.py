@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from portal.cli_parsing import add_json, find, parser
-from portal.cli_text import as_json, table
+from portal.cli.parsing import add_json, find, parser
+from portal.cli.text import as_json, table
 from portal.errors import NotFound
 from portal.settings import Settings
 from portal.spool import Spool

@@ -14,8 +14,8 @@ import pandas
 
 from portal import audit as reports
 from portal import seal
-from portal.cli_parsing import add_json, parser
-from portal.cli_text import as_json, day, size, table
+from portal.cli.parsing import add_json, parser
+from portal.cli.text import as_json, day, size, table
 from portal.errors import BadParameters
 from portal.settings import Settings
 

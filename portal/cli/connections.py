@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from portal.cli_parsing import add_json, parser
-from portal.cli_text import as_json, table
+from portal.cli.parsing import add_json, parser
+from portal.cli.text import as_json, table
 from portal.connections import DEFAULT, DEFAULT_VARIABLES, KINDS, Connections
 from portal.errors import SettingError
 from portal.probe import probe

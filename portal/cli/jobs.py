@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from portal.cli_parsing import PROGRAM, add_json, add_user, find, parser
-from portal.cli_text import as_json, day, short, span, table
-from portal.cli_watch import duration_s, measure, outcome, state
+from portal.cli.parsing import PROGRAM, add_json, add_user, find, parser
+from portal.cli.text import as_json, day, short, span, table
+from portal.cli.watch import duration_s, measure, outcome, state
 from portal.jobs import Attempt, Job, Status
 from portal.settings import Settings
 from portal.spool import Spool
