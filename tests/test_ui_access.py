@@ -6,11 +6,12 @@ import io
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -45,8 +46,11 @@ def client(config: Settings) -> Client:
     def page(request: Any) -> PlainTextResponse:
         return PlainTextResponse("in")
 
+    def back(request: Any) -> RedirectResponse:
+        return RedirectResponse("/", 302)
+
     paths = ("/", "/jobs", "/media/file.csv", "/_stcore/metrics", "/_stcore/health")
-    inside = [*(Route(path, page) for path in paths), WebSocketRoute("/_stcore/stream", echo)]
+    inside = [Route("/oauth2callback", back), *(Route(path, page) for path in paths), WebSocketRoute("/_stcore/stream", echo)]
     app = Starlette(routes=[*gate.routes(), *inside], middleware=gate.middleware())
     return Client(app, HOST)
 
@@ -166,6 +170,24 @@ def test_a_form_that_is_not_ours_is_refused(client: Client, olga: Account) -> No
     data = {"name": "olga", "password": PASSWORD, "token": "guess"}
     assert client.post("/sign-in", data).status == 403
     assert client.post("/sign-in", data, origin="http://evil.example").status == 403
+
+
+def test_openid_connect_leads_back_to_the_deep_link(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "mode", lambda settings: Mode.OIDC)
+    client.get("/jobs?text=a&status=failed", accept="text/html")
+    answer = client.get("/oauth2callback?code=x")
+    assert answer.status == 302 and answer.headers["location"] == "/jobs?text=a&status=failed"
+    assert client.get("/oauth2callback?code=x").headers["location"] == "/"
+
+
+def test_roles_of_openid_connect_come_from_the_users_file(config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts.write(config, [Account("olga@example.org", Role.ADMIN)])
+    claims: dict[str, object] = {"email": "olga@example.org", "sub": "1"}
+    monkeypatch.setattr(access, "mode", lambda settings: Mode.OIDC)
+    monkeypatch.setattr(access.st, "user", SimpleNamespace(is_logged_in=True, to_dict=lambda: claims))
+    assert access.person(config) == Person("olga@example.org", Role.ADMIN)
+    claims["email_verified"] = False
+    assert access.person(config) == Person("1", Role.VIEWER)
 
 
 @pytest.mark.parametrize(

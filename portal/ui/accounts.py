@@ -6,7 +6,6 @@ With OpenID Connect the same file gives roles to the names that the provider vou
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -92,8 +91,3 @@ def check(settings: Settings, name: str, password: str) -> Account | None:
     except (VerificationError, InvalidHashError):
         return None
     return found if found and found.hash else None
-
-
-def is_private(path: Path) -> bool:
-    """True unless somebody else may read the file."""
-    return not path.exists() or os.name == "nt" or not path.stat().st_mode & 0o077
