@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import streamlit as st
 
@@ -10,7 +11,7 @@ from portal.errors import PortalError
 from portal.stores.base import ObjectInfo
 from portal.stores.url import StoreURL
 from portal.ui import boxes, listing, wording
-from portal.ui.components.object_table import Clicks, object_table
+from portal.ui.components.object_table import object_table
 from portal.ui.drafts import Draft
 from portal.ui.places import Place, prefix_of
 from portal.ui.wording import count_of, plain
@@ -106,11 +107,14 @@ def _page(
             height=180,
         )
     else:
-        clicks = object_table(
+        folder = object_table(
             [item for item in shown if isinstance(item, str)], [item for item in shown if isinstance(item, ObjectInfo)], basket,
             prefix=base.key + prefix, selectable=selectable, place=f"{base}{prefix}{page}{text}", key=f"{key}.table",
+            on_tick=partial(_ticked, basket, {info.key: info.size_bytes for info in fitting}),
         )  # fmt: skip
-        _clicked(clicks, basket, fitting, base, key)
+        if folder is not None:
+            _move(key, folder.removeprefix(base.key))
+            st.rerun()
     _foot(basket, found, fitting, page, pages, key, selectable)
 
 
@@ -125,15 +129,10 @@ def _told(found: listing.Listing, fitting: list[ObjectInfo], folders: list[str])
     st.caption(" · ".join(parts) + (" · **there is more**: only what was read is filtered" if found.continuation else ""))
 
 
-def _clicked(clicks: Clicks, basket: dict[str, int], fitting: list[ObjectInfo], base: StoreURL, key: str) -> None:
-    if clicks.open is not None:
-        _move(key, clicks.open.removeprefix(base.key))
-        st.rerun()
-    if clicks.add or clicks.drop:
-        sizes = {info.key: info.size_bytes for info in fitting}
-        add(basket, {name: sizes[name] for name in clicks.add if name in sizes})
-        for name in clicks.drop:
-            basket.pop(name, None)
+def _ticked(basket: dict[str, int], sizes: dict[str, int], added: tuple[str, ...], dropped: tuple[str, ...]) -> None:
+    add(basket, {name: sizes[name] for name in added if name in sizes})
+    for name in dropped:
+        basket.pop(name, None)
 
 
 def add(basket: dict[str, int], chosen: dict[str, int]) -> None:

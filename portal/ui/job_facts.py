@@ -86,8 +86,9 @@ def result(job: Job) -> None:
     _figures(done)
     report: Mapping[str, Any] = done.get("report") or {}
     _proof(report.get("proof"))
-    for warning in (done.get("warnings") or ())[:20]:
-        st.warning(plain(warning), icon=":material/warning:")
+    warnings = [plain(warning) for warning in (done.get("warnings") or ())[:20]]
+    if warnings:
+        st.warning("  \n".join(warnings), icon=":material/warning:")
     _rows("Outputs", done.get("outputs"))
     _rows("Failures", report.get("failures"))
     rest = {name: value for name, value in report.items() if name not in ("proof", "failures")}
@@ -132,8 +133,9 @@ def _rows(title: str, items: Any) -> None:
         }
         for item in shown
     ]
+    titles: dict[str, Any] = {name: "URL" if name == "url" else name.replace("_", " ").capitalize() for name in flat[0]}
     sizes = {name: st.column_config.NumberColumn(name.capitalize(), format="bytes") for name in ("bytes", "size", "size_bytes")}
-    st.dataframe(flat, hide_index=True, row_height=30, alt=title, placeholder=wording.NONE, column_config={"url": "URL", **sizes})
+    st.dataframe(flat, hide_index=True, row_height=30, alt=title, placeholder=wording.NONE, column_config={**titles, **sizes})
 
 
 def files(spool: Spool, job: Job) -> None:

@@ -1,4 +1,6 @@
-// Objects and folders of a store. What is ticked is known by key; it comes back as {add: [...], drop: [...]}.
+// Objects and folders of a store. What is ticked is known by key; it comes back as {seq, add: [...], drop: [...]}.
+// Ticks that the server has not seen yet (seq > data.ack) stay as they were made and are sent again with the next one: however fast
+// somebody ticks, none is lost and none flickers.
 function cell(row, className, text) {
   const made = row.insertCell();
   if (className) made.className = className;
@@ -45,6 +47,10 @@ function objectRow(body, object, place, state) {
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector("#root"), table = document.createElement("table"), picked = new Set();
   const scroll = root.scrollTop;
+  const pending = root.pending ||= new Map();
+  root.seq ??= data.ack;
+  if (data.place !== root.dataset.place) pending.clear();
+  for (const [key, made] of pending) if (made.seq <= data.ack) pending.delete(key);
   table.className = "grid";
   const caption = table.createCaption();
   caption.className = "hidden";
@@ -57,7 +63,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     made.textContent = title;
     head.append(made);
   }
-  const body = table.createTBody(), objects = data.objects;
+  const body = table.createTBody();
+  const objects = data.objects.map(object => ({ ...object, picked: pending.get(object.key)?.wanted ?? object.picked }));
   for (const object of objects) if (object.picked) picked.add(object.key);
   for (const folder of data.folders) folderRow(body, folder, setTriggerValue);
   let last = null;
@@ -71,7 +78,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     }
     all.checked = objects.length > 0 && picked.size === objects.length;
     all.indeterminate = picked.size > 0 && picked.size < objects.length;
-    setTriggerValue("change", wanted ? { add: keys, drop: [] } : { add: [], drop: keys });
+    root.seq += 1;
+    for (const key of keys) pending.set(key, { wanted, seq: root.seq });
+    const made = wanted => [...pending].filter(([, one]) => one.wanted === wanted).map(([key]) => key);
+    setTriggerValue("change", { seq: root.seq, add: made(true), drop: made(false) });
   };
   const state = {
     selectable: data.selectable,

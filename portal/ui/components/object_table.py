@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,7 @@ from portal.ui import wording
 
 _HERE = Path(__file__).parent
 
-
-@dataclass(frozen=True)
-class Clicks:
-    """What was clicked since the last run."""
-
-    add: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
-    open: str | None = None
+Ticked = Callable[[tuple[str, ...], tuple[str, ...]], None]
 
 
 @st.cache_resource(show_spinner=False)
@@ -34,17 +26,37 @@ def _component() -> Any:
 
 
 def object_table(
-    folders: Sequence[str], objects: Sequence[ObjectInfo], picked: Collection[str], *, prefix: str, selectable: bool, place: str, key: str
-) -> Clicks:
-    """Show one page. `prefix` is cut off the names shown; `place` names what is listed, so that only the same place keeps its scroll."""
+    folders: Sequence[str],
+    objects: Sequence[ObjectInfo],
+    picked: Collection[str],
+    *,
+    prefix: str,
+    selectable: bool,
+    place: str,
+    key: str,
+    on_tick: Ticked,
+) -> str | None:
+    """Show one page; return the folder that was just opened.
+
+    Args:
+        prefix: what is cut off the names shown.
+        place: names what is listed, so that only the same place keeps its scroll.
+        on_tick: called with the keys ticked and unticked, before the page is made anew, so that it already shows them.
+    """
+    seen = f"{key}.ack"
+
+    def tick() -> None:
+        change = st.session_state[key].change or {}
+        st.session_state[seen] = int(change.get("seq", 0))
+        on_tick(tuple(change.get("add", ())), tuple(change.get("drop", ())))
+
     data = {
         "folders": [{"prefix": name, "shown": name.removeprefix(prefix)} for name in folders],
         "objects": [_row(info, prefix, info.key in picked) for info in objects],
-        "selectable": selectable, "place": place,
+        "selectable": selectable, "place": place, "ack": st.session_state.get(seen, 0),
     }  # fmt: skip
-    result = _component()(data=data, key=key, on_change_change=lambda: None, on_open_change=lambda: None)
-    change = result.change or {}
-    return Clicks(tuple(change.get("add", ())), tuple(change.get("drop", ())), result.open)
+    result = _component()(data=data, key=key, on_change_change=tick, on_open_change=lambda: None)
+    return str(result.open) if result.open is not None else None
 
 
 def _row(info: ObjectInfo, prefix: str, picked: bool) -> dict[str, Any]:
