@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import time
+from collections import defaultdict, deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -161,15 +164,44 @@ def test_a_removed_account_is_out_at_once(client: Client, config: Settings, olga
 
 
 def test_wrong_passwords_are_slowed_down(client: Client, olga: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sign_in, "_failures", type(sign_in._failures)(sign_in._failures.default_factory))
+    monkeypatch.setattr(sign_in, "_attempts", defaultdict(deque))
     assert [signed_in(client, "olga", "wrong-password").status for _ in range(6)] == [401] * 5 + [429]
     assert signed_in(client, "olga", PASSWORD).status == 429
+
+
+def test_guesses_sent_all_at_once_are_counted_too(client: Client, olga: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_in, "_attempts", defaultdict(deque))
+    meanwhile: list[int] = []
+
+    def checking(*given: object) -> None:
+        if len(meanwhile) < 8:
+            meanwhile.append(0)
+            with ThreadPoolExecutor(1) as other:
+                other.submit(lambda: meanwhile.append(signed_in(client, "olga", "guess").status)).result()
+
+    monkeypatch.setattr(accounts, "check", checking)
+    monkeypatch.setattr(sign_in, "_hashing", asyncio.Semaphore(100))
+    assert signed_in(client, "olga", "guess").status == 401
+    assert meanwhile.count(429) == 1 and meanwhile.count(401) == 4
+
+
+def test_guesses_for_many_names_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = defaultdict(deque, {("10.0.0.1", str(number)): deque([time.monotonic() - 400]) for number in range(20)})
+    monkeypatch.setattr(sign_in, "_attempts", old)
+    monkeypatch.setattr(sign_in, "_MOST_REMEMBERED", 10)
+    assert not sign_in._too_many(("10.0.0.2", "olga")) and not old
 
 
 def test_a_form_that_is_not_ours_is_refused(client: Client, olga: Account) -> None:
     data = {"name": "olga", "password": PASSWORD, "token": "guess"}
     assert client.post("/sign-in", data).status == 403
     assert client.post("/sign-in", data, origin="http://evil.example").status == 403
+    for token in ("", "-"):
+        assert client.post("/sign-in", {**data, "token": token}).status == 403
+        client.cookies.clear()
+        assert client.post("/sign-in", {**data, "token": token}).status == 403
+    client.cookies["portal_form"] = ""
+    assert client.post("/sign-in", {**data, "token": ""}).status == 403
 
 
 def test_openid_connect_leads_back_to_the_deep_link(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

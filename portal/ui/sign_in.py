@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import secrets
 import time
@@ -18,7 +19,10 @@ from portal.ui import accounts, sessions
 _FORM_COOKIE = "portal_form"
 _MOST_BYTES = 4096
 _MOST_FAILURES, _WITHIN_S = 5, 300.0
-_failures: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
+_MOST_REMEMBERED = 10_000
+_attempts: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
+_hashing = asyncio.Semaphore(2)
+"""Each check of a password takes 64 MiB; more at once would let strangers fill the memory."""
 
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sign in · Data Operations Portal</title>
 <meta name="viewport" content="width=device-width"><link rel="icon" href="/app/static/favicon.svg"><style>
@@ -59,17 +63,19 @@ async def answer(request: Request) -> Response:
             return _form(request, "/", "The form is too long.", 413)
     given = {key: values[0] for key, values in parse_qs(body.decode("utf-8", "replace")).items()}
     name, wanted = given.get("name", ""), given.get("next", "/")
-    if not secrets.compare_digest(given.get("token", "").encode(), request.cookies.get(_FORM_COOKIE, "-").encode()):
+    expected = request.cookies.get(_FORM_COOKIE, "")
+    if not expected or not secrets.compare_digest(given.get("token", "").encode(), expected.encode()):
         return _form(request, wanted, "The form was open too long. Please try again.", 403)
     who = (request.client.host if request.client else "", name)
     if _too_many(who):
         return _form(request, wanted, "Too many wrong attempts. Wait five minutes.", 429)
     current = settings.load()
-    found = await run_in_threadpool(accounts.check, current, name, given.get("password", ""))
+    _attempts[who].append(time.monotonic())  # before the check, so that guesses sent all at once are counted too
+    async with _hashing:
+        found = await run_in_threadpool(accounts.check, current, name, given.get("password", ""))
     if found is None:
-        _failures[who].append(time.monotonic())
         return _form(request, wanted, "Wrong user name or password.", 401)
-    _failures.pop(who, None)
+    _attempts.pop(who, None)
     response = RedirectResponse(local_path(wanted), 303)
     secure = request.url.scheme == "https"
     response.set_cookie(sessions.COOKIE, sessions.issue(current, name), max_age=sessions.LIFETIME_S, httponly=True, samesite="lax", secure=secure)
@@ -83,12 +89,19 @@ async def leave(request: Request) -> Response:
 
 
 def _too_many(who: tuple[str, str]) -> bool:
-    seen = _failures[who]
+    if len(_attempts) > _MOST_REMEMBERED:
+        for other in list(_attempts):
+            _forget_old(other)
+    _forget_old(who)
+    return len(_attempts.get(who, ())) >= _MOST_FAILURES
+
+
+def _forget_old(who: tuple[str, str]) -> None:
+    seen = _attempts[who]
     while seen and seen[0] < time.monotonic() - _WITHIN_S:
         seen.popleft()
     if not seen:
-        del _failures[who]
-    return len(seen) >= _MOST_FAILURES
+        del _attempts[who]
 
 
 def _form(request: Request, wanted: str, error: str = "", status: int = 200) -> Response:
