@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.storage.filedatalake import ContentSettings
 
 from portal.connections import AdlsConnection, LocalConnection, S3Connection
 from portal.errors import AlreadyExists, NotFound, SourceChanged
@@ -289,3 +291,14 @@ def test_a_store_and_a_connection_of_different_kinds_do_not_meet(place: Place) -
     other = "abfss://c@a/" if place.kind != "adls" else "s3://b/"
     with pytest.raises(Exception, match="connection of kind"):
         open_store(StoreURL.parse(other), place.connection)
+
+
+def test_what_adls_calls_gzip_is_read_as_it_is_stored(request: pytest.FixtureRequest, tmp_path: Path, unique: str) -> None:
+    place = Place("adls", connection_to("adls", request, tmp_path), tmp_path, unique)
+    packed = gzip.compress(b"a,b\n1,2\n" * 1000)
+    place.put("a.csv.gz", packed)
+    client: Any = place.store.client  # type: ignore[attr-defined]
+    client.get_file_client("a.csv.gz").set_http_headers(ContentSettings(content_type="text/csv", content_encoding="gzip"))
+    assert place.get("a.csv.gz") == packed
+    assert place.get("a.csv.gz", start=5, length=10) == packed[5:15]
+    place.store.close()

@@ -14,7 +14,7 @@ import pytest
 from portal.connections import LocalConnection
 from portal.errors import Cancelled, NotFound, ProofFailed, SourceChanged, Unreachable
 from portal.stores.base import ObjectInfo
-from portal.stores.local import LocalStore
+from portal.stores.local import LocalReader, LocalStore, LocalWriter
 from portal.stores.url import StoreURL
 from portal.transfer import copying, proof
 from portal.transfer.copying import copy_object
@@ -145,6 +145,22 @@ def test_a_source_replaced_while_a_read_is_reopened_is_never_mixed(source: Troub
     with pytest.raises(SourceChanged):
         copied(source, target, pin=pin)
     assert keys(target, target.base) == []
+
+
+def test_a_source_that_gives_more_than_it_says_is_refused(source: Troubled, target: Troubled, monkeypatch: pytest.MonkeyPatch) -> None:
+    pin = put(source, f"{source.base}a", DATA)
+    monkeypatch.setattr(LocalReader, "read", lambda self, size=-1: self._file.read() and DATA + b"x")
+    with pytest.raises(SourceChanged, match="more bytes"):
+        copied(source, target, pin=pin)
+    assert keys(target, target.base) == []
+
+
+def test_a_target_shorter_than_what_was_sent_is_not_called_copied(source: Troubled, target: Troubled, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = LocalWriter.commit
+    monkeypatch.setattr(LocalWriter, "commit", lambda self, **options: replace(commit(self, **options), size_bytes=1))
+    put(source, f"{source.base}a", DATA)
+    with pytest.raises(ProofFailed, match="has 1 bytes"):
+        copied(source, target, pin=source.stat(f"{source.base}a"))
 
 
 def test_a_cancel_between_blocks_leaves_nothing(source: Troubled, target: Troubled) -> None:

@@ -97,7 +97,8 @@ class AdlsStore:
         wanted = min(length, info.size_bytes - start) if length is not None else info.size_bytes - start
         try:
             with self.translated("Reading", key):
-                stream = self._file(key).download_file(offset=start, length=wanted, **condition)
+                # Not unpacked: a file with Content-Encoding: gzip is copied as it is stored.
+                stream = self._file(key).download_file(offset=start, length=wanted, decompress=False, **condition)
         except (ConditionFailed, NotFound) as error:
             raise self.changed(key, error) from error.__cause__
         return AdlsReader(self, key, stream, info)

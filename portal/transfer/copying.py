@@ -61,6 +61,8 @@ def copy_object(
             # Compared before the commit: bytes that are not the source's never become visible.
             compared = proof.compare_source(info, algorithm, digests, source.url.at(pin.key))
             written = writer.commit(md5=digests.hex("md5"))
+    if written.size_bytes != digests.size_bytes:
+        raise ProofFailed(f"{target.url.at(target_key)} has {written.size_bytes} bytes; {digests.size_bytes} were sent.", hint="Try again.")
     if verify != "none":
         _prove(target, written, digests, verify, lambda: moved(0))
     reached = proof.level(was_read_back=verify != "none", source_compared=bool(compared), blocks_checked=writer.checks_blocks)
@@ -104,7 +106,7 @@ class PinnedStream:
                 continue
             position += len(block)
             yield block
-        if self._reader.read(1):
+        if position > self.info.size_bytes or self._reader.read(1):
             raise SourceChanged(f"{self._store.url.at(self._key)} has more bytes than were listed.", hint="Run the job again.")
 
     def __enter__(self) -> Self:
