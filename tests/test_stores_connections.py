@@ -148,6 +148,10 @@ def test_a_sas_reads_what_it_allows(adls_server: Server, unique: str) -> None:
         ("abfss://c@a/", {"account": "a", "endpoint_url": "http://storage.example.com/a"}, "not https"),
         ("abfss://c@a/", {"account": "b"}, "leads to 'b'"),
         ("abfss://c@a.evil.example.com/", {"account": "a", "sas_token": "sig=x"}, "no host of Azure"),
+        ("abfss://c@a.evil.example?.dfs.core.windows.net/", {"account": "a", "sas_token": "sig=x"}, "no host of Azure"),
+        ("abfss://c@a.evil.example#.dfs.core.windows.net/", {"account": "a", "sas_token": "sig=x"}, "no host of Azure"),
+        ("abfss://c@a.evil@b.dfs.core.windows.net/", {"account": "a", "sas_token": "sig=x"}, "no host of Azure"),
+        ("abfss://c@evil#/", {"sas_token": "sig=x"}, "no host of Azure"),
     ],
 )
 def test_secrets_go_only_where_the_connection_leads(url: str, options: dict[str, str], why: str) -> None:

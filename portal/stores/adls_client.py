@@ -7,6 +7,7 @@ connections.
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from portal.errors import SettingError
 
 BLOCK_BYTES = 8 << 20
 _AZURE_HOSTS = (".dfs.core.windows.net", ".dfs.core.usgovcloudapi.net", ".dfs.core.chinacloudapi.cn", ".dfs.fabric.microsoft.com")
+_HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 
 def client(connection: AdlsConnection, account: str = "") -> DataLakeServiceClient:
@@ -48,9 +50,9 @@ def _retries() -> ExponentialRetry:
 
 
 def _endpoint(account: str) -> str:
-    if "." not in account:
+    if "." not in account and _HOST.fullmatch(account):
         return f"https://{account}.dfs.core.windows.net"
-    if not account.endswith(_AZURE_HOSTS):
+    if not account.endswith(_AZURE_HOSTS) or not _HOST.fullmatch(account):
         # A URL must not lead credentials to a host of its choice; a connection may.
         raise SettingError(f"{account} is no host of Azure Storage.", hint="Write container@account, and put the endpoint into the connection.")
     return f"https://{account}"
