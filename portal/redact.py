@@ -20,8 +20,10 @@ _PATTERNS = re.compile(
     r"(?:[\"']?\s*[=:]\s*[\"']?))([^\s&\"',;]+)"
     r"|(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:[\w-]+\s+)?(?:Token=\"?)?)([^\s\"',]+)"
     r"|(\b)(eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+)"
+    r"|(://[^\s/:@\"'?#]*:)([^\s/@\"'?#]+)(?=@)"
 )
-"""Name and value of what carries secrets in URLs, headers, connection strings and JSON; and tokens that are known by their shape (JWT)."""
+"""Name and value of what carries secrets in URLs, headers, connection strings and JSON; and tokens that are known by their shape (JWT);
+and the password before the host of a URL."""
 
 
 class Redactor:
@@ -35,7 +37,7 @@ class Redactor:
     def __call__(self, text: str) -> str:
         if self._known:
             text = self._known.sub(MASK, text)
-        return _PATTERNS.sub(lambda found: (found[1] or found[3] or "") + MASK, text)
+        return _PATTERNS.sub(lambda found: (found[1] or found[3] or found[7] or "") + MASK, text)
 
 
 def _parts(secret: str) -> Iterator[str]:

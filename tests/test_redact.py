@@ -43,7 +43,10 @@ def test_of_secrets_inside_secrets_none_survives(secrets: list[str], around: str
     assert not [secret for secret in nested if secret in shown]
 
 
-WORDS = st.lists(st.sampled_from(["copied", "3", "objects", "from", "s3://bucket/key=1/x.csv", "the", "token", "was", "wrong.", "key", "sig", "eyJ"]))
+WORDS = st.lists(st.sampled_from([
+    "copied", "3", "objects", "from", "s3://bucket/key=1/x.csv", "the",
+    "token", "was", "wrong.", "https://h:80/a@b", "abfss://c@a/k:1", "key", "sig", "eyJ",
+]))  # fmt: skip
 
 
 @given(words=WORDS, secret=st.text("XYZ", min_size=8))
@@ -59,6 +62,7 @@ def test_ordinary_text_is_left_as_it_is(words: list[str], secret: str) -> None:
         '{"password": "AbC/dEf="}', "{'client_secret': 'AbC/dEf='}",
         "Authorization: Bearer AbC/dEf=", "'Authorization': 'Snowflake Token=\"AbC/dEf=\"'",
         "x-amz-security-token: AbC/dEf=", "https://b.s3.amazonaws.com/k?X-Amz-Signature=AbC/dEf=", "SNOWFLAKE_PASSWORD=AbC/dEf=",
+        "proxy http://user:AbC%2FdEf@proxy:3128/ failed", "https://:AbC_dEf@host",
         "AWS4-HMAC-SHA256 Credential=AK/2026, SignedHeaders=host, Signature=AbC/dEf=", "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJBQkMifQ.AbC_dEf-",
     ],
 )
