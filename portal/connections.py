@@ -77,7 +77,7 @@ class Connections:
         variables = settings.variables
         stored = _toml(settings.connections_file)
         named = {name: _connection(name, _filled_in(name, values, variables, settings)) for name, values in stored.items()}
-        named.update({name: _connection(name, values) for name, values in (typed or {}).items()})
+        named.update({name: _typed_connection(name, values) for name, values in (typed or {}).items()})
         return cls(named, {kind: _default(kind, settings, variables) for kind in KINDS})
 
     def get(self, kind: str, name: str | None = None) -> Any:
@@ -126,6 +126,19 @@ def _connection(name: str, values: Mapping[str, Any], origins: Mapping[str, str]
         problem = error.errors(include_url=False, include_input=False)[0]
         told, hint = _told(problem, values, origins or {})
     raise SettingError(f"The connection {name!r} is wrong{told}.", hint=hint)
+
+
+def _typed_connection(name: str, values: Mapping[str, Any]) -> Any:
+    """What was typed in must not send the worker's own credentials to an address of the submitter's choice."""
+    if name in (DEFAULT, "", *KINDS) or "," in name:
+        raise SettingError(f"No connection can be given under the name {name!r}.", hint="Choose another name; it must have no comma.")
+    found = _connection(name, values)
+    if found.leads_elsewhere and not found.brings_credentials:
+        raise SettingError(
+            f"The connection {name!r} names an endpoint of its own, but no credentials.",
+            hint="Give the credentials too, or have the connection added to connections.toml: the worker's own go only to what stands there.",
+        )
+    return found
 
 
 def _told(problem: ErrorDetails, values: Mapping[str, Any], origins: Mapping[str, str]) -> tuple[str, str]:

@@ -14,6 +14,8 @@ from portal.errors import SettingError
 def _url(value: str) -> str:
     if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
         raise ValueError("it must be a URL that begins with https:// (or http:// on this machine)")
+    if "@" in value or "?" in value or "#" in value:
+        raise ValueError("user names, passwords and signatures do not belong into the endpoint, which is shown; put them into the other fields")
     return value.rstrip("/")
 
 
@@ -37,6 +39,16 @@ class AnyConnection(BaseModel):
     def secrets(self) -> list[str]:
         """The secret values, for redaction."""
         return [value.get_secret_value() for _, value in self if isinstance(value, SecretStr) and value.get_secret_value()]
+
+    @property
+    def leads_elsewhere(self) -> bool:
+        """True when it names its own address instead of the provider's."""
+        return bool(getattr(self, "endpoint_url", "") or getattr(self, "host", ""))
+
+    @property
+    def brings_credentials(self) -> bool:
+        """True when signing in takes nothing that only the worker's machine or files hold."""
+        return bool(AnyConnection.secrets(self))
 
     @property
     def label(self) -> str:
@@ -127,6 +139,10 @@ class SnowflakeConnection(AnyConnection):
     login_timeout_s: int = Field(20, ge=1, le=300, description="Seconds until Snowflake counts as unreachable")
 
     model_config = ConfigDict(populate_by_name=True)
+
+    @property
+    def brings_credentials(self) -> bool:
+        return bool(self.password.get_secret_value()) and not self.private_key_file
 
     @property
     def label(self) -> str:

@@ -73,6 +73,8 @@ def test_a_typed_value_never_reaches_into_the_environment(home: Path, monkeypatc
         ("[x]\nkind = 's3'\nzebra = 1\n", ["'zebra'", "It can have", "access_key_id"]),
         (f"[x]\nkind = 's3'\nsecret_access_key = '{SECRET}'\n", ["access_key_id is missing", "go together"]),
         ("[x]\nkind = 's3'\nendpoint_url = 'localhost:9000'\n", ["endpoint_url", "https://"]),
+        (f"[x]\nkind = 's3'\nendpoint_url = 'https://user:{SECRET}@host'\n", ["endpoint_url", "other fields"]),
+        (f"[x]\nkind = 'adls'\nendpoint_url = 'https://a.host/?sv=1&sig={SECRET}'\n", ["endpoint_url", "other fields"]),
         ("[x]\nkind = 's3'\nexpires_at = 'soon'\n", ["expires_at"]),
         ("[x]\nkind = 'snowflake'\nport = 'many'\n", ["'x'", "port"]),
         ("[x]\nkind = 'adls'\naccount_key = 'env:NOT_SET'\n", ["account_key", "NOT_SET=…", ".env"]),
@@ -96,6 +98,26 @@ def test_a_wrong_connection_is_named_with_its_field(home: Path, toml: str, words
 def test_a_wrong_default_names_the_variable(home: Path, env: str, words: list[str]) -> None:
     said = refused(home, env=env)
     assert not [word for word in words if word not in said], said
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kind": "adls", "account": "a", "endpoint_url": "https://evil.example/a"},
+        {"kind": "s3", "endpoint_url": "https://evil.example", "profile": "partner"},
+        {"kind": "s3", "endpoint_url": "https://evil.example", "credentials_file": "/run/aws.json"},
+        {"kind": "snowflake", "account": "a", "user": "u", "host": "evil.example", "private_key_file": "/run/key.pem", "password": SECRET},
+    ],
+)
+def test_a_typed_endpoint_never_gets_the_workers_own_credentials(home: Path, values: dict[str, str]) -> None:
+    """An Entra ID token, above all, is good for the real account too."""
+    assert "no credentials" in refused(home, typed={"typed": values})
+
+
+@pytest.mark.parametrize("name", ["default", "", "s3", "a,b"])
+def test_a_typed_connection_needs_a_name_that_means_it(home: Path, name: str) -> None:
+    """Else the job would run with the stored default and not with what was typed in."""
+    assert "under the name" in refused(home, typed={name: {"kind": "adls", "account": "a"}})
 
 
 def test_a_wrong_typed_connection_is_named(home: Path) -> None:
