@@ -15,6 +15,7 @@ from portal.connections import LocalConnection
 from portal.errors import Cancelled, NotFound, ProofFailed, SourceChanged, Unreachable
 from portal.stores.base import ObjectInfo
 from portal.stores.local import LocalReader, LocalStore, LocalWriter
+from portal.stores.s3 import S3Reader
 from portal.stores.url import StoreURL
 from portal.transfer import copying, proof
 from portal.transfer.copying import copy_object
@@ -194,17 +195,19 @@ def test_damaged_sources_fail_with_the_checksum_named(clouds: Clouds, monkeypatc
     assert keys(clouds.adls) == []
 
 
-def test_the_converters_reading_is_compared_with_the_stored_checksum(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
-    from portal.tabular import converting
-    from portal.transfer import moving
-
-    monkeypatch.setattr(moving, "_BACKOFF_S", 0.001)
-    convert = converting.convert_object
-    monkeypatch.setattr(converting, "convert_object", lambda *a, **k: replace(convert(*a, **k), source_crc64="0" * 16))
-    put(clouds.s3, "a.csv")
-    ran = clouds.migrate(convert="parquet")
-    assert "The bytes converted from a.csv have crc64nvme 0000000000000000" in ran.rows["a.csv"]["reason"]
-    assert keys(clouds.adls) == []
+@pytest.mark.parametrize("algorithm", ["CRC64NVME", "CRC32", "CRC32C", "SHA1", "SHA256"])
+def test_what_a_conversion_reads_is_compared_with_the_stored_checksum(
+    clouds: Clouds, monkeypatch: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    monkeypatch.setattr("portal.transfer.moving._BACKOFF_S", 0.001)
+    clouds.s3.client.put_object(Bucket=clouds.name, Key="a.csv", Body=b"a\n1\n", ChecksumAlgorithm=algorithm)  # type: ignore[attr-defined]
+    row = clouds.migrate(convert="parquet").rows["a.csv"]
+    assert (row["proof"], row["source_checksum"].partition(":")[0]) == ("converted", algorithm.lower())
+    read = S3Reader.read
+    monkeypatch.setattr(S3Reader, "read", lambda self, size=-1: read(self, size).replace(b"1", b"2"))
+    ran = clouds.migrate(convert="parquet", target=f"{clouds.lake}/again/")
+    assert f"have {algorithm.lower()} " in ran.rows["a.csv"]["reason"]
+    assert keys(clouds.adls) == ["a.parquet"]
 
 
 def test_a_source_replaced_before_its_conversion_is_refused(clouds: Clouds) -> None:

@@ -76,7 +76,7 @@ def convert_object(
         read_back(written, crc64, target, stored, folder / "read-back.parquet", check)
     return Converted(
         plan.rows_in, written.rows, kept.count, _columns(plan, written), fetched.crc64, fetched.size_bytes, stored, crc64, True,
-        plan.warnings, {**plan.reading, **_fetching(fetched)},
+        plan.warnings, fetched.compared, {**plan.reading, **_fetching(fetched)},
     )  # fmt: skip
 
 

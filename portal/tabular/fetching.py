@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from awscrt import checksums
 
-from portal.errors import ConversionFailed, DiskNearlyFull, ProofFailed, SourceChanged
+from portal.errors import ConversionFailed, DiskNearlyFull, SourceChanged
 from portal.stores.base import ObjectInfo, Reader, Store
+from portal.transfer import proof
+from portal.transfer.digests import Digests
 
 _BLOCK = 1 << 20
 _MARKS = (
@@ -40,6 +41,8 @@ class Fetched:
     encoding: str
     compression: str
     """gzip, zstd or ''."""
+    compared: str = ""
+    """`name:value` of the source's stored checksum that the bytes were compared with, '' when it stores none."""
 
 
 class _Counting(io.RawIOBase):
@@ -47,15 +50,15 @@ class _Counting(io.RawIOBase):
 
     def __init__(self, reader: Reader, passed: Callable[[int], None]) -> None:
         self._reader, self._passed = reader, passed
-        self.crc, self.size = 0, 0
+        self.algorithm = proof.source_algorithm(reader.info, "none")
+        self.digests = Digests([self.algorithm or "crc64nvme"])
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         block = self._reader.read(len(buffer))
-        self.crc = checksums.crc64nvme(block, self.crc)
-        self.size += len(block)
+        self.digests.update(block)
         self._passed(len(block))
         buffer[: len(block)] = block
         return len(block)
@@ -81,18 +84,12 @@ def fetch(store: Store, info: ObjectInfo, path: Path, *, encoding: str = "auto",
             if not compression:
                 raise
             raise ConversionFailed(f"The {compression} file is broken or was cut off.", hint="Write it again at its source.") from error
-    _check(info, raw)
+        if raw.digests.size_bytes != info.size_bytes:
+            raise SourceChanged(f"The source was listed with {info.size_bytes} bytes, {raw.digests.size_bytes} came.", hint="List it again.")
+        compared = proof.compare_source(reader.info, raw.algorithm, raw.digests, store.url.at(info.key))
     if text_bytes == 0:
         raise ConversionFailed("The file is empty.", hint="A CSV file needs at least a header; leave empty files out of the selection.")
-    return Fetched(path, f"{raw.crc:016x}", raw.size, text_bytes, used, compression)
-
-
-def _check(info: ObjectInfo, raw: _Counting) -> None:
-    if raw.size != info.size_bytes:
-        raise SourceChanged(f"The source was listed with {info.size_bytes} bytes, {raw.size} came.", hint="List it again.")
-    stored = info.checksums.get("crc64nvme", "").lower()
-    if stored and int(stored, 16) != raw.crc:
-        raise ProofFailed(f"The source's checksum is {stored}, that of the bytes that came {raw.crc:016x}.")
+    return Fetched(path, raw.digests.crc64nvme, raw.digests.size_bytes, text_bytes, used, compression, compared)
 
 
 def _compression(head: bytes) -> str:

@@ -53,6 +53,8 @@ class Converted:
     """The same of the Parquet file, as uploaded and as read back."""
     read_back: bool
     warnings: tuple[str, ...] = ()
+    source_checksum: str = ""
+    """`name:value` of the source's stored checksum that its bytes were compared with, '' when it stores none."""
     reading: Mapping[str, Any] = field(default_factory=dict)
     """How the source was read: format, encoding, delimiter, header …"""
 

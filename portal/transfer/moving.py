@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from portal import clock
-from portal.errors import AccessDenied, Cancelled, PortalError, ProofFailed, SourceChanged, explain
+from portal.errors import AccessDenied, Cancelled, PortalError, SourceChanged, explain
 from portal.stores.base import ObjectInfo, Store
 from portal.tabular.outcome import Converted
 from portal.transfer.copying import copy_object
@@ -117,21 +117,12 @@ class Mover:
         if entry.etag and info.etag != entry.etag:
             raise SourceChanged(f"{route.source.url.at(entry.key)} was replaced after it was listed.", hint="Run the job again.")
         done = route.convert(entry, info, overwrite=overwrite, moved=self._moved)
-        compared = self._compare_converted(info, done, entry)
         return Row(
             **self._names(entry), outcome="converted", source_version=info.version_id, target_size=done.target.size_bytes,
-            target_etag=done.target.etag, crc64nvme=done.target_crc64, source_checksum=compared or None,
+            target_etag=done.target.etag, crc64nvme=done.target_crc64, source_checksum=done.source_checksum or None,
             proof="converted" if done.read_back else "none", reason="; ".join(done.warnings),
             rows_in=done.rows_in, rows_out=done.rows_out, rows_rejected=done.rows_rejected,
         )  # fmt: skip
-
-    def _compare_converted(self, info: ObjectInfo, done: Converted, entry: Entry) -> str:
-        """Compare the CRC of the bytes that the converter read with the stored one, where there is one."""
-        stored = info.checksums.get("crc64nvme")
-        if stored and stored != done.source_crc64:
-            self._route.target.delete(entry.target_key)
-            raise ProofFailed(f"The bytes converted from {entry.key} have crc64nvme {done.source_crc64}; stored is {stored}.")
-        return f"crc64nvme:{stored}" if stored else ""
 
     def _failed(self, entry: Entry, error: PortalError) -> Row:
         if isinstance(error, AccessDenied):
