@@ -163,6 +163,13 @@ def test_a_removed_account_is_out_at_once(client: Client, config: Settings, olga
     assert client.get("/media/file.csv").status == 401
 
 
+def test_a_users_file_that_goes_missing_does_not_open_the_portal(client: Client, config: Settings, olga: Account) -> None:
+    signed_in(client, "olga", PASSWORD)
+    accounts.users_file(config).unlink()
+    assert client.get("/media/file.csv").status == 401 and not connects(client, origin=f"http://{HOST}")
+    assert access.mode(config) is Mode.LOCAL
+
+
 def test_wrong_passwords_are_slowed_down(client: Client, olga: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sign_in, "_attempts", defaultdict(deque))
     assert [signed_in(client, "olga", "wrong-password").status for _ in range(6)] == [401] * 5 + [429]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import streamlit as st
 
@@ -33,11 +34,18 @@ class Person:
     role: Role
 
 
+_guarded: set[Path] = set()
+"""Homes for which this process has asked people to sign in: it goes on asking when the file that told it to is gone."""
+
+
 def mode(settings: Settings) -> Mode:
     """OpenID Connect when .streamlit/secrets.toml has [auth], else local accounts when there are any, else open."""
     if st.secrets.load_if_toml_exists() and "auth" in st.secrets:
+        _guarded.add(settings.home)
         return Mode.OIDC
-    return Mode.LOCAL if accounts.users_file(settings).exists() else Mode.OPEN
+    if accounts.users_file(settings).exists():
+        _guarded.add(settings.home)
+    return Mode.LOCAL if settings.home in _guarded else Mode.OPEN
 
 
 def person(settings: Settings) -> Person | None:
