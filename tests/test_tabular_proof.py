@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from portal.errors import AlreadyExists, BooksDoNotBalance, Cancelled, ProofFailed, SourceChanged
+from portal.errors import AlreadyExists, BooksDoNotBalance, Cancelled, ProofFailed, SourceChanged, Unreachable
 from portal.tabular import converting, csv_table, proof
 from portal.tabular.converting import ConvertOptions, convert_object, preview_object
 from portal.tabular.digest import ColumnDigest
@@ -93,6 +93,17 @@ def test_a_target_that_reads_back_otherwise_is_refused_and_removed(tmp_path: Pat
     (tmp_path / "a.csv").write_text("a\n1\n")
     store = Damaging(local_store(tmp_path), lambda data: data[:100] + bytes([data[100] ^ 1]) + data[101:])
     with pytest.raises(ProofFailed, match="was read back with the checksum"):
+        convert_object(store, store.stat(key_of(tmp_path / "a.csv")), store, key_of(tmp_path / "a.parquet"))
+    assert not (tmp_path / "a.parquet").exists()
+
+
+def test_a_target_that_cannot_be_read_back_is_removed(tmp_path: Path) -> None:
+    def cut_off(data: bytes) -> bytes:
+        raise Unreachable("cut off")
+
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    store = Damaging(local_store(tmp_path), cut_off)
+    with pytest.raises(Unreachable):
         convert_object(store, store.stat(key_of(tmp_path / "a.csv")), store, key_of(tmp_path / "a.parquet"))
     assert not (tmp_path / "a.parquet").exists()
 

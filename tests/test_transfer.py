@@ -118,6 +118,23 @@ def test_a_target_that_rots_after_the_commit_is_found_and_removed(source: Troubl
     assert keys(target, target.base) == []
 
 
+def test_a_target_that_cannot_be_read_back_does_not_stay(source: Troubled, target: Troubled) -> None:
+    target.cuts = [10]
+    with pytest.raises(Unreachable):
+        copied(source, target, verify="crc")
+    assert keys(target, target.base) == []
+
+
+def test_a_read_back_of_a_folder_reads_the_disk(source: Troubled, target: Troubled, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda descriptor, start, length, advice: told.append(advice))
+    pin = put(source, f"{source.base}a", DATA)
+    del told[:]
+    target.on_read = lambda: told.append(-1)
+    assert copied(source, target, "crc", pin).proof == "read-back"
+    assert told == [os.POSIX_FADV_DONTNEED, -1]
+
+
 def test_a_read_that_is_cut_off_goes_on_where_it_stopped(source: Troubled, target: Troubled) -> None:
     source.cuts = [1000, 0, 5000]
     done = copied(source, target, "crc")

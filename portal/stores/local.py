@@ -76,6 +76,7 @@ class LocalWriter:
     def commit(self, *, md5: str = "") -> ObjectInfo:
         with _translated(self._key):
             os.fsync(self._file.fileno())
+            _forget(self._file.fileno())
             found = os.fstat(self._file.fileno())
             self._file.close()
             if self._overwrite:
@@ -244,6 +245,12 @@ def _info(key: str, found: os.stat_result) -> ObjectInfo:
 
 def _etag(found: os.stat_result) -> str:
     return f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"
+
+
+def _forget(descriptor: int) -> None:
+    """Let the page cache go, so that who reads the file back reads the disk and not the memory that was written from."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from awscrt import checksums
 
-from portal.errors import ProofFailed, StoreError
+from portal.errors import ProofFailed, StoreError, Unreachable
 from portal.stores.base import ObjectInfo, Store
 from portal.tabular.digest import ColumnDigest
 from portal.tabular.table import Check
@@ -39,12 +39,13 @@ def read_back(written: ParquetFile, crc64: str, store: Store, target: ObjectInfo
     """Fetch the target again and compare it with what was written.
 
     Raises:
-        ProofFailed: something differs; what arrived is removed from the target first, so that nobody takes it for good.
+        ProofFailed, Unreachable: something differs, or cannot be read; what arrived is removed from the target first, so that nobody
+            takes it for good and the next try does not find it in its way.
     """
     try:
         _compare_bytes(crc64, store, target, scratch, check)
         _compare_values(written, scratch, check)
-    except ProofFailed:
+    except (ProofFailed, Unreachable):
         with suppress(StoreError):
             store.delete(target.key)
         raise

@@ -6,11 +6,12 @@ This is the part that a faster path may replace: it takes stores, an entry and `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from portal.errors import ProofFailed, SourceChanged, Unreachable
+from portal.errors import ProofFailed, SourceChanged, StoreError, Unreachable
 from portal.stores.base import ObjectInfo, Reader, Store
 from portal.transfer import proof
 from portal.transfer.carry import carried
@@ -73,8 +74,10 @@ def copy_object(
 def _prove(target: Store, written: ObjectInfo, digests: Digests, verify: proof.Verify, check: Callable[[], None]) -> None:
     try:
         proof.read_back(target, written, digests, verify, check)
-    except ProofFailed:
-        target.delete(written.key)
+    except (ProofFailed, Unreachable):
+        # What was not proven does not stay, nor stand in the way of the next try.
+        with suppress(StoreError):
+            target.delete(written.key)
         raise
 
 
