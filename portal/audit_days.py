@@ -73,7 +73,7 @@ def records(archive: Path, day: date) -> list[Record]:
     with suppress(FileNotFoundError), os.scandir(place) as entries:
         for entry in entries:
             job_id, dot, kind = entry.name.partition(".")
-            if dot and kind == "json" and ID_PATTERN.fullmatch(job_id):
+            if dot and kind == "json" and ID_PATTERN.fullmatch(job_id) and not entry.is_dir():
                 with suppress(FileNotFoundError):
                     known = entry.stat()
                     found.append(Record(job_id, place, known.st_size, known.st_mtime_ns))
@@ -104,6 +104,20 @@ def table(archive: Path, day: date, *, today: date | None = None) -> Any:
     if day < (today or datetime.now(UTC).date()) or len(fresh) >= _REWRITE_AFTER:
         _write(_compacted(archive, day), whole)
     return whole.drop_columns([_SIZE, _MTIME])
+
+
+def misstated(archive: Path, day: date) -> list[str]:
+    """Return the ids of the records that a day's compaction tells otherwise than they do. Nobody but a forger writes such a one.
+
+    Raises:
+        OSError: a record is there and cannot be read.
+    """
+    cached = _read(_compacted(archive, day))
+    known = {} if cached is None else _positions(cached)
+    kept = [record for record in records(archive, day) if _identity(record) in known]
+    told = cached.take([known[_identity(record)] for record in kept]).to_pylist() if kept else []
+    meant = _merged(None, [], kept).to_pylist() if kept else []
+    return [row["job_id"] for row, other in zip(meant, told, strict=True) if row != other]
 
 
 def _is_of(cached: Any, listed: list[Record]) -> bool:

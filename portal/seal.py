@@ -190,6 +190,7 @@ def verify(settings: Settings, exported: Head | None = None) -> list[Finding]:
             continue
         findings.extend(_seal_findings(settings, path, seal, previous, sequence + 1))
         findings.extend(_record_findings(settings.archive_dir, seal))
+        findings.extend(_compaction_findings(settings.archive_dir, seal))
         previous, sequence = seal.computed(), seal.sequence
         seen[seal.sequence] = previous
     findings.extend(_before_chain(settings, sequence))
@@ -231,6 +232,14 @@ def _record_findings(archive: Path, seal: Seal) -> Iterator[Finding]:
             yield Finding("changed", seal.day, f"The record of job {job_id} was changed after {seal.day} was sealed.", job_id)
 
 
+def _compaction_findings(archive: Path, seal: Seal) -> Iterator[Finding]:
+    """Reports and exports read the compaction in the place of the records."""
+    for job_id in audit_days.misstated(archive, date.fromisoformat(seal.day)):
+        place = f"{seal.day.replace('-', '/')}.audit.parquet"
+        text = f"{place} tells job {job_id} otherwise than its record does: reports and exports made since may be wrong. Delete it, it is made anew."
+        yield Finding("changed", seal.day, text, job_id)
+
+
 def _before_chain(settings: Settings, sequence: int) -> Iterator[Finding]:
     """Days with records but no seal, earlier than the newest seal: slipped in as a whole."""
     sealed = {_day_of(path) for path in _paths(settings.archive_dir)}
@@ -263,7 +272,13 @@ def _path(archive: Path, day: date) -> Path:
 
 
 def _paths(archive: Path) -> list[Path]:
-    return sorted(archive.glob("[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9].seal.json"))
+    return sorted(path for path in archive.glob("[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9].seal.json") if _names_a_day(path))
+
+
+def _names_a_day(path: Path) -> bool:
+    with suppress(ValueError):
+        return bool(_day_of(path))
+    return False
 
 
 def _day_of(path: Path) -> date:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
+from pyarrow import parquet
 
-from portal import keypair, seal
+from portal import audit_days, keypair, seal
 from portal.errors import explain
 from portal.seal import ChainBroken, Finding, Head
 from portal.settings import Settings
@@ -66,6 +67,28 @@ def test_the_next_day_goes_on_with_the_chain(sealed: Settings) -> None:
     made = seal.seal_closed_days(sealed, datetime(2026, 11, 22, 12, tzinfo=UTC))
     assert [(item.sequence, item.day, item.previous) for item in made] == [(4, "2026-11-21", seal.chain(sealed)[2].digest)]
     assert seal.verify(sealed) == []
+
+
+def test_a_forged_compaction_is_named_by_its_record(sealed: Settings) -> None:
+    """Reports read it in the place of the records."""
+    day = date(2026, 11, 19)
+    audit_days.table(sealed.archive_dir, day)
+    assert seal.verify(sealed) == []
+    file = sealed.archive_dir / "2026/11/19.audit.parquet"
+    forged = parquet.read_table(file)
+    place = forged.schema.get_field_index("submitted_by")
+    parquet.write_table(forged.set_column(place, forged.schema.field(place), [["eve", "ana"]]), file)
+    assert "eve" in audit_days.table(sealed.archive_dir, day).column("submitted_by").to_pylist()
+    assert [(item.kind, item.job_id) for item in seal.verify(sealed)] == [("changed", records(sealed, 19)[0].stem)]
+
+
+def test_what_no_archive_holds_does_not_stop_the_verification(sealed: Settings) -> None:
+    (sealed.archive_dir / "2026/13").mkdir()
+    (sealed.archive_dir / "2026/13/01.seal.json").write_text("{}")
+    path = records(sealed, 19)[0]
+    path.unlink()
+    path.mkdir()
+    assert found(sealed) == [("removed", "2026-11-19")]
 
 
 def test_a_changed_record_is_named(sealed: Settings) -> None:
