@@ -168,6 +168,21 @@ def test_names_that_adls_cannot_hold_stop_before_anything_moves_or_are_skipped(c
     assert "ends in a dot" in ran.rows["bad./x.csv"]["reason"]
 
 
+@pytest.mark.parametrize("layout", ["prefix", "flat"])
+def test_a_file_whose_name_is_no_unicode_is_reported_and_the_rest_is_copied(clouds: Clouds, layout: str) -> None:
+    folder = clouds.home / "data" / "in"
+    strange = os.fsencode(folder) + b"/d\xff"
+    os.makedirs(strange)
+    for path in (os.fsencode(folder) + b"/a.csv", strange + b"/b.csv", strange + b"/\xfe.csv"):
+        Path(os.fsdecode(path)).write_text("a\n1\n")
+    assert "not valid Unicode" in clouds.migrate(source=f"file://{folder}/", layout=layout).error["message"]
+    ran = clouds.migrate(source=f"file://{folder}/", layout=layout, bad_names="skip")
+    assert ran.counts == {"listed": 3, "copied": 1, "excluded": 2}
+    assert {key.rpartition("in/")[2] for key in ran.rows} == {"a.csv", r"d\udcff/b.csv", r"d\udcff/\udcfe.csv"}
+    listed = clouds.run("list", source=f"file://{folder}/")
+    assert (listed.code, listed.counts["objects"]) == (0, 3)
+
+
 def test_existing_targets_fail_are_skipped_or_replaced(clouds: Clouds) -> None:
     put(clouds.s3, "d/a.csv", b"new\n")
     put(clouds.s3, "d/b.csv", b"new\n")

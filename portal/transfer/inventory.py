@@ -16,7 +16,7 @@ from portal.stores.base import ObjectInfo, Store
 from portal.stores.url import StoreURL
 from portal.transfer.filters import Filters
 from portal.transfer.formats import format_of
-from portal.transfer.names import as_folder, below
+from portal.transfer.names import as_folder, below, readable
 from portal.transfer.sources import objects
 
 SCHEMA = pa.schema(
@@ -62,8 +62,9 @@ class Inventory:
                 self.excluded += 1
                 continue
             self._count(info, name)
+            key = readable(info.key)
             yield {
-                "url": str(self._source.at(info.key)), "key": info.key, "name": name, "size_bytes": info.size_bytes, "etag": info.etag,
+                "url": str(self._source.at(key)), "key": key, "name": readable(name), "size_bytes": info.size_bytes, "etag": info.etag,
                 "modified": info.modified, "storage_class": info.storage_class, "format": format_of(info.key),
             }  # fmt: skip
 
@@ -73,7 +74,7 @@ class Inventory:
         kind = format_of(info.key)
         self._formats[kind] += 1
         self._format_bytes[kind] += info.size_bytes
-        folder = as_folder(name.partition("/")[0]) if "/" in name else ""
+        folder = as_folder(readable(name.partition("/")[0])) if "/" in name else ""
         if folder not in self._folders and len(self._folders) >= _FOLDERS_SHOWN:
             folder = "…"
         self._folders[folder] += 1

@@ -34,6 +34,11 @@ def as_folder(prefix: str) -> str:
     return prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
 
 
+def readable(key: str) -> str:
+    """Return a key as valid Unicode: what is none (bytes of a file's name that are not UTF-8) is written as \\udcNN."""
+    return key.encode("utf-8", "backslashreplace").decode()
+
+
 def target_key(name: str, target_prefix: str, *, flat_folder: str | None = None) -> str:
     """Return the target's key of an object: its name below the target, or in `flat_folder` only the last part of the name."""
     if flat_folder is None:

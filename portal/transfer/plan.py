@@ -72,7 +72,7 @@ class Rules:
             return None
         action, key, reason = self._decide(info, name)
         modified = info.modified.isoformat() if info.modified else ""
-        return Entry(n, info.key, info.size_bytes, info.etag, modified, key, action, reason)
+        return Entry(n, names.readable(info.key), info.size_bytes, info.etag, modified, names.readable(key), action, names.readable(reason))
 
     def _decide(self, info: ObjectInfo, name: str) -> tuple[Action, str, str]:
         if info.is_folder:
@@ -81,7 +81,9 @@ class Rules:
             return "exclude", "", reason
         converted = self.converted_name(name)
         key = names.target_key(converted or name, self.target_prefix, flat_folder=self.flat_folder)
-        if reason := names.refusal(self.target_scheme, key):
+        reason = names.refusal(self.target_scheme, key)
+        if reason or names.readable(info.key) != info.key:
+            reason = reason or "the source's name is not valid Unicode"
             return "exclude" if self.skip_bad_names else "fail", key, f"the target cannot hold {key!r}: {reason}"
         return "convert" if converted else "copy", key, ""
 
