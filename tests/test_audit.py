@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 from datetime import UTC, date, datetime
@@ -186,3 +188,14 @@ def test_figures_of_a_period(config: Settings) -> None:
     assert told["duration_s"] == {"median": 7.5, "p95": 7.5}
     assert [(item["engine"], item["jobs"]) for item in told["by_engine"]] == [("convert", 1), ("migrate", 2)]
     assert told["by_day"] == [{"day": "2026-11-20", "jobs": 3, "succeeded": 2, "failed": 1, "bytes": 3702, "rows_out": 27, "duration_s": 22.5}]
+
+
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "a\r=1"])
+def test_no_name_of_a_job_is_a_formula_in_a_spreadsheet(config: Settings, name: str) -> None:
+    put(config.archive_dir, finished_job(labels={"name": name}))
+    put(config.archive_dir, finished_job(labels={"name": "a=b"}, result=None))
+    frame = audit.rows(config)
+    read = list(csv.DictReader(io.StringIO(audit.csv(frame), newline="")))
+    shown = name.replace("\r", "\n")
+    assert sorted(row["name"] for row in read) == sorted([shown if name.startswith("a") else f"'{shown}", "a=b"])
+    assert sorted(row["bytes"] for row in read) == ["", "1234"] and list(read[0]) == list(frame)

@@ -51,13 +51,12 @@ def _report(given: Namespace, settings: Settings) -> int:
     if shape == "parquet" and not given.output:
         raise BadParameters("Parquet does not go to a terminal.", hint="Name a file with -o report.parquet.")
     frame = reports.rows(settings, day(given.since), day(given.until))
-    target: Any = given.output or sys.stdout
     if shape == "csv":
-        frame.to_csv(target, index=False)
+        _write(given.output, reports.csv(frame).removesuffix("\n"))
     elif shape == "json":
         _write(given.output, frame.to_json(orient="records", date_format="iso", indent=1, force_ascii=False) if len(frame) else "[]")
     elif shape == "parquet":
-        frame.to_parquet(target, index=False)
+        frame.to_parquet(given.output, index=False)
     else:
         _write(given.output, _table(frame))
     if given.output:

@@ -160,7 +160,7 @@ def _table(frame: pd.DataFrame) -> None:
 
 def _downloads(frame: pd.DataFrame, since: date, until: date) -> None:
     name = f"audit-{since}-{until}"
-    st.download_button("CSV", lambda: frame.to_csv(index=False).encode(), f"{name}.csv", "text/csv", icon=":material/download:", on_click="ignore")
+    st.download_button("CSV", lambda: audit.csv(frame).encode(), f"{name}.csv", "text/csv", icon=":material/download:", on_click="ignore")
     st.download_button("Parquet", lambda: _parquet(frame), f"{name}.parquet", icon=":material/download:", on_click="ignore")
 
 
