@@ -113,3 +113,8 @@ def test_the_exit_code_of_a_chain_is_that_of_its_worst_end() -> None:
     assert ended(Status.SUCCEEDED, Status.PARTIAL) == 3
     assert ended(Status.PARTIAL, Status.REJECTED) == 2
     assert ended(Status.REJECTED, Status.CANCELLED, Status.PARTIAL) == 1
+
+
+def test_a_name_cannot_drive_the_terminal() -> None:
+    shown = table(["source"], [["a\x1b]0;owned\x07\x1b[2Jb.csv"], ["\u202egpj.exe"], ["Größe.csv"]])
+    assert shown.splitlines()[1:] == ["a�]0;owned��[2Jb.csv", "�gpj.exe", "Größe.csv"]

@@ -28,7 +28,9 @@ def _numeric(values: Sequence[object]) -> bool:
 
 
 def _cell(value: object) -> str:
-    return "" if value is None else " ".join(str(value).split())
+    """One line of it; what would drive the terminal (names come from strangers' stores) is shown as �."""
+    text = "" if value is None else " ".join(str(value).split())
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
