@@ -25,7 +25,7 @@ class ConditionFailed(errors.StoreError):
     """The object is not the one that was expected."""
 
 
-class Answer(Exception):
+class Answer(errors.StoreError):
     """What the service said, in one line."""
 
     def __init__(self, error: azure.HttpResponseError) -> None:

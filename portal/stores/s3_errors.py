@@ -48,12 +48,12 @@ def translated(what: str, *, bucket: str, key: str = "", expires_at: str = "") -
     try:
         yield
     except boto.ClientError as error:
-        raise _of_answer(error, what, bucket, key, expires_at) from _Answer(error)
+        raise _of_answer(error, what, bucket, key, expires_at) from Answer(error)
     except (*_NO_CREDENTIALS, *_UNREACHABLE, boto.FlexibleChecksumError, boto.ParamValidationError, boto.BotoCoreError) as error:
         raise _of_client(error, what, bucket, key) from error
 
 
-class _Answer(Exception):
+class Answer(errors.StoreError):
     """What the service said, without botocore's preamble."""
 
     def __init__(self, error: boto.ClientError) -> None:

@@ -120,7 +120,7 @@ class Mover:
         return Row(
             **self._names(entry), outcome="converted", source_version=info.version_id, target_size=done.target.size_bytes,
             target_etag=done.target.etag, crc64nvme=done.target_crc64, source_checksum=done.source_checksum or None,
-            proof="converted" if done.read_back else "none", reason="; ".join(done.warnings),
+            proof="converted" if done.read_back else "none", reason=" ".join(done.warnings),
             rows_in=done.rows_in, rows_out=done.rows_out, rows_rejected=done.rows_rejected,
         )  # fmt: skip
 

@@ -108,7 +108,7 @@ def _figures(done: Mapping[str, Any]) -> None:
         if total := (done.get("timings") or {}).get("total_s"):
             st.metric("Time", wording.duration(total), border=True)
     if "listed" in counts:
-        parts = [(name, counts.get(name, 0)) for name in _PLAIN_COUNTS[1:]]
+        parts = [(name, counts.get(name, 0)) for name in (*_PLAIN_COUNTS[1:], "objects")]
         balance = " + ".join(f"{value:,} {name}" for name, value in parts if value) or "0"
         even = sum(value for _, value in parts) == counts["listed"]
         st.caption(f"{'The books balance' if even else 'The books do not balance'}: {counts['listed']:,} listed = {balance}.")
@@ -133,7 +133,8 @@ def _rows(title: str, items: Any) -> None:
         }
         for item in shown
     ]
-    titles: dict[str, Any] = {name: "URL" if name == "url" else name.replace("_", " ").capitalize() for name in flat[0]}
+    names = {name: None for row in flat for name in row}
+    titles: dict[str, Any] = {name: "URL" if name == "url" else name.replace("_", " ").capitalize() for name in names}
     sizes = {name: st.column_config.NumberColumn(name.capitalize(), format="bytes") for name in ("bytes", "size", "size_bytes")}
     st.dataframe(flat, hide_index=True, row_height=30, alt=title, placeholder=wording.NONE, column_config={**titles, **sizes})
 

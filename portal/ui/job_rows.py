@@ -75,9 +75,9 @@ def done(job: Job, progress: Progress | None) -> str:
     if moved or "listed" in counts:
         listed = int(counts.get("listed") or 0)
         whole = moved == listed or not {"copied", "converted"} & set(counts)
-        return f"{listed:,} objects" if whole else f"{moved:,} / {listed:,} objects"
+        return wording.count_of(listed, "object") if whole else f"{moved:,} / {wording.count_of(listed, 'object')}"
     rows_done = counts.get("rows_out", counts.get("rows"))
-    return f"{wording.number(int(rows_done))} rows" if rows_done is not None else wording.NONE
+    return wording.count_of(int(rows_done), "row") if rows_done is not None else wording.NONE
 
 
 def rate(progress: Progress | None) -> str:

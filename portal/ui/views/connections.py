@@ -50,7 +50,7 @@ _WIDTHS = [1.1, 0.7, 2.4, 1.5, 0.6, 2.6]
 
 
 def _header() -> None:
-    for column, title in zip(st.columns(_WIDTHS), ("Name", "Kind", "Leads to", "Signs in with", "", "Test"), strict=True):
+    for column, title in zip(st.columns(_WIDTHS), ("Name", "Kind", "Leads to", "Signs in with", "", "Result"), strict=True):
         column.caption(f"**{title}**" if title else "")
 
 
