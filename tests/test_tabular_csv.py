@@ -42,6 +42,7 @@ CONVERTS: dict[str, tuple[str, dict[str, Any], list[dict[str, Any]]]] = {
     "a quoted NA stays text even when listed": ('a,b\n"NA",1\nx,2\n', {"null_values": ("NA",)}, [{"a": "NA", "b": 1}, {"a": "x", "b": 2}]),
     "nothing but nulls": ("a,b\n,1\n,2\n", {}, [{"a": None, "b": 1}, {"a": None, "b": 2}]),
     "a zero byte in a value": ("a,b\nx\0y,1\n", {}, [{"a": "x\0y", "b": 1}]),
+    "line separators of Unicode are text in a header too": ("x\u2028y\x0b\n1\n2\n", {}, [{"x\u2028y\x0b": 1}, {"x\u2028y\x0b": 2}]),
     "line separators of Unicode are text": ("a,b\nx\u2028y\x85z,1\n", {}, [{"a": "x\u2028y\x85z", "b": 1}]),
 }  # fmt: skip
 

@@ -16,6 +16,8 @@ from tests.tabular import convert
 CONVERTS: dict[str, tuple[str, dict[str, Any], dict[str, str], list[dict[str, Any]]]] = {
     "array": ('[{"a":1,"b":"x"},\n {"a":2,"b":null}]', {}, {"a": "int64", "b": "string"}, [{"a": 1, "b": "x"}, {"a": 2, "b": None}]),
     "lines": ('{"a":1}\n\n{"a":2}\n', {}, {"a": "int64"}, [{"a": 1}, {"a": 2}]),
+    "old Mac line ends": ('{"a":1}\r{"a":2}\r', {}, {"a": "int64"}, [{"a": 1}, {"a": 2}]),
+    "a carriage return within a record": ('{"a":1}\n{"a":\r2}\r\n', {}, {"a": "int64"}, [{"a": 1}, {"a": 2}]),
     "one object over lines": ('{\n "a": 1\n}\n', {}, {"a": "int64"}, [{"a": 1}]),
     "objects one after the other": ('{"a":1}{"a":2}\n{"a":\n3}', {}, {"a": "int64"}, [{"a": 1}, {"a": 2}, {"a": 3}]),
     "spaces around": ('\n\n  [ {"a":1} ]  \n', {}, {"a": "int64"}, [{"a": 1}]),

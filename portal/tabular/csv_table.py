@@ -6,6 +6,7 @@ columns and 'no value' in the others (a number cannot be an empty text).
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ class CsvTable:
         return records
 
     def _begin(self, cells: list[str], line: int, raw: str) -> int:
-        lines = line - 1 + (len(raw.splitlines()) if self._dialect.header else 0)
+        lines = line - 1 + (sum(1 for _ in io.StringIO(raw, newline="")) if self._dialect.header else 0)
         with self._path.open(encoding="utf-8", newline="") as file:
             self._data_offset = sum(len(file.readline().encode()) for _ in range(lines))
         self._names, renamed = column_names(cells if self._dialect.header else [""] * len(cells))
@@ -186,14 +187,16 @@ def column_names(cells: list[str]) -> tuple[list[str], list[str]]:
     """Return names that are there and differ, and a sentence for each that was changed."""
     taken = {cell for cell in cells if cell}
     names: list[str] = []
+    used: set[str] = set()
     changes: list[str] = []
     for place, cell in enumerate(cells, 1):
         name = cell or f"column_{place}"
         number = 1
-        while name in names or (name != cell and name in taken):
+        while name in used or (name != cell and name in taken):
             number += 1
             name = f"{cell or f'column_{place}'}_{number}"
         names.append(name)
+        used.add(name)
         if name != cell:
             changes.append(f"Column {place} has {'no name' if not cell else f'the name {cell!r} again'}; it is called {name!r}.")
     return names, changes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def detect(path: Path, options: ConvertOptions, key: str = "") -> Dialect:
 
 
 def _rows(sample: str, delimiter: str, quote: str, whole: bool) -> list[list[str]]:
-    lines = sample.splitlines(keepends=True)
+    lines = list(io.StringIO(sample, newline=""))
     reader = csv.reader(lines if whole or len(lines) == 1 else lines[:-1], **arguments(delimiter, quote))
     rows: list[list[str]] = []
     try:

@@ -20,7 +20,7 @@ def count(path: Path, shape: Shape) -> int:
     """Return the number of records, of valid and invalid ones alike, in a UTF-8 file of that shape."""
     if shape == "lines":
         with path.open("rb") as file:
-            return sum(1 for line in file if line.strip())
+            return sum(1 for line in file if line.strip(b" \t\r\n"))
     return _Structure(array=shape == "array").count(path)
 
 

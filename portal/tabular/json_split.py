@@ -28,6 +28,7 @@ _NUMBER_TAIL = 3
 """A number decoded this near to the end may go on: '1' of '1.5', '2' of '2e+10'."""
 
 _SPACE = " \t\r\n"
+"""What JSON takes for white space; lines end in '\\n'."""
 _HINT = "A JSON file is an array of objects, or one object a line (NDJSON)."
 
 
@@ -74,7 +75,7 @@ def shape_of(path: Path) -> Shape:
             return "array"
         if first == "":
             raise ConversionFailed("The file is empty: there is only white space.", hint=_HINT)
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", newline="\n") as file:
         first_line = next(line.strip() for line in iter(lambda: file.readline(_LARGEST_RECORD), "") if line.strip())
         following = [file.readline(_CHUNK).strip() for _ in range(_LINES_JUDGED)]
     return "sequence" if first_line == "{" or "{" in following or _goes_on(first_line) else "lines"
@@ -97,7 +98,7 @@ def _first_character(file: TextIO) -> str:
 
 def pieces(path: Path, shape: Shape) -> Iterator[Piece]:
     """Yield every record. Raises ConversionFailed where the file is broken so that no later record can be told."""
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", newline="\n") as file:
         yield from _lines(file) if shape == "lines" else _Splitter(file, array=shape == "array").pieces()
 
 
@@ -105,7 +106,7 @@ def _lines(file: TextIO) -> Iterator[Piece]:
     for number, line in enumerate(iter(lambda: file.readline(_LARGEST_RECORD), ""), 1):
         if len(line) == _LARGEST_RECORD:
             raise ConversionFailed(f"Line {number} is longer than {_LARGEST_RECORD >> 20} Mi characters.", hint=_HINT)
-        if not line.strip():
+        if not line.strip(_SPACE):
             continue
         try:
             value = DECODER.decode(line)
