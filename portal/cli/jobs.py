@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -10,7 +11,7 @@ from typing import Any
 
 from portal.cli.parsing import PROGRAM, add_json, add_user, find, parser
 from portal.cli.text import as_json, day, short, span, table
-from portal.cli.watch import duration_s, measure, outcome, state
+from portal.cli.watch import NO_WORKER, duration_s, measure, nobody_works, outcome, state
 from portal.jobs import Attempt, Job, Status
 from portal.settings import Settings
 from portal.spool import Spool
@@ -33,13 +34,20 @@ def jobs(arguments: list[str], settings: Settings) -> int:
     spool = Spool(settings)
     found = list(islice((job for job in _all(spool, given) if _fits(job, given)), max(0, given.limit)))
     print(as_json([public(job) for job in found]) if given.json else _jobs_table(spool, found))
+    _warn(spool, found)
     return 0
+
+
+def _warn(spool: Spool, shown: list[Job]) -> None:
+    """Waiting jobs that nobody will start are no news that can be left out."""
+    if any(not job.status.finished for job in shown) and nobody_works(spool):
+        print(NO_WORKER, file=sys.stderr)
 
 
 def _all(spool: Spool, given: argparse.Namespace) -> Iterator[Job]:
     today = datetime.now(UTC).date()
     yield from spool.running()
-    yield from spool.waiting()
+    yield from spool.each_waiting()
     since = day(given.since) if given.since else today - _RECENT
     yield from spool.archived(since, day(given.until) if given.until else today)
 
@@ -83,6 +91,7 @@ def show(arguments: list[str], settings: Settings) -> int:
     spool = Spool(settings)
     job = find(spool, given.id)
     print(as_json(_whole(spool, job)) if given.json else _page(spool, job))
+    _warn(spool, [job])
     return 0
 
 

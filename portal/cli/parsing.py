@@ -54,6 +54,6 @@ def _recent(spool: Spool, part: str) -> list[str]:
     if len(part) < _SHORTEST:
         raise JobNotFound(f"{part!r} is too short for the id of a job.", hint=f"Give at least {_SHORTEST} characters of its beginning or end.")
     today = datetime.now(UTC).date()
-    known = {job.id for job in (*spool.waiting(), *spool.running())}
+    known = {*spool.waiting_ids(), *(job.id for job in spool.running())}
     known.update(name for back in range(_RECENT_DAYS) for name in spool.archived_ids(today - timedelta(back)))
     return [name for name in known if name.startswith(part) or name.endswith(part)]

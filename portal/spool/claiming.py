@@ -12,7 +12,7 @@ from portal.jobs import Job
 from portal.spool import corrupt, limits
 from portal.spool.layout import Layout, Waiting, ready_name
 from portal.spool.locks import Lock
-from portal.spool.records import archived_path, as_waiting, delayed, delayed_paths, move, names, read, ready, remove
+from portal.spool.records import archived_path, as_waiting, delayed_paths, each_delayed, each_ready, move, names, read, remove
 
 
 @dataclass
@@ -39,7 +39,7 @@ def unguarded(_: str) -> AbstractContextManager[None]:
 
 def claims(layout: Layout, guard: Guard = unguarded) -> Iterator[Claim]:
     """Move the jobs that can be claimed to running/, one by one, in their order; look at the queue once."""
-    for item in ready(layout):
+    for item in each_ready(layout):
         claim = None
         with guard(item.job_id):
             try:
@@ -145,7 +145,7 @@ def _tidy_name(layout: Layout, path: Path) -> None:
 def promote(layout: Layout, now_ms: int, guard: Guard = unguarded) -> list[str]:
     """Move the delayed jobs whose moment has come to where they are claimed; returns their ids."""
     promoted = []
-    for item in delayed(layout):
+    for item in each_delayed(layout):
         if (item.due_ms or 0) > now_ms:
             break
         with guard(item.job_id):
@@ -179,5 +179,4 @@ def _promote(layout: Layout, item: Waiting) -> bool:
 
 def next_due_ms(layout: Layout) -> int | None:
     """The moment at which the next delayed job is due, or None."""
-    waiting = delayed(layout)
-    return waiting[0].due_ms if waiting else None
+    return next((item.due_ms for item in each_delayed(layout)), None)

@@ -14,20 +14,21 @@ from portal.progress import Progress
 from portal.spool import corrupt
 from portal.spool.layout import Layout, running_id
 from portal.spool.locks import holder
-from portal.spool.records import as_waiting, delayed, names, read, ready, running_ids
+from portal.spool.records import as_waiting, delayed, each_delayed, each_ready, names, read, ready, running_ids
 
 
-def waiting(layout: Layout, limit: int | None) -> list[Job]:
-    """Return the jobs that wait, in the order of claims, then the delayed ones."""
-    found: list[Job] = []
-    places = [(layout.queue, item) for item in ready(layout)] + [(layout.delayed, item) for item in delayed(layout)]
-    for folder, item in places:
-        if limit is not None and len(found) >= limit:
-            break
-        with contextlib.suppress(BadJobFile):
-            if job := read(folder / item.name):
-                found.append(as_waiting(job, item))
-    return found
+def waiting(layout: Layout) -> Iterator[Job]:
+    """Yield the jobs that wait, in the order of claims, then the delayed ones, reading one at a time."""
+    for folder, items in ((layout.queue, each_ready(layout)), (layout.delayed, each_delayed(layout))):
+        for item in items:
+            with contextlib.suppress(BadJobFile):
+                if job := read(folder / item.name):
+                    yield as_waiting(job, item)
+
+
+def waiting_ids(layout: Layout) -> list[str]:
+    """Return the ids of the jobs that wait, told from names alone."""
+    return [item.job_id for items in (each_ready(layout), each_delayed(layout)) for item in items]
 
 
 def running(layout: Layout) -> list[Job]:

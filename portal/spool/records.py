@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -39,14 +39,22 @@ def names(folder: Path) -> list[str]:
         return []
 
 
+def each_ready(layout: Layout) -> Iterator[Waiting]:
+    """Yield what is ready, in the order of claims; the folder is listed once, and names are parted only as far as somebody asks."""
+    return (item for name in names(layout.queue) if (item := Waiting.ready(name)))
+
+
+def each_delayed(layout: Layout) -> Iterator[Waiting]:
+    """Yield what is delayed, the next one first; see `each_ready`."""
+    return (item for name in names(layout.delayed) if (item := Waiting.delayed(name)))
+
+
 def ready(layout: Layout) -> list[Waiting]:
-    """Return what is ready, in the order of claims."""
-    return [item for name in names(layout.queue) if (item := Waiting.ready(name))]
+    return list(each_ready(layout))
 
 
 def delayed(layout: Layout) -> list[Waiting]:
-    """Return what is delayed, the next one first."""
-    return [item for name in names(layout.delayed) if (item := Waiting.delayed(name))]
+    return list(each_delayed(layout))
 
 
 def running_ids(layout: Layout) -> list[str]:
@@ -60,7 +68,8 @@ def ready_paths(layout: Layout, job_id: str) -> list[Path]:
 
 
 def delayed_paths(layout: Layout, job_id: str) -> list[Path]:
-    return [layout.delayed / item.name for item in delayed(layout) if item.job_id == job_id]
+    found = (name for name in names(layout.delayed) if name.endswith(f"-{job_id}.json"))
+    return [layout.delayed / name for name in found if Waiting.delayed(name)]
 
 
 def archived_path(layout: Layout, job_id: str) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import date
+from itertools import islice
 from pathlib import Path
 
 from portal import clock, jobs
@@ -76,7 +77,14 @@ class Spool:
         return reading.with_runner(self.layout, job) if job and job.open_attempt else job
 
     def waiting(self, limit: int | None = None) -> list[Job]:
-        return reading.waiting(self.layout, limit)
+        return list(islice(self.each_waiting(), limit))
+
+    def each_waiting(self) -> Iterator[Job]:
+        """Yield the jobs that wait, in the order of claims, then the delayed ones; each is read when it is asked for."""
+        return reading.waiting(self.layout)
+
+    def waiting_ids(self) -> list[str]:
+        return reading.waiting_ids(self.layout)
 
     def running(self) -> list[Job]:
         return reading.running(self.layout)
