@@ -24,7 +24,7 @@ from portal.errors import PortalError, explain
 from portal.jobs import ENGINE_PATTERN, Attempt, Job, Status
 from portal.sealer import Sealer
 from portal.settings import CODE_ROOT, Settings
-from portal.spool import Spool, claiming, disk, keys, records, settling, workers
+from portal.spool import Spool, claiming, disk, keys, limits, records, settling, workers
 from portal.spool.claiming import Claim
 from portal.spool.finishing import finish, freeze
 from portal.spool.locks import holder
@@ -64,6 +64,7 @@ class Worker:
         self.registration = workers.register(self.layout, slots or settings.slots, name)
         self._runners: list[subprocess.Popen[bytes]] = []
         self._sealer = Sealer(settings)
+        self._backlog = limits.Backlog()
         self._tidied_ms = 0
         self._troubled: list[str] = []
 
@@ -121,7 +122,7 @@ class Worker:
         free = self.registration.info.slots - len(self.mine())
         if free <= 0:
             return
-        for claim in claiming.claims(self.layout, self._guard):
+        for claim in claiming.claims(self.layout, self._guard, self._backlog):
             with self._guard(claim.job.id):
                 if self._start(claim):
                     free -= 1
@@ -152,10 +153,10 @@ class Worker:
 
     def _problem(self, job: Job) -> str | None:
         """Only names are checked here; the engine checks its parameters."""
-        file = CODE_ROOT.joinpath(*self.engines.split("."), f"{job.engine}.py")
-        if ENGINE_PATTERN.fullmatch(job.engine) and file.is_file():
+        folder = CODE_ROOT.joinpath(*self.engines.split("."))
+        if ENGINE_PATTERN.fullmatch(job.engine) and (folder / f"{job.engine}.py").is_file():
             return None
-        known = ", ".join(sorted(path.stem for path in file.parent.glob("[a-z]*.py"))) if file.parent.is_dir() else ""
+        known = ", ".join(sorted(path.stem for path in folder.glob("[a-z]*.py")))
         return f"There is no engine {job.engine!r}.\n  what to do: Submit the job again with one of these: {known}."
 
     def _run(self, claim: Claim) -> None:
@@ -223,7 +224,7 @@ class Worker:
 
     def empty(self) -> bool:
         """Tell whether nothing is running, ready or waiting for its next attempt."""
-        if records.running_ids(self.layout) or records.ready(self.layout):
+        if records.running_ids(self.layout) or any(records.ready(self.layout)):
             return False
         due_ms = claiming.next_due_ms(self.layout)
         return due_ms is None or due_ms > clock.now_ms() + self.settings.retry_max_s * 1000

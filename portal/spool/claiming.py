@@ -37,29 +37,40 @@ def unguarded(_: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def claims(layout: Layout, guard: Guard = unguarded) -> Iterator[Claim]:
-    """Move the jobs that can be claimed to running/, one by one, in their order; look at the queue once."""
+def claims(layout: Layout, guard: Guard = unguarded, backlog: limits.Backlog | None = None) -> Iterator[Claim]:
+    """Move the jobs that can be claimed to running/, one by one, in their order; look at the queue once.
+
+    Args:
+        backlog: what the looks before this one found out about jobs that limits hold back.
+    """
+    backlog = backlog or limits.Backlog()
+    backlog.begin()
     for item in each_ready(layout):
+        if backlog.holds_back(layout.queue / item.name):
+            continue
         claim = None
         with guard(item.job_id):
             try:
-                claim = _claim(layout, item)
+                claim = _claim(layout, item, backlog)
             except BadJobFile as error:
                 _set_aside(layout, item, error)
         if claim is not None:
             yield claim
+    backlog.end()
 
 
-def _claim(layout: Layout, item: Waiting) -> Claim | None:
+def _claim(layout: Layout, item: Waiting, backlog: limits.Backlog) -> Claim | None:
     path = layout.queue / item.name
+    stamp = limits.stamp_of(path)
     seen = read(path)
     if seen is None:
         return None
     if seen.id != item.job_id:
         _rename(layout, path, seen)
         return None
-    places = limits.take(layout, seen)
+    places = limits.take(layout, seen, backlog.full)
     if places is None:
+        backlog.remember(path, stamp, seen)
         return None
     claim = None
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 from portal.errors import BadJobFile
 from portal.jobs import Job
@@ -11,12 +12,59 @@ from portal.spool.locks import Lock
 from portal.spool.records import read, running_ids
 
 
-def take(layout: Layout, job: Job) -> list[Lock] | None:
-    """Take a place of each limit of a job, in the order of their names; None, and nothing held, when one has no place free."""
+class Backlog:
+    """The jobs that limits hold back, as one worker remembers them: a limit is tried once a look, not once for each job that waits for it.
+
+    It is a memory and no truth: a file that changed is read again, and every look finds out anew which limits are full.
+    """
+
+    def __init__(self) -> None:
+        self.full: set[str] = set()
+        """Limits that had no place free in the present look."""
+        self._known: dict[str, tuple[tuple[int, int], tuple[str, ...]]] = {}
+        self._met: set[str] = set()
+
+    def begin(self) -> None:
+        self.full, self._met = set(), set()
+
+    def holds_back(self, path: Path) -> bool:
+        """Tell, without reading the file, that its job waits for a limit that is full."""
+        known = self._known.get(path.name)
+        if known is None or self.full.isdisjoint(known[1]) or known[0] != stamp_of(path):
+            return False
+        self._met.add(path.name)
+        return True
+
+    def remember(self, path: Path, stamp: tuple[int, int], job: Job) -> None:
+        """Take in a job that found no place; `stamp` is of before it was read."""
+        self._known[path.name] = stamp, job.limits
+        self._met.add(path.name)
+
+    def end(self) -> None:
+        """The look has met every job: forget those that are gone."""
+        self._known = {name: known for name, known in self._known.items() if name in self._met}
+
+
+def stamp_of(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_ino, found.st_mtime_ns
+
+
+def take(layout: Layout, job: Job, full: set[str] | None = None) -> list[Lock] | None:
+    """Take a place of each limit of a job, in the order of their names; None, and nothing held, when one has no place free.
+
+    Args:
+        full: limits that are not tried, because they are full; gets the one that turns out to be.
+    """
+    full = set() if full is None else full
     held: list[Lock] = []
     for name in sorted(set(job.limits)):
-        place = _take_place(layout, name, job.id)
+        place = None if name in full else _take_place(layout, name, job.id)
         if place is None:
+            full.add(name)
             release(held)
             return None
         held.append(place)
