@@ -132,3 +132,10 @@ def test_why_a_column_holds_json_text_is_told(tmp_path: Path) -> None:
     assert result.note("a") == "JSON text, because it holds integers and texts"
     assert result.note("b") == "c: elements: JSON text, because it holds integers and texts"
     assert len(result.done.warnings) == 2
+
+
+def test_a_number_with_more_digits_than_a_float_keeps_is_told(tmp_path: Path) -> None:
+    result = convert(tmp_path, '[{"a":9007199254740993.0, "b":0.30000000000000004}]', "file.json")
+    assert "'9007199254740993.0' has more digits" in result.note("a")
+    assert any("'9007199254740993.0'" in warning for warning in result.done.warnings)
+    assert result.note("b") == ""

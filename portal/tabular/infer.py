@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import pyarrow as pa
@@ -34,6 +35,8 @@ _NOUNS: dict[Kind, str] = {
 _TOLD_FIRST: tuple[Kind, ...] = ("float", "boolean", "timestamp", "date")
 _UNKNOWN_OFFSETS = {"-00:00", "-0000"}
 _EXACT_FLOAT = 2**53
+_EXACT_DIGITS = 15
+"""Every decimal number of so many digits comes back from a 64-bit float as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +142,9 @@ class ColumnGuess:
             whole = large.filter(pc.match_substring_regex(large, INTEGER))
             self._inexact = next((text for text in whole.to_pylist() if not _exact(int(text))), "")
         if not self._long_digits:
-            long = distinct.filter(pc.greater(pc.binary_length(distinct), 17))
-            self._long_digits = next((text for text in long.to_pylist() if _significant(text) > 17), "")
+            # Arrow writes the shortest text of a float: a number that comes back as it was is kept, the others are few and looked at.
+            long = pc.and_(pc.greater(pc.binary_length(distinct), _EXACT_DIGITS), pc.not_equal(distinct, pc.cast(numbers, pa.string())))
+            self._long_digits = next((text for text in distinct.filter(long).to_pylist() if rounded(text)), "")
 
     def _date(self, distinct: Any) -> str:
         return _refused(distinct, pa.date32(), "is not a date of the calendar")
@@ -173,7 +177,7 @@ class ColumnGuess:
             return self._text()
         note = f"{self._words} × {self._word} read as no value" if self._words else ""
         if kind == "float" and self._long_digits:
-            note = "; ".join(filter(None, [note, f"correctly rounded: {shown(self._long_digits)} has more than 17 significant digits"]))
+            note = "; ".join(filter(None, [note, f"correctly rounded: {shown(self._long_digits)} has more digits than a 64-bit float keeps"]))
         moment = self._moment("ns" if self._nanoseconds else "us")
         types = {"boolean": pa.bool_(), "integer": pa.int64(), "float": pa.float64(), "date": pa.date32(), "timestamp": moment}
         return Guess(ColumnType(kind, types[kind]), note, self._words)
@@ -193,9 +197,12 @@ def _exact(value: int) -> bool:
     return -(2**63) <= value < 2**63 and int(float(value)) == value
 
 
-def _significant(text: str) -> int:
-    digits = text.lower().partition("e")[0].lstrip("-").replace(".", "").lstrip("0")
-    return len(digits.rstrip("0"))
+def rounded(text: str) -> bool:
+    """Tell whether a decimal number has more digits than the 64-bit float nearest to it gives back."""
+    try:
+        return Decimal(text) != Decimal(repr(float(text)))
+    except InvalidOperation:
+        return False  # beyond what decimals hold: it overflows or vanishes, which is told apart
 
 
 def _refused(distinct: Any, kind: Any, reason: str) -> str:

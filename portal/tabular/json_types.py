@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from portal.tabular.infer import rounded
 from portal.tabular.json_split import Number
 from portal.tabular.outcome import shown
 
@@ -70,7 +71,7 @@ class Place:
                 self.inexact = self.inexact or str(value)
 
     def _see_number(self, value: Number) -> None:
-        if len(value) <= 18 and not _UNUSUAL.intersection(value):
+        if len(value) <= 15 and not _UNUSUAL.intersection(value):
             return
         if value in _ENDLESS:
             return
@@ -78,7 +79,7 @@ class Place:
         digits = value.lower().partition("e")[0].replace(".", "").lstrip("-0")
         if math.isinf(number) or (number == 0.0 and digits):
             self.too_large = self.too_large or str(value)
-        elif len(digits) > 17 and len(digits.rstrip("0")) > 17:
+        elif len(digits) > 15 and repr(number) != value and rounded(value):
             self.long_digits = self.long_digits or str(value)
 
 
@@ -119,7 +120,7 @@ def _number(place: Place) -> Resolved:
         return Resolved(pa.int64())
     if place.inexact:
         return _json_text(f"text, because the integer {shown(place.inexact)} is not exact as a 64-bit float")
-    note = f"correctly rounded: {shown(place.long_digits)} has more than 17 significant digits" if place.long_digits else ""
+    note = f"correctly rounded: {shown(place.long_digits)} has more digits than a 64-bit float keeps" if place.long_digits else ""
     return Resolved(pa.float64(), lambda value: None if value is None else float(value), note)
 
 
