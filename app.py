@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import streamlit as st
 
+from portal import durable
 from portal.ui import gate, shell
 
 if __name__ == "__main__":
     shell.run()
 else:
+    durable.keep_from_others()
     app = st.App(__file__, routes=gate.routes(), middleware=gate.middleware(), on_script_error=shell.report)

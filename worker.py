@@ -13,7 +13,7 @@ import sys
 import time
 from types import FrameType
 
-from portal import settings
+from portal import durable, settings
 from portal.errors import PortalError, explain
 from portal.waking import Alarm
 from portal.worker import Worker
@@ -82,4 +82,5 @@ def work(worker: Worker, alarm: Alarm, stop: Stop, *, drain: bool) -> None:
 
 
 if __name__ == "__main__":
+    durable.keep_from_others()
     sys.exit(main())

@@ -11,6 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def keep_from_others() -> None:
+    """Make what this process and its children create unreadable for users outside the group, whatever they were started with."""
+    os.umask(os.umask(0o077) | 0o027)
+
+
 def sync_folder(folder: Path) -> None:
     """Make creations, links, renames and removals in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
