@@ -41,6 +41,8 @@ TYPES: dict[str, tuple[list[str], str, str]] = {
     "yes and no are text": (["yes", "no"], "string", ""),
     "dates": (["2013-01-31", "1900-02-28"], "date32[day]", ""),
     "no such day": (["2013-01-31", "2013-02-29"], "string", "'2013-02-29' is not a date of the calendar"),
+    "no year 0": (["0000-01-01"], "string", ""),
+    "year 1": (["0001-01-01", "0999-01-01"], "date32[day]", ""),
     "other date orders": (["31/01/2013"], "string", ""),
     "compact dates are integers": (["20130131"], "int64", ""),
     "dates and timestamps": (["2013-01-31", "2013-01-31T00:00:00"], "string", ""),

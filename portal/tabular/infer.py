@@ -21,10 +21,12 @@ BOOLEAN = r"^(true|false|True|False|TRUE|FALSE)$"
 INTEGER = r"^(0|-?[1-9][0-9]*)$"
 FLOAT = r"^-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 NOT_FINITE = r"^(NaN|nan|-?(inf|Infinity))$"
-DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_DAY = r"([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-[0-9]{2}-[0-9]{2}"
+"""No calendar in use has a year 0, and few readers take it."""
+DATE = rf"^{_DAY}$"
 _TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
 _ZONE = r"(Z|[+-][0-9]{2}:?[0-9]{2})"
-TIMESTAMP = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_TIME}{_ZONE}?$"
+TIMESTAMP = rf"^{_DAY}[T ]{_TIME}{_ZONE}?$"
 
 _PATTERNS: dict[Kind, str] = {"boolean": BOOLEAN, "integer": INTEGER, "float": FLOAT, "date": DATE, "timestamp": TIMESTAMP}
 KINDS: tuple[Kind, ...] = tuple(_PATTERNS)
