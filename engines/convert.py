@@ -183,8 +183,9 @@ _SHAPE = {*SourceParams.model_fields, "keys", "target", "target_connection", "fo
 
 
 def _converter(params: Params, job: JobContext, source: Any, target: Any) -> Any:
-    from portal.tabular.converting import convert_object
+    from portal.tabular.converting import clear_scratch, convert_object
 
+    clear_scratch(job.folder)
     options = params.options
     columns = job.artefact(COLUMNS_FILE)
     if job.attempt == 1:

@@ -126,7 +126,8 @@ def _closed(planned: Planned, books: Books, params: Params, job: JobContext, ret
     if books.moved or books.outcomes["skipped"]:
         return _result(planned, books, report=report, outputs=outputs, outcome="partial")
     job.so_far = result
-    error = TransferFailed(f"None of {failed} objects arrived. The first: {books.failures[0]['reason']}", hint="See the ledger for each.")
+    first = books.failures[0]
+    error = TransferFailed(f"None of {failed} objects arrived. {first['key']}: {first['reason']}")
     error.retryable = retryable
     raise error
 
@@ -211,16 +212,18 @@ def _converted_name(name: str) -> str | None:
 
 
 def _converter(params: Params, job: JobContext, source: Any, target: Any) -> Convert:
-    from portal.tabular.converting import ConvertOptions, convert_object
+    from portal.tabular.converting import ConvertOptions, clear_scratch, convert_object
 
+    clear_scratch(job.folder)
     options = ConvertOptions(compression=params.compression, on_reject=params.on_reject, max_rejects=params.max_rejects)
 
     def convert(entry: Any, info: Any, *, overwrite: bool, moved: Any) -> Any:
         rejects = job.artefact(f"rejects-{entry.n}.ndjson")
         rejects.unlink(missing_ok=True)
         return convert_object(
-            source, info, target, entry.target_key, options, overwrite=overwrite, rejects=rejects, check=job.check_cancelled, progress=moved
-        )
+            source, info, target, entry.target_key, options, overwrite=overwrite, rejects=rejects, check=job.check_cancelled, progress=moved,
+            scratch=job.folder,
+        )  # fmt: skip
 
     return convert
 

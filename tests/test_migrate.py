@@ -391,6 +391,17 @@ def test_files_are_converted_on_the_way(clouds: Clouds) -> None:
         assert pq.read_table(file).to_pydict() == {"id": ["001", "002"], "name": ["x", "y"]}
 
 
+@pytest.mark.parametrize("engine", ["migrate", "convert"])
+def test_what_a_killed_conversion_left_is_removed(clouds: Clouds, engine: str) -> None:
+    put(clouds.s3, "a.csv", b"a\n1\n")
+    job = clouds.context()
+    (job.folder / "convert-killed").mkdir()
+    (job.folder / "convert-killed" / "source.txt").write_text("secret")
+    extra = {"convert": "parquet"} if engine == "migrate" else {}
+    assert clouds.run(engine, job, source=f"{clouds.bucket}/", target=f"{clouds.lake}/", **extra).code == 0
+    assert [path.name for path in job.folder.iterdir() if path.is_dir()] == []
+
+
 def test_a_file_that_cannot_be_converted_fails_alone(clouds: Clouds) -> None:
     put(clouds.s3, "good.csv", b"a,b\n1,2\n")
     put(clouds.s3, "ragged.csv", b"a,b\n1,2\n1,2,3\n")

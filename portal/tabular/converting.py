@@ -5,6 +5,7 @@ Nothing is changed silently: rows in = rows out + rejected rows, and every value
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,8 +24,9 @@ from portal.tabular.proof import read_back, upload
 from portal.tabular.table import Check, Plan, TableSource
 from portal.tabular.writing import ParquetFile
 
-__all__ = ["ConvertOptions", "Converted", "Preview", "convert_object", "preview_object", "suits", "target_name"]
+__all__ = ["ConvertOptions", "Converted", "Preview", "clear_scratch", "convert_object", "preview_object", "suits", "target_name"]
 
+_SCRATCH = "convert-"
 Passed = Callable[[int], None]
 
 
@@ -61,7 +63,7 @@ def convert_object(
     options = options or ConvertOptions()
     if not overwrite:
         _refuse_existing(target, target_key)
-    with tempfile.TemporaryDirectory(prefix="convert-", dir=scratch) as name:
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=scratch) as name:
         folder = Path(name)
         fetched = fetch(source, info, folder / "source.txt", encoding=options.encoding, passed=progress)
         kept = Rejects(rejects, keep=options.on_reject == "keep", limit=options.max_rejects)
@@ -78,6 +80,12 @@ def convert_object(
         plan.rows_in, written.rows, kept.count, _columns(plan, written), fetched.crc64, fetched.size_bytes, stored, crc64, True,
         plan.warnings, fetched.compared, {**plan.reading, **_fetching(fetched)},
     )  # fmt: skip
+
+
+def clear_scratch(folder: Path) -> None:
+    """Remove what conversions that were killed left below `folder`; none may be running there."""
+    for left in folder.glob(f"{_SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def preview_object(
