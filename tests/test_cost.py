@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,10 @@ from portal.cli import main
 from portal.settings import Settings
 from portal.spool import Spool, claiming
 from portal.spool.limits import Backlog
+from portal.ui import job_search
+from portal.ui.job_search import Filters
+from tests.archives import finished_job
+from tests.archives import put as archive
 from tests.queues import a_job
 
 
@@ -88,3 +93,24 @@ def test_a_job_whose_limits_were_changed_is_read_again(spool: Spool) -> None:
     assert claim.job.id == ids[2]
     claim.let_go()
     running.let_go()
+
+
+def test_a_page_of_jobs_reads_no_more_of_a_long_queue_than_it_shows(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = put(spool, 3 * job_search.PAGE_SIZE)
+    calls = Calls(monkeypatch)
+    found = job_search.page(spool, Filters(), 1)
+    assert [job.id for job in found.jobs] == ids[: job_search.PAGE_SIZE] and found.more
+    assert calls.jobs_in(spool.layout.queue) == job_search.PAGE_SIZE + 1
+
+
+def test_the_same_search_reads_the_archive_again_only_when_a_job_was_archived(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    for _ in range(20):
+        archive(spool.layout.archive, finished_job(now))
+    calls = Calls(monkeypatch)
+    rare = Filters(text="nobody wrote this")
+    assert [job_search.page(spool, rare, 1).jobs for _ in range(5)] == [()] * 5
+    assert calls.jobs_in(spool.layout.archive) == 20
+    wanted = finished_job(now, labels={"name": "nobody wrote this"})
+    archive(spool.layout.archive, wanted)
+    assert [job.id for job in job_search.page(spool, rare, 1).jobs] == [wanted.id]

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import islice
+from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 
 from portal.errors import BadJobFile
@@ -68,12 +69,13 @@ class Found:
     searched_to: str | None = None
 
 
-def alive(spool: Spool, filters: Filters) -> list[Job]:
-    """Running jobs, the latest first, then waiting ones in the order they will start."""
+def alive(spool: Spool, filters: Filters, limit: int | None = None) -> list[Job]:
+    """Running jobs, the latest first, then waiting ones in the order they will start; at most `limit`, and no more are read than that takes."""
     if not filters.wants_alive:
         return []
     running = sorted(spool.running(), key=lambda job: job.id, reverse=True)
-    return [job for job in (*running, *spool.waiting(limit=_MOST_ALIVE)) if filters.fits(job)]
+    waiting = islice(spool.each_waiting(), _MOST_ALIVE)
+    return list(islice((job for job in chain(running, waiting) if filters.fits(job)), limit))
 
 
 def finished(spool: Spool, filters: Filters, skip: int, wanted: int, *, budget_s: float = _BUDGET_S) -> Found:
@@ -83,6 +85,25 @@ def finished(spool: Spool, filters: Filters, skip: int, wanted: int, *, budget_s
     """
     if not filters.wants_finished or wanted <= 0:
         return Found(())
+    if filters.picks:
+        return _remembered(spool, filters, skip, wanted, budget_s, _mark(spool))
+    return _search(spool, filters, skip, wanted, budget_s)
+
+
+def _mark(spool: Spool) -> tuple[date, tuple[int, ...]]:
+    """Changes when a job is archived; cheap to ask. Records themselves never change."""
+    today = datetime.now(UTC).date()
+    folders = (spool.layout.day(day) for day in (today, today - timedelta(days=1)))
+    return today, tuple(folder.stat().st_mtime_ns if folder.exists() else 0 for folder in folders)
+
+
+@lru_cache(maxsize=32)
+def _remembered(spool: Spool, filters: Filters, skip: int, wanted: int, budget_s: float, mark: object) -> Found:
+    """A search that opens records; a page that looks every two seconds must not open thousands each time for the same answer."""
+    return _search(spool, filters, skip, wanted, budget_s)
+
+
+def _search(spool: Spool, filters: Filters, skip: int, wanted: int, budget_s: float) -> Found:
     found: list[Job] = []
     stop_at = time.monotonic() + budget_s
     for path in islice(_records(spool, filters), 0 if filters.picks else skip, None):
@@ -118,7 +139,7 @@ def _read(path: Path) -> Job | None:
 def page(spool: Spool, filters: Filters, number: int) -> Found:
     """Return a page of jobs, counted from 1: those alive, then finished ones."""
     start = (number - 1) * PAGE_SIZE
-    living = alive(spool, filters)
+    living = alive(spool, filters, start + PAGE_SIZE + 1)
     shown: Sequence[Job] = living[start : start + PAGE_SIZE]
     rest = finished(spool, filters, max(0, start - len(living)), PAGE_SIZE - len(shown))
     more = rest.more or len(living) > start + PAGE_SIZE or (len(shown) == PAGE_SIZE and filters.wants_finished)

@@ -77,7 +77,7 @@ def _week(mark: int) -> dict[str, Any]:
 
 def _tables(spool: Spool, now: health.Health) -> None:
     may_act, alive = access.may(state.config(), Role.OPERATOR), bool(now.alive)
-    living = job_search.alive(spool, Filters())[:20]
+    living = job_search.alive(spool, Filters(), 20)
     st.subheader("Running and waiting")
     if living:
         handle(job_table(job_rows.rows(spool, living, may_act=may_act, worker_alive=alive), key="overview-alive"))
