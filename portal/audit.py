@@ -67,7 +67,8 @@ def csv(frame: pd.DataFrame) -> str:
     Anybody who may submit chooses the name of a job. Source of the characters: OWASP, "CSV Injection".
     """
     texts = frame.select_dtypes(["object", "string"])
-    return frame.assign(**{name: texts[name].map(_inert) for name in texts}).to_csv(index=False)
+    told: str = frame.assign(**{name: texts[name].map(_inert) for name in texts}).to_csv(index=False)
+    return told
 
 
 def _inert(value: Any) -> Any:
