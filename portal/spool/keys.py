@@ -51,11 +51,13 @@ def forget_secrets(layout: Layout, job: Job) -> None:
 
 
 def forget_old(layout: Layout, now_ms: int) -> list[Path]:
-    """Remove the keys that are older than `key_days` and whose job is archived."""
+    """Remove the keys that are older than `key_days` and whose job is archived; a file that is younger itself is not read."""
     oldest = now_ms - layout.settings.key_days * _DAY_MS
     forgotten = []
     for name in names(layout.keys):
         path = layout.keys / name
+        if _written_ms(path) >= oldest:
+            continue
         try:
             job = read(path)
         except BadJobFile as error:
@@ -65,3 +67,10 @@ def forget_old(layout: Layout, now_ms: int) -> list[Path]:
             remove(path)
             forgotten.append(path)
     return forgotten
+
+
+def _written_ms(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns // 1_000_000
+    except FileNotFoundError:
+        return 0
