@@ -12,7 +12,7 @@ from portal.redact import Redactor
 LINE_MAX_BYTES = 1 << 16
 """A longer line is cut to half of this; redacting the whole before the cut keeps a secret on the cut from showing its half."""
 
-_KEPT = 4
+KEPT_PARTS = 4
 """Older parts that are kept, `<id>.log.1` being the latest of them."""
 
 
@@ -92,7 +92,7 @@ class OutputLog:
             left = left[written:]
 
     def _rotate(self) -> None:
-        for number in range(_KEPT, 0, -1):
+        for number in range(KEPT_PARTS, 0, -1):
             older = self.path if number == 1 else self.path.with_name(f"{self.path.name}.{number - 1}")
             if older.exists():
                 older.replace(self.path.with_name(f"{self.path.name}.{number}"))

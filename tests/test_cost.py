@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from portal import clock
 from portal.cli import main
 from portal.settings import Settings
-from portal.spool import Spool, claiming
+from portal.spool import Spool, claiming, finishing, keys
 from portal.spool.limits import Backlog
 from portal.ui import job_search
 from portal.ui.job_search import Filters
@@ -114,3 +115,23 @@ def test_the_same_search_reads_the_archive_again_only_when_a_job_was_archived(sp
     wanted = finished_job(now, labels={"name": "nobody wrote this"})
     archive(spool.layout.archive, wanted)
     assert [job.id for job in job_search.page(spool, rare, 1).jobs] == [wanted.id]
+
+
+def test_finishing_a_job_does_not_list_the_logs_of_all_jobs(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    (job_id,) = put(spool, 1)
+    for name in (f"{job_id}.log", f"{job_id}.log.1", f"{job_id}.log.4"):
+        spool.layout.logs.joinpath(name).write_text("x")
+    listed: list[Path] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: (listed.append(Path(path)), scandir(path))[1])
+    calls = Calls(monkeypatch)
+    assert [item["name"] for item in finishing.artefacts(spool.layout, job_id)] == [f"{job_id}.log", f"{job_id}.log.1", f"{job_id}.log.4"]
+    assert spool.layout.logs not in [*listed, *calls.listed]
+
+
+def test_the_housekeeping_reads_no_key_that_is_young(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(10):
+        spool.submit(a_job(key=f"{number}"))
+    calls = Calls(monkeypatch)
+    assert keys.forget_old(spool.layout, clock.now_ms()) == []
+    assert calls.jobs_in(spool.layout.keys) == 0

@@ -16,6 +16,7 @@ from portal import clock
 from portal.durable import publish, sync_folder
 from portal.errors import BadJobFile, explain
 from portal.jobs import Followup, Job, Status, derived_id, id_ms, resolve_quotes
+from portal.outputlog import KEPT_PARTS
 from portal.spool import keys
 from portal.spool.layout import Layout
 from portal.spool.locks import Lock
@@ -61,7 +62,8 @@ def artefacts(layout: Layout, job_id: str) -> Iterator[Mapping[str, Any]]:
     """Describe the files of a job in logs/, the log and its older parts included; they are forced to the disk on the way."""
     folder = layout.folder(job_id)
     inside = [(f"{job_id}/{path.relative_to(folder)}", path) for path in sorted(folder.rglob("*")) if _counts(path, folder)]
-    logs = [(path.name, path) for path in sorted(layout.logs.glob(f"{job_id}.log*"))]
+    named = (f"{job_id}.log", *(f"{job_id}.log.{number}" for number in range(1, KEPT_PARTS + 1)))  # logs/ is never listed: it holds every job's
+    logs = [(name, layout.logs / name) for name in named if (layout.logs / name).is_file()]
     for name, path in logs + inside:
         yield {"name": name, **_digest(path)}
     if folder.is_dir():
