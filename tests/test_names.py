@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from portal.stores.base import ObjectInfo
 from portal.stores.partial import is_partial, partial_name
 from portal.stores.url import StoreURL
-from portal.transfer import names
+from portal.transfer import names, plan
 from portal.transfer.carry import LIMITS, carried
 from portal.transfer.filters import Filters
 from portal.transfer.formats import format_of
@@ -47,7 +48,7 @@ def test_the_targets_key(target: str, flat: str | None, key: str) -> None:
     ("key", "why"),
     [
         ("a//b", "empty"), ("/a", "empty"), ("a/", "empty"), ("a/./b", "'.'"), ("../a", "'..'"), ("a./b", "dot"), ("a/b.", "dot"),
-        ("a\\b", "backslash"),
+        ("a\\b", "backslash"), ("a?sv=2020-01-01&sig=x.csv", "signature"), ("a?b?sig=x&sv=2020-01-01", "signature"),
         ("a\tb", "control"), ("a\x7fb", "control"), ("a\ufffe", "control"), ("x" * 1025, "1024"), ("/".join("x" * 62), "61"), ("", "empty"),
         ("a/.portal-0123456789abcdef.part", "being written"), ("a\ud800", "Unicode"),
     ],
@@ -56,7 +57,7 @@ def test_what_adls_cannot_hold(key: str, why: str) -> None:
     assert why in names.refusal("abfss", key)
 
 
-@pytest.mark.parametrize("key", ["a", "a/b.csv", ".hidden", "a b", "ü/日本", "a%2Fb", 'a:b*c?d|e"<>', "x" * 1024])
+@pytest.mark.parametrize("key", ["a", "a/b.csv", ".hidden", "a b", "ü/日本", "a%2Fb", "a?sig=x", "a?sv=2020-01-01&sig=x?y", 'a:b*c?d|e"<>', "x" * 1024])
 def test_what_adls_can_hold(key: str) -> None:
     assert names.refusal("abfss", key) == ""
 
@@ -97,6 +98,14 @@ def test_twins_and_folders_in_the_way_are_found_whatever_the_order(tmp_path_fact
     assert {key for key, _, _ in twins} == {key for key, sources in by_target.items() if len(sources) > 1}
     assert all({one, other} <= set(by_target[key]) and one != other for key, one, other in twins)
     assert {key for key, _, _ in clashes} == {key for key in by_target if any(other.startswith(f"{key}/") for other in by_target)}
+
+
+def test_a_plan_says_that_it_is_whole_only_when_its_lines_are_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / plan.PLAN_FILE
+    synced: list[int | None] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(plan.length_if_for(path, {})))
+    assert plan.write(path, "job", {}, [plan.Entry(0, "a", 1, "", "", "a", "copy")], lambda count, size: None) == 1
+    assert synced == [None, 1]
 
 
 def test_entries_that_do_not_move_claim_no_name(tmp_path: Path) -> None:

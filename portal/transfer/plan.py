@@ -6,11 +6,12 @@ The first line says what the plan was made for (job and header), the last `{"end
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from portal.errors import BadParameters
 from portal.stores.base import ObjectInfo
@@ -98,8 +99,16 @@ def write(path: Path, job_id: str, header: Mapping[str, Any], entries: Iterable[
             count, size = count + 1, size + entry.size_bytes
             if count % 1000 == 0:
                 listed(count, size)
+        # The last line says that the others are there, so they are on the disk before it; after a power cut a plan is whole or made again.
+        _sync(file)
         file.write(json.dumps({"end": count}) + "\n")
+        _sync(file)
     return count
+
+
+def _sync(file: TextIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def read(path: Path) -> Iterator[Entry]:
