@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from portal.stores.partial import is_partial
@@ -15,6 +16,7 @@ ADLS_MAX_SEGMENTS = 61
 """63 with the account and the container, in an account with a hierarchical namespace."""
 S3_MAX_BYTES = 1_024
 FILE_NAME_MAX_BYTES = 255
+_LIKE_A_SIGNATURE = re.compile(r"\?(?=[^?]*sv=\d{4}-\d{2}-\d{2})(?=[^?]*sig=)[^?]*$", re.DOTALL)
 
 
 def below(key: str, prefix: str) -> str | None:
@@ -77,6 +79,8 @@ def _adls_refusal(key: str) -> str:
         return f"the name has more than {ADLS_MAX_SEGMENTS} parts"
     if any(part.endswith(".") for part in parts):
         return "a part of the name ends in a dot"
+    if _LIKE_A_SIGNATURE.search(key):
+        return "the name ends like a shared access signature, which Azure's library would cut off"
     if "\\" in key:
         return "the name has a backslash"
     if any(unicodedata.category(character) == "Cc" or ord(character) & 0xFFFE == 0xFFFE for character in key):
