@@ -17,7 +17,7 @@ from portal.context import JobContext
 from portal.errors import SourceChanged
 from portal.stores import checksums
 from portal.stores.seekable import SeekableReader
-from portal.transfer import moving
+from portal.transfer import moving, preflight
 from tests.servers import Server
 from tests.transferring import Clouds, get, keys, put
 
@@ -195,6 +195,28 @@ def test_existing_targets_fail_are_skipped_or_replaced(clouds: Clouds) -> None:
     assert get(clouds.adls, "d/a.csv") == b"old\n"
     assert clouds.migrate(overwrite="replace").counts == {"listed": 2, "copied": 2}
     assert get(clouds.adls, "d/a.csv") == b"new\n"
+
+
+def test_a_target_that_appears_meanwhile_is_skipped_too_and_never_replaced(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(clouds.s3, "a.csv", b"ours")
+    check = preflight.check
+
+    def then_appears(*given: Any) -> preflight.Preflight:
+        found = check(*given)
+        put(clouds.adls, "a.csv", b"theirs")
+        return found
+
+    monkeypatch.setattr(preflight, "check", then_appears)
+    assert clouds.migrate(overwrite="skip").counts == {"listed": 1, "skipped": 1}
+    assert get(clouds.adls, "a.csv") == b"theirs"
+
+
+def test_targets_below_an_empty_folder_name_are_found_too(clouds: Clouds) -> None:
+    put(clouds.s3, "in/a//b.csv", b"ours")
+    put(clouds.s3, "out/a//b.csv", b"theirs")
+    ran = clouds.migrate(source=f"{clouds.bucket}/in/", target=f"{clouds.bucket}/out/")
+    assert ran.error["type"] == "AlreadyExists"
+    assert "Nothing was moved" in ran.error["message"]
 
 
 def test_folders_and_files_in_the_way_at_the_target_stop_before_anything_moves(clouds: Clouds) -> None:

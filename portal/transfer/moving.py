@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from portal import clock
-from portal.errors import AccessDenied, Cancelled, PortalError, SourceChanged, explain
+from portal.errors import AccessDenied, AlreadyExists, Cancelled, PortalError, SourceChanged, explain
 from portal.stores.base import ObjectInfo, Store
 from portal.tabular.outcome import Converted
 from portal.transfer.copying import copy_object
@@ -86,6 +86,9 @@ class Mover:
                 self._refusals = 0
             except Cancelled:
                 raise
+            except AlreadyExists as error:
+                appeared = not ours and self._route.overwrite == "skip"
+                row = self._told(entry, "skipped", "the target exists already") if appeared else self._failed(entry, error)
             except PortalError as error:
                 if not (error.retryable and attempt < MAX_TRIES):
                     row = self._failed(entry, error)

@@ -99,7 +99,7 @@ def _existing(target: Store, targets: Targets, target_prefix: str, found: Prefli
             continue
         for page in _pages(target, f"{folder}/" if folder else ""):
             for prefix in page.prefixes:
-                path = prefix.rstrip("/")
+                path = prefix.removesuffix("/")
                 if targets.is_folder(path):
                     there.add(path)
                 if target.url.scheme != "s3" and targets.entry_of(path) is not None:
