@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from portal import engine
 from portal.engine import JobContext, Result, param
+from portal.errors import AlreadyExists, NotFound
+from portal.stores.base import Store
 from portal.stores.url import StoreURL
 from portal.transfer.formats import Format
 from portal.transfer.selection import SourceParams
@@ -63,11 +65,23 @@ def _publish(inventory: Inventory, params: Params, url: StoreURL, job: JobContex
     key = f"{url.key}inventory.{params.format}" if not url.key or url.key.endswith("/") else url.key
     store = job.store(url, params.target_connection)
     try:
-        written = upload_file(path, store, key, overwrite=params.overwrite, check=job.check_cancelled)
+        overwrite = params.overwrite or job.load_checkpoint() is not None  # what an earlier attempt of this job published is ours
+        if not overwrite:
+            _refuse_existing(store, key)
+        job.save_checkpoint({"began": str(url.at(key))})
+        written = upload_file(path, store, key, overwrite=overwrite, check=job.check_cancelled)
     finally:
         store.close()
     job.log.info("written to %s", url.at(key))
     return {"url": str(url.at(key)), "bytes": written.size_bytes}
+
+
+def _refuse_existing(store: Store, key: str) -> None:
+    try:
+        store.stat(key)
+    except NotFound:
+        return
+    raise AlreadyExists(f"{store.url.at(key)} exists already.", hint="Choose another name or allow overwriting.")
 
 
 if __name__ == "__main__":

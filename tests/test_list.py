@@ -11,6 +11,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
+from portal.context import JobContext
 from portal.stores import s3
 from tests.servers import Server
 from tests.transferring import Clouds, get, put
@@ -76,6 +77,13 @@ def test_an_inventory_is_published_in_a_format(clouds: Clouds, kind: str) -> Non
     again = clouds.run("list", **params)
     assert (again.code, again.error["type"]) == (1, "AlreadyExists")
     assert clouds.run("list", **params, overwrite=True).code == 0
+
+
+def test_a_second_attempt_replaces_what_the_first_published(clouds: Clouds) -> None:
+    params = {"source": f"{clouds.bucket}/", "target": f"{clouds.lake}/i.parquet"}
+    first = clouds.run("list", **params)
+    second = clouds.run("list", JobContext(first.job.job_id, first.job.folder, clouds.config, attempt=2), **params)
+    assert (first.code, second.code) == (0, 0)
 
 
 def test_an_empty_listing_is_an_inventory_and_a_missing_bucket_an_error(clouds: Clouds) -> None:
