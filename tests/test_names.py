@@ -57,7 +57,7 @@ def test_what_adls_cannot_hold(key: str, why: str) -> None:
     assert why in names.refusal("abfss", key)
 
 
-@pytest.mark.parametrize("key", ["a", "a/b.csv", ".hidden", "a b", "ü/日本", "a%2Fb", "a?sig=x", "a?sv=2020-01-01&sig=x?y", 'a:b*c?d|e"<>', "x" * 1024])
+@pytest.mark.parametrize("key", ["a", "a/b.csv", ".hidden", "a b", "ü/日本", "a%2Fb", "a?sv=2020-01-01&sig=x?y", 'a:b*c?d|e"<>', "x" * 1024])
 def test_what_adls_can_hold(key: str) -> None:
     assert names.refusal("abfss", key) == ""
 
