@@ -135,7 +135,7 @@ def _rows(title: str, items: Any) -> None:
     ]
     names = {name: None for row in flat for name in row}
     titles: dict[str, Any] = {name: "URL" if name == "url" else name.replace("_", " ").capitalize() for name in names}
-    sizes = {name: st.column_config.NumberColumn(name.capitalize(), format="bytes") for name in ("bytes", "size", "size_bytes")}
+    sizes = {name: st.column_config.NumberColumn(titles.get(name, name), format="bytes") for name in ("bytes", "size", "size_bytes")}
     st.dataframe(flat, hide_index=True, row_height=30, alt=title, placeholder=wording.NONE, column_config={**titles, **sizes})
 
 

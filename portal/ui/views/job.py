@@ -52,7 +52,7 @@ def _head(spool: Spool, job: Job) -> None:
         f"by {plain(job.submitted_by)}",
         f"submitted {plain(wording.moment(job.submitted_at, seconds=True))} UTC",
     ]
-    if start:
+    if start and job.status is not Status.QUEUED:
         facts.append(f"{'took' if job.finished_at else 'running for'} {plain(wording.duration(wording.elapsed_s(start, job.finished_at)))}")
     st.caption(" · ".join(facts))
 
