@@ -48,7 +48,7 @@ def test_links_lead_somewhere_and_commands_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     links = re.findall(r"\]\(([^)#:]+)\)", text)
     assert [link for link in links if not (page.parent / link).exists()] == []
-    commands = set(re.findall(r"(?:python -m )?\bportal ([a-z]+)\b(?=[ `])", "\n".join(re.findall(r"`[^`]*`|^python .*$", text, re.MULTILINE))))
+    commands = set(re.findall(r"(?:python -m )?\bportal ([a-z]+)\b(?=[ `])", "\n".join(re.findall(r"`[^`\n]+`|^python .*$", text, re.MULTILINE))))
     assert commands - set(COMMANDS) == set()
 
 
