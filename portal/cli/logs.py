@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from portal.cli.parsing import find, parser
+from portal.cli.watch import NO_WORKER, nobody_works
+from portal.jobs import Job
 from portal.settings import Settings
 from portal.spool import Spool
 
@@ -47,12 +49,18 @@ def _older(path: Path) -> list[Path]:
 
 
 def _follow(spool: Spool, job_id: str, path: Path, position: int) -> None:
+    if not _ended(spool.find(job_id)) and nobody_works(spool):
+        print(NO_WORKER, file=sys.stderr, flush=True)
     while True:
         job = spool.find(job_id)
         position = _print_from(path, position)
-        if job is None or job.status.finished:
+        if _ended(job):
             return
         time.sleep(_LOOK_EVERY_S)
+
+
+def _ended(job: Job | None) -> bool:
+    return job is None or job.status.finished
 
 
 def _print_from(path: Path, start: int) -> int:

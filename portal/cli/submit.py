@@ -12,7 +12,7 @@ from portal import catalog, submission
 from portal.cli.jobs import public
 from portal.cli.parsing import PROGRAM, add_json, add_user, find, parser
 from portal.cli.text import as_json, moment, seconds
-from portal.cli.watch import Screen, exit_code, wait, wait_chain
+from portal.cli.watch import NO_WORKER, Screen, exit_code, nobody_works, wait, wait_chain
 from portal.errors import BadParameters
 from portal.jobs import DEFAULT_PRIORITY, Job, Status
 from portal.settings import Settings
@@ -172,6 +172,8 @@ def _submitted(spool: Spool, jobs: list[Job], given: argparse.Namespace) -> int:
         jobs = _waited(spool, jobs, screen, chain=given.wait == "chain")
     elif not given.json:
         screen.say(f"submitted; to follow it: {PROGRAM} logs -f {jobs[0].id}")
+        if nobody_works(spool):
+            screen.say(NO_WORKER)
     if given.json:
         told = [public(job) for job in jobs]
         print(as_json(told[0] if len(told) == 1 and given.wait != "chain" else told))

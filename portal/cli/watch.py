@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
-from typing import TextIO
+from typing import Any, TextIO
 
 from portal import clock
 from portal.cli.text import size, span
@@ -19,7 +19,10 @@ from portal.spool.finishing import child_ids
 EXIT_CODES = {Status.SUCCEEDED: 0, Status.PARTIAL: 3, Status.FAILED: 1, Status.CANCELLED: 1, Status.REJECTED: 2}
 """How `submit --wait` exits."""
 
+NO_WORKER = "No worker is running on this queue: start one with `python worker.py`."
+
 _SEVERITY = (0, 3, 2, 1)
+_FAILURES_SHOWN = 5
 _APPEARS_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.25
 _LINE_EVERY_S = 2.0
@@ -85,11 +88,15 @@ def wait(spool: Spool, job_id: str, screen: Screen) -> Job:
         if job.status.finished:
             screen.say(ended(job))
             return job
-        if job.status is Status.QUEUED and not warned and not any(worker.alive for worker in spool.workers()):
+        if job.status is Status.QUEUED and not warned and nobody_works(spool):
             warned = True
-            screen.say("No worker is running on this queue: start one with `python worker.py`.")
+            screen.say(NO_WORKER)
         screen.update(f"{job.name} {job.id}  {state(spool, job)}")
         time.sleep(_LOOK_EVERY_S)
+
+
+def nobody_works(spool: Spool) -> bool:
+    return not any(worker.alive for worker in spool.workers())
 
 
 def state(spool: Spool, job: Job) -> str:
@@ -122,7 +129,14 @@ def ended(job: Job) -> str:
     text = f"{job.name} {job.id}  {job.status}{took(job)}"
     counts = outcome(job)
     lines = [f"{text}: {counts}" if counts and job.status in (Status.SUCCEEDED, Status.PARTIAL) else text]
+    lines += [f"  {item.get('key', '')}: {item.get('reason', '')}".replace("\n", "\n  ") for item in _failures(job)[:_FAILURES_SHOWN]]
+    lines += [f"  every one: python -m portal ledger {job.id} --failed"] if _failures(job) else []
     return "\n".join([*lines, *(f"  {line}" for line in (job.error or "").splitlines())])
+
+
+def _failures(job: Job) -> list[dict[str, Any]]:
+    """What failed in a job that did something all the same; of one that failed its error tells."""
+    return list(((job.result or {}).get("report") or {}).get("failures") or []) if job.status is Status.PARTIAL else []
 
 
 def outcome(job: Job) -> str:
