@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from portal.errors import BadJobFile
-from portal.jobs_fields import DEEPEST, HINT, LATEST_MS, PRIORITIES, checked, is_deep
+from portal.jobs_fields import DEEPEST, HINT, ID_PATTERN, LATEST_MS, PRIORITIES, checked, is_deep
 
 __all__ = [
     "DEFAULT_PRIORITY", "ENGINE_PATTERN", "ID_PATTERN", "LATEST_MS", "PRIORITIES", "SCHEMA", "Attempt", "Followup", "Job", "Status", "When",
@@ -23,9 +23,6 @@ __all__ = [
 
 SCHEMA = 1
 DEFAULT_PRIORITY = 5
-
-ID_PATTERN = re.compile(r"[0-6][0-9A-HJKMNP-TV-Z]{25}")
-"""A ULID in Crockford's base 32, upper case (https://github.com/ulid/spec), of a year that a calendar has (before 9775)."""
 
 ENGINE_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -9,6 +10,9 @@ from portal import clock
 from portal.errors import BadJobFile
 
 PRIORITIES = range(10)
+
+ID_PATTERN = re.compile(r"[0-6][0-9A-HJKMNP-TV-Z]{25}")
+"""A ULID in Crockford's base 32, upper case (https://github.com/ulid/spec), of a year that a calendar has (before 9775)."""
 
 LATEST_MS = 253_402_300_799_999
 """The last millisecond of the year 9999."""
@@ -49,8 +53,9 @@ def _is_moment(value: str) -> bool:
 
 
 _MOMENT = (_is_moment, "a moment like 2026-11-21T10:58:31.123Z")
+_ID = (lambda value: ID_PATTERN.fullmatch(value) is not None, "the id of a job")  # the engine looks into the folder of that name
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "priority": (lambda value: value in PRIORITIES, "0 (most urgent) to 9"),
+    "priority": (lambda value: value in PRIORITIES, "0 (most urgent) to 9"), "parent": _ID, "retry_of": _ID,
     "submitted_at": _MOMENT, "not_before": _MOMENT, "finished_at": _MOMENT, "started_at": _MOMENT,
     "timeout_s": (lambda value: 0 < value < 1e9, "a number of seconds above 0"),
     "max_attempts": (lambda value: value >= 1, "1 or more"),
