@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from portal.durable import publish, sync_folder
 from portal.errors import PortalError, explain
 from portal.spool.layout import Layout
 from portal.spool.records import names
+
+log = logging.getLogger("portal.spool")
 
 _REASON = ".reason"
 
@@ -34,7 +37,10 @@ def set_aside(layout: Layout, path: Path, why: PortalError | str) -> Path | None
     for number in range(1000):
         target = layout.corrupt / (path.name if not number else f"{path.name}.{number}")
         if _reserve(layout, target, f"{clock.iso(moment)}\n{reason}\n"):
-            return _moved(path, target)
+            moved = _moved(path, target)
+            if moved:
+                log.warning("%s is set aside as %s: %s", path.name, moved, reason)
+            return moved
     raise PortalError(f"queue/corrupt/ already holds a thousand files called {path.name}.", hint="Look at them and remove what you do not need.")
 
 
