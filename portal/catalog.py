@@ -109,7 +109,8 @@ def check_partly(name: str, params: Mapping[str, Any], later: Collection[str]) -
 
 
 def _wrong(problems: list[str]) -> BadParameters:
-    return BadParameters("The parameters are wrong:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    first, *rest = problems
+    return BadParameters("\n  - ".join([f"{len(problems)} parameters are wrong:", *problems]) if rest else f"A parameter is wrong: {first}")
 
 
 def _problem(kind: type[EngineParams], item: Mapping[str, Any]) -> str:
