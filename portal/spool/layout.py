@@ -10,6 +10,7 @@ from typing import Self
 
 from portal import clock, jobs
 from portal.durable import make_folder
+from portal.errors import SettingError
 from portal.settings import Settings
 
 _READY = re.compile(rf"([0-9])-({jobs.ID_PATTERN.pattern})\.json")
@@ -125,7 +126,11 @@ class Layout:
             self.delayed, self.running, self.locks, self.corrupt, self.tmp, self.cancel, self.keys, self.limits, self.triggers, self.workers,
             self.reserve, self.logs, self.archive_tmp,
         ):  # fmt: skip
-            make_folder(folder)
+            try:
+                make_folder(folder)
+            except OSError as error:
+                hint = "PORTAL_HOME names the portal's folder: put one there that exists on a local disk and that you may write to."
+                raise SettingError(f"The folder {folder} cannot be made.", hint=hint) from error
 
     def lock(self, job_id: str) -> Path:
         return self.locks / job_id
