@@ -9,13 +9,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.storage.filedatalake import DataLakeServiceClient, ExponentialRetry
 
+from portal import clock
 from portal.connections import AdlsConnection
-from portal.errors import SettingError
+from portal.errors import AccessDenied, SettingError
 
 BLOCK_BYTES = 8 << 20
 _AZURE_HOSTS = (".dfs.core.windows.net", ".dfs.core.usgovcloudapi.net", ".dfs.core.chinacloudapi.cn", ".dfs.fabric.microsoft.com")
@@ -72,10 +73,22 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _refuse_ended(token: str, account: str) -> None:
+    """A SAS says itself when it ends; the service's answer does not. Raises AccessDenied."""
+    ends = parse_qs(token.lstrip("?")).get("se", [""])[0]
+    try:
+        ended = bool(ends) and clock.parse_ms(ends) <= clock.now_ms()
+    except ValueError:  # a day without a time: the service judges
+        return
+    if ended:
+        raise AccessDenied(f"The SAS for the storage account {account!r} ended at {ends}.", hint="Get a new one and submit the job again.")
+
+
 def _credential(connection: AdlsConnection, account: str) -> Any:
     if key := connection.account_key.get_secret_value():
         return AzureNamedKeyCredential(account, key)
     if token := connection.sas_token.get_secret_value():
+        _refuse_ended(token, account)
         return AzureSasCredential(token.lstrip("?"))
     from azure import identity  # slow to import, and only this way of signing in needs it
 

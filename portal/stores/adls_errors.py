@@ -55,7 +55,11 @@ def translated(what: str, *, container: str, account: str, key: str = "") -> Ite
     except azure.ClientAuthenticationError as error:
         if error.response is None:
             message = f"{what} {place} needs a sign-in, and it failed."
-            raise errors.AccessDenied(message, hint="Fill in the connection's key, SAS or service principal, or run `az login`.") from error
+            hint = (
+                "Put AZURE_STORAGE_KEY=… or AZURE_STORAGE_SAS_TOKEN=… (or a service principal: AZURE_TENANT_ID, AZURE_CLIENT_ID and "
+                "AZURE_CLIENT_SECRET) into .env, or fill in the connection that the job names, or run `az login`."
+            )
+            raise errors.AccessDenied(message, hint=hint) from error
         raise _of_answer(error, what, place, container, account) from Answer(error)
     except azure.HttpResponseError as error:
         if isinstance(error, azure.IncompleteReadError) or error.status_code is None:

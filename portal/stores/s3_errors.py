@@ -108,7 +108,9 @@ def _of_client(error: Exception, what: str, bucket: str, key: str) -> PortalErro
     place = name_of(bucket, key)
     if isinstance(error, _NO_CREDENTIALS):
         return errors.AccessDenied(
-            f"{what} {place} needs credentials, and there are none.", hint="Fill in the connection, or sign in with the AWS CLI."
+            f"{what} {place} needs credentials, and there are none.",
+            hint="Put AWS_ACCESS_KEY_ID=… and AWS_SECRET_ACCESS_KEY=… into .env (or fill in the connection that the job names), "
+            "or sign in with the AWS CLI.",
         )
     if isinstance(error, _UNREACHABLE):
         return errors.Unreachable(f"{what} {place} failed: the service did not answer.", hint="Check endpoint, network and proxy.")
