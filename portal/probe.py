@@ -75,7 +75,7 @@ def _ask_store(connection: Any) -> tuple[str, dict[str, Any]]:
 def _read_one(account: Any, name: str) -> str:
     store = account.store(name)
     try:
-        page = store.list_page(limit=1)
+        page = store.list_page(name.lstrip("/") + "/" if name.startswith("/") else "", limit=1)
         return f"{name} can be listed." if page.objects else f"{name} can be listed; it is empty."
     except AccessDenied:
         return f"{name} itself may not be listed with these credentials."

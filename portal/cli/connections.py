@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from typing import Any
 
 from portal.cli.parsing import add_json, parser
 from portal.cli.text import as_json, table
 from portal.connections import DEFAULT, DEFAULT_VARIABLES, KINDS, Connections
 from portal.errors import SettingError
-from portal.probe import probe
+from portal.probe import Probe, probe
 from portal.settings import Settings
 
 
@@ -58,11 +59,19 @@ def _chosen(known: list[Row], names: list[str]) -> list[Row]:
     return chosen
 
 
+def _told(result: Probe) -> dict[str, Any]:
+    return {"ok": result.ok, "text": result.text, "hint": result.hint, "detail": result.detail}
+
+
+def _found(result: Probe) -> str:
+    return f"{result.text} What to do: {result.hint}" if result.hint else result.text
+
+
 def _test(settings: Settings, chosen: list[Row], given: argparse.Namespace) -> int:
     found = [(name, kind, probe(settings, kind, name)) for name, kind, _, _ in chosen]
     if given.json:
-        print(as_json([{"name": name, "kind": kind, "ok": result.ok, "text": result.text, "detail": result.detail} for name, kind, result in found]))
+        print(as_json([{"name": name, "kind": kind, **_told(result)} for name, kind, result in found]))
     else:
-        rows = [[name, kind, "ok" if result.ok else "FAILED", result.text] for name, kind, result in found]
+        rows = [[name, kind, "ok" if result.ok else "FAILED", _found(result)] for name, kind, result in found]
         print(table(["name", "kind", "result", "what was found"], rows))
     return 0 if all(result.ok for _, _, result in found) else 1
