@@ -8,16 +8,23 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
+import sys
 import threading
 
 from moto.server import ThreadedMotoServer
 
+from embedded import processes
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m embedded.s3", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one (default)")
     port = parser.parse_args().port
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    if port and processes.port_in_use(port):
+        sys.exit(f"embedded.s3: port {port} of 127.0.0.1 is in use: stop what uses it or give another --port.")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
