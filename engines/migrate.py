@@ -127,7 +127,8 @@ def _closed(planned: Planned, books: Books, params: Params, job: JobContext, ret
         return _result(planned, books, report=report, outputs=outputs, outcome="partial")
     job.so_far = result
     first = books.failures[0]
-    error = TransferFailed(f"None of {failed} objects arrived. {first['key']}: {first['reason']}")
+    hint = "" if "what to do:" in first["reason"] else "See the ledger for each, and list the source again."
+    error = TransferFailed(f"None of {failed} objects arrived. {first['key']}: {first['reason']}", hint=hint)
     error.retryable = retryable
     raise error
 

@@ -90,7 +90,7 @@ def execute(params_type: type[EngineParams], run: Run, params: Mapping[str, Any]
 
 def _failure(error: PortalError, outcome: Outcome, job: JobContext, retryable: bool | None = None) -> dict[str, Any]:
     job.log.error("%s", explain(error))
-    first, *rest = (str(cause) or type(cause).__name__ for cause in causes(error))
+    first, *rest = dict.fromkeys(str(cause) or type(cause).__name__ for cause in causes(error))
     told = {
         "type": type(error).__name__, "message": first, "causes": rest, "hint": error.hint,
         "retryable": error.retryable if retryable is None else retryable,
