@@ -84,3 +84,17 @@ def test_a_secret_of_several_lines_is_masked_line_by_line() -> None:
 
 def test_what_is_too_short_to_protect_anything_does_not_blank_words() -> None:
     assert Redactor(["a", "key", ""])("a key to a door") == "a key to a door"
+
+
+@given(
+    st.sampled_from([
+        "?sig", "&sig", "x-amz-signature", "x-amz-security-token", "x-amz-credential", "accountkey", "sharedaccesssignature", "password", "passwd",
+        "secretaccesskey", "secret_access_key", "secret_accesskey", "sessiontoken", "session_token", "client_secret", "account_key", "sas_token",
+        "passphrase", "signature", "authorization",
+    ]),
+    st.sampled_from(["=", ":", " = ", '": "', "':'"]), st.booleans(), st.from_regex(r"[A-Za-z0-9+/]{8,30}", fullmatch=True),
+)  # fmt: skip
+def test_every_name_of_a_secret_is_found_in_the_midst_of_plain_lines(name: str, sign: str, upper: bool, value: str) -> None:
+    """The quick look for plain words before the patterns must not pass over one of them."""
+    said = Redactor()(f"copied 5 objects\nwith {name.upper() if upper else name}{sign}{value}\nand went on\n")
+    assert value not in said.splitlines()[1] and said.startswith("copied 5 objects\n") and said.endswith("\nand went on\n")
