@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,10 +51,10 @@ def environment(home: Path) -> dict[str, str]:
     return {**kept, "PORTAL_HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true", "PYTHONUNBUFFERED": "1"}
 
 
-def start(home: Path, *, worker: bool) -> Launcher:
-    """Start it and wait until it answers."""
-    port = free_port()
-    commands = [[sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]]
+def start(home: Path, *, worker: bool, port: int = 0, options: Sequence[str] = ()) -> Launcher:
+    """Start it, on a free port unless one is given, and wait until it answers."""
+    port = port or free_port()
+    commands = [[sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), *options]]
     if worker:
         commands.append([sys.executable, "worker.py"])
     processes = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -13,14 +14,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import streamlit as st
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
+from streamlit import config as streamlit_config
+from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
 from portal.errors import BadParameters, SettingError
 from portal.settings import Settings
-from portal.ui import access, accounts, actions, gate, sessions, sign_in, users
+from portal.ui import access, accounts, actions, gate, provider, sessions, sign_in, users
 from portal.ui.access import AccessRefused, Mode, Person
 from portal.ui.accounts import Account, Role
 from portal.ui.actions import Order
@@ -50,7 +54,10 @@ def client(config: Settings) -> Client:
         return PlainTextResponse("in")
 
     def back(request: Any) -> RedirectResponse:
-        return RedirectResponse("/", 302)
+        response = RedirectResponse("/", 302)
+        if "code" in request.query_params:
+            response.set_cookie(provider.COOKIE, vouched())
+        return response
 
     paths = ("/", "/jobs", "/media/file.csv", "/_stcore/metrics", "/_stcore/health")
     inside = [Route("/oauth2callback", back), *(Route(path, page) for path in paths), WebSocketRoute("/_stcore/stream", echo)]
@@ -211,22 +218,96 @@ def test_a_form_that_is_not_ours_is_refused(client: Client, olga: Account) -> No
     assert client.post("/sign-in", {**data, "token": ""}).status == 403
 
 
-def test_openid_connect_leads_back_to_the_deep_link(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "mode", lambda settings: Mode.OIDC)
-    client.get("/jobs?text=a&status=failed", accept="text/html")
-    answer = client.get("/oauth2callback?code=x")
-    assert answer.status == 302 and answer.headers["location"] == "/jobs?text=a&status=failed"
-    assert client.get("/oauth2callback?code=x").headers["location"] == "/"
+AUTH = {
+    "redirect_uri": f"http://{HOST}/oauth2callback", "cookie_secret": "0123456789abcdef" * 4, "client_id": "portal", "client_secret": "s",
+    "server_metadata_url": "https://id.example.org/.well-known/openid-configuration",
+}  # fmt: skip
 
 
-def test_roles_of_openid_connect_come_from_the_users_file(config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def oidc(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The [auth] of a secrets.toml; a test may change it."""
+    auth = dict(AUTH)
+    monkeypatch.setattr(st.secrets, "load_if_toml_exists", lambda: True)
+    monkeypatch.setattr(st.secrets, "_secrets", {"auth": auth})
+    return auth
+
+
+def vouched(**claims: object) -> str:
+    """The cookie that Streamlit signs once the provider has vouched for somebody."""
+    origin = AUTH["redirect_uri"].removesuffix("/oauth2callback")
+    told = {"is_logged_in": True, "origin": origin, "sub": "1", **claims}
+    return create_signed_value(AUTH["cookie_secret"], provider.COOKIE, json.dumps(told)).decode()
+
+
+def test_openid_connect_keeps_strangers_out_of_files_and_websocket(oidc: dict[str, Any], client: Client) -> None:
+    assert client.get("/media/file.csv").status == 401 and not connects(client, origin=f"http://{HOST}")
+    assert client.get("/", accept="text/html").headers["location"] == "/sign-in?next=/"
+    client.cookies[provider.COOKIE] = vouched()
+    assert client.get("/media/file.csv").status == 200 and connects(client, origin=f"http://{HOST}")
+
+
+def test_openid_connect_leads_back_to_the_deep_link(oidc: dict[str, Any], client: Client) -> None:
+    answer = client.get("/jobs?text=a&status=failed", accept="text/html")
+    assert answer.headers["location"] == "/sign-in/start?next=/jobs%3Ftext%3Da%26status%3Dfailed"
+    assert client.get(answer.headers["location"]).headers["location"].startswith("/auth/login?provider=")
+    failed = client.get("/oauth2callback?error=access_denied").headers["location"]
+    assert failed == "/sign-in?failed=1&next=/jobs%3Ftext%3Da%26status%3Dfailed"
+    page = client.get(failed).text
+    assert "did not work" in page and 'href="/sign-in/start?next=/jobs%3Ftext%3Da%26status%3Dfailed"' in page
+    assert client.get("/oauth2callback?code=good").headers["location"] == "/jobs?text=a&status=failed"
+    client.cookies.clear()
+    assert client.get("/oauth2callback").headers["location"] == "/"
+
+
+def test_a_password_is_of_no_use_with_openid_connect(oidc: dict[str, Any], client: Client, olga: Account) -> None:
+    data = {"name": "olga", "password": PASSWORD, "token": "t"}
+    client.cookies["portal_form"] = "t"
+    assert sessions.COOKIE not in client.post("/sign-in", data).headers.get("set-cookie", "") and client.get("/jobs").status == 401
+
+
+def test_what_the_provider_said_is_worth_nothing_forged_old_or_for_another_address(oidc: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    cookie = vouched(email="olga@example.org")
+    found = provider.claims({provider.COOKIE: cookie})
+    assert found and found["email"] == "olga@example.org"
+    for wrong in ("", cookie[:-2] + "xx", vouched(origin="http://evil.example"), vouched(is_logged_in=False), "ä"):
+        assert provider.claims({provider.COOKIE: wrong}) is None
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + sessions.LIFETIME_S + 60)
+    assert provider.claims({provider.COOKIE: cookie}) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [*((key, "", f"lacks {key}") for key in AUTH), ("cookie_secret", "short", "fewer than 32"), ("redirect_uri", "http://a/", "redirect_uri")],
+)
+def test_incomplete_settings_of_openid_connect_are_named(oidc: dict[str, Any], key: str, value: str, told: str) -> None:
+    provider.check_settings()
+    oidc[key] = value
+    with pytest.raises(SettingError, match=told):
+        provider.check_settings()
+
+
+def test_a_secrets_file_that_cannot_be_read_does_not_open_the_portal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "secrets.toml"
+    monkeypatch.setattr(st.secrets, "_secrets", None)
+    monkeypatch.setattr(streamlit_config, "get_option", lambda name: [str(broken)])
+    provider.check_settings()
+    broken.write_text("[auth\n")
+    with pytest.raises(SettingError, match="cannot be read"):
+        provider.check_settings()
+
+
+def test_roles_of_openid_connect_come_from_the_users_file(oidc: dict[str, Any], config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     accounts.write(config, [Account("olga@example.org", Role.ADMIN)])
-    claims: dict[str, object] = {"email": "olga@example.org", "sub": "1"}
-    monkeypatch.setattr(access, "mode", lambda settings: Mode.OIDC)
-    monkeypatch.setattr(access.st, "user", SimpleNamespace(is_logged_in=True, to_dict=lambda: claims))
+    cookies: dict[str, str] = {}
+    monkeypatch.setattr(access.st, "context", SimpleNamespace(cookies=cookies))
+    assert access.person(config) is None
+    cookies[provider.COOKIE] = vouched(email="olga@example.org")
     assert access.person(config) == Person("olga@example.org", Role.ADMIN)
-    claims["email_verified"] = False
-    assert access.person(config) == Person("1", Role.VIEWER)
+    for unverified in (False, "false"):
+        cookies[provider.COOKIE] = vouched(email="olga@example.org", email_verified=unverified)
+        assert access.person(config) == Person("1", Role.VIEWER)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import streamlit as st
 
 from portal.errors import PortalError
 from portal.settings import Settings
-from portal.ui import accounts, sessions
+from portal.ui import accounts, provider, sessions
 from portal.ui.accounts import Role
 
 
@@ -61,10 +61,10 @@ def person(settings: Settings) -> Person | None:
 
 
 def _from_provider(settings: Settings) -> Person | None:
-    if not st.user.is_logged_in:
+    claims = provider.claims(st.context.cookies)
+    if claims is None:
         return None
-    claims = st.user.to_dict()
-    mail = claims.get("email") if claims.get("email_verified", True) is not False else None
+    mail = claims.get("email") if claims.get("email_verified", True) not in (False, "false") else None
     name = str(mail or claims.get("sub") or "")
     found = accounts.read(settings).get(name)
     return Person(name, found.role if found else Role.VIEWER) if name else None

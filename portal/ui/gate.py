@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import sys
-from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from starlette.middleware import Middleware
@@ -20,23 +19,28 @@ from streamlit import config
 
 from portal import settings
 from portal.errors import PortalError, SettingError, explain
-from portal.ui import access, accounts, headers, sessions, sign_in
+from portal.ui import access, accounts, headers, provider, sessions, sign_in
 from portal.ui.access import Mode
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _CLOSED = ("/_stcore/metrics", "/_stcore/upload_file", "/_stcore/script-health-check", "/_stcore/agent")
 _OPEN = ("/sign-in", "/_stcore/health", "/app/static/")
-_NEXT = "portal_next"
 
 
 def routes() -> list[BaseRoute]:
     """The addresses of ours beside Streamlit's."""
-    return [Route("/sign-in", sign_in.page, methods=["GET"]), Route("/sign-in", sign_in.answer, methods=["POST"]), Route("/sign-out", sign_in.leave)]
+    return [
+        Route("/sign-in", sign_in.page, methods=["GET"]),
+        Route("/sign-in", sign_in.answer, methods=["POST"]),
+        Route("/sign-in/start", sign_in.start, methods=["GET"]),
+        Route("/sign-out", sign_in.leave),
+    ]
 
 
 def middleware() -> list[Middleware]:
     """The gate; ends the process with a clear message when the server would be open to others without sign-in."""
     try:
+        provider.check_settings()
         check_address(str(config.get_option("server.address") or "0.0.0.0"), access.mode(settings.load()))  # noqa: S104 - what Streamlit does without an address
     except PortalError as error:
         print(explain(error), file=sys.stderr)
@@ -92,14 +96,23 @@ def _refusal(connection: HTTPConnection) -> Response | None:
         return (
             None if _host(connection) in LOOPBACK else PlainTextResponse("Without sign-in the portal answers only to 127.0.0.1 and localhost.", 403)
         )
-    if how is Mode.LOCAL and not connection.url.path.startswith(_OPEN) and not _known(current, connection):
-        wanted = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
-        wants_page = "text/html" in connection.headers.get("accept", "")
-        return RedirectResponse("/sign-in?next=" + quote(wanted), 303) if wants_page else PlainTextResponse("Sign in first.", 401)
-    return None
+    if connection.url.path.startswith(_OPEN if how is Mode.LOCAL else (*_OPEN, *provider.PATHS)) or _known(how, current, connection):
+        return None
+    return _asked_to_sign_in(how, connection)
 
 
-def _known(current: settings.Settings, connection: HTTPConnection) -> bool:
+def _asked_to_sign_in(how: Mode, connection: HTTPConnection) -> Response:
+    """A page of ours leads to the provider at once, the front page does not: it is where signing out and what failed end."""
+    if "text/html" not in connection.headers.get("accept", ""):
+        return PlainTextResponse("Sign in first.", 401)
+    wanted = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
+    page = "/sign-in/start" if how is Mode.OIDC and wanted != "/" else "/sign-in"
+    return RedirectResponse(f"{page}?next={quote(wanted)}", 303)
+
+
+def _known(how: Mode, current: settings.Settings, connection: HTTPConnection) -> bool:
+    if how is Mode.OIDC:
+        return provider.claims(connection.cookies) is not None
     name = sessions.name_in(current, connection.cookies.get(sessions.COOKIE, ""))
     return bool(name and name in accounts.read(current))
 
@@ -117,26 +130,29 @@ def _host(connection: HTTPConnection) -> str:
 
 
 def _returning(connection: HTTPConnection, send: Send) -> Send:
-    """Remember a deep link over a round trip to the identity provider, which Streamlit forgets."""
-    if access.mode(settings.load()) is not Mode.OIDC:
+    """Lead whoever comes back from the identity provider to the page they wanted."""
+    if not connection.url.path.startswith("/oauth2callback"):
         return send
-    path, query = connection.url.path, connection.url.query
 
     async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            extra: list[tuple[bytes, bytes]] = message.setdefault("headers", [])
-            if query and "text/html" in connection.headers.get("accept", "") and not path.startswith(("/auth/", "/oauth2callback")):
-                extra.append((b"set-cookie", f"{_NEXT}={quote(f'{path}?{query}')}; Path=/; Max-Age=600; HttpOnly; SameSite=Lax".encode()))
-            elif path.startswith("/oauth2callback") and 300 <= int(message["status"]) < 400:
-                message["headers"] = _led_back(connection, extra)
+        if message["type"] == "http.response.start" and 300 <= int(message["status"]) < 400:
+            message["headers"] = _led_back(connection, list(message.get("headers", [])))
         await send(message)
 
     return sending
 
 
-def _led_back(connection: HTTPConnection, found: list[tuple[bytes, bytes]]) -> list[Any]:
-    wanted = sign_in.local_path(unquote(connection.cookies.get(_NEXT, "")))
-    if wanted == "/":
-        return found
+def _led_back(connection: HTTPConnection, found: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Only a sign-in that worked leads to the page: a page that sends strangers to the provider again would send them round for ever."""
+    wanted = sign_in.local_path(unquote(connection.cookies.get(sign_in.NEXT_COOKIE, "")))
     kept = [(name, value) for name, value in found if name.lower() != b"location"]
-    return [*kept, (b"location", wanted.encode()), (b"set-cookie", f"{_NEXT}=; Path=/; Max-Age=0".encode())]
+    if any(name.lower() == b"set-cookie" and _signs_in(value) for name, value in found):
+        return [*kept, (b"location", wanted.encode()), (b"set-cookie", f"{sign_in.NEXT_COOKIE}=; Path=/; Max-Age=0".encode())]
+    answered = {"code", "error"} & connection.query_params.keys()
+    if answered and provider.claims(connection.cookies) is None:
+        return [*kept, (b"location", f"/sign-in?failed=1&next={quote(wanted)}".encode())]
+    return found
+
+
+def _signs_in(cookie: bytes) -> bool:
+    return cookie.startswith(f"{provider.COOKIE}=".encode()) and b"max-age=0" not in cookie.lower()

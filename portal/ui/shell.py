@@ -28,7 +28,7 @@ def run() -> None:
         boxes.error(problem)
         st.stop()
     if who is None:
-        _ask_to_sign_in(how)
+        _ask_to_sign_in()
         st.stop()
     _navigate(who, how)
 
@@ -60,17 +60,11 @@ def _navigate(who: Person, how: Mode) -> None:
 
 
 def _sign_out(how: Mode) -> None:
-    if how is Mode.OIDC:
-        st.button("Sign out", type="tertiary", icon=":material/logout:", on_click=st.logout)
-    elif how is Mode.LOCAL:
+    if how is not Mode.OPEN:
         st.html('<a class="signout" href="sign-out" target="_self">Sign out</a>')
 
 
-def _ask_to_sign_in(how: Mode) -> None:
+def _ask_to_sign_in() -> None:
     st.title(TITLE)
-    if how is Mode.OIDC:
-        st.caption("Sign in to see and submit jobs.")
-        st.button("Sign in", type="primary", icon=":material/login:", on_click=st.login)
-    else:
-        st.info("Your session has ended.", icon=":material/lock:")
-        st.html('<a href="sign-in" target="_self">Sign in again</a>')
+    st.info("Your session has ended.", icon=":material/lock:")
+    st.html('<a href="sign-in" target="_self">Sign in again</a>')

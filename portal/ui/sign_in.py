@@ -1,4 +1,4 @@
-"""The sign-in page of local accounts: one form, no script."""
+"""The sign-in page: one form for local accounts, one link to the provider with OpenID Connect; no script."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import html
 import secrets
 import time
 from collections import defaultdict, deque
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from portal import settings
-from portal.ui import accounts, sessions
+from portal.ui import access, accounts, provider, sessions
+from portal.ui.access import Mode
+
+NEXT_COOKIE = "portal_next"
+"""Holds the page that was asked for during the round trip to the provider, which Streamlit forgets."""
 
 _FORM_COOKIE = "portal_form"
 _MOST_BYTES = 4096
@@ -34,14 +38,16 @@ main{width:20rem;padding:2rem;background:var(--box);border:1px solid var(--line)
 h1{font-size:18px;font-weight:600;margin:.75rem 0 1.25rem}label{display:block;margin:.9rem 0;font-weight:500}
 input{box-sizing:border-box;width:100%;margin-top:.3rem;padding:.5rem .6rem;border:1px solid var(--line);
 border-radius:6px;background:transparent;color:inherit;font:inherit}
-button{width:100%;margin-top:.6rem;padding:.55rem;border:0;border-radius:6px;background:var(--blue);
-color:#FFF;font:600 14px Inter,system-ui,sans-serif;cursor:pointer}
+button,.button{box-sizing:border-box;display:block;width:100%;margin-top:.6rem;padding:.55rem;border:0;border-radius:6px;background:var(--blue);
+color:#FFF;font:600 14px Inter,system-ui,sans-serif;text-align:center;text-decoration:none;cursor:pointer}
 :focus-visible{outline:2px solid var(--blue);outline-offset:2px}[role=alert]{color:var(--red);font-weight:500}
 </style></head><body><main><img src="/app/static/favicon.svg" width="28" height="28" alt=""><h1>Data Operations Portal</h1>@ERROR@
-<form method="post"><input type="hidden" name="token" value="@TOKEN@"><input type="hidden" name="next" value="@NEXT@">
+@BODY@</main></body></html>"""
+_FORM = """<form method="post"><input type="hidden" name="token" value="@TOKEN@"><input type="hidden" name="next" value="@NEXT@">
 <label>User name<input name="name" autocomplete="username" required autofocus></label>
 <label>Password<input name="password" type="password" autocomplete="current-password" required></label>
-<button>Sign in</button></form></main></body></html>"""
+<button>Sign in</button></form>"""
+_LINK = """<a class="button" href="/sign-in/start?next=@NEXT@">Sign in</a>"""
 
 
 def local_path(wanted: str) -> str:
@@ -51,11 +57,27 @@ def local_path(wanted: str) -> str:
 
 
 async def page(request: Request) -> Response:
-    return _form(request, request.query_params.get("next", "/"))
+    wanted = local_path(request.query_params.get("next", "/"))
+    if access.mode(settings.load()) is not Mode.OIDC:
+        return _form(request, wanted)
+    failed = "The sign-in did not work. Please try again." if "failed" in request.query_params else ""
+    return _shown(_LINK.replace("@NEXT@", quote(wanted)), failed)
+
+
+async def start(request: Request) -> Response:
+    """Send the browser to the provider, and keep in mind where to lead it back to."""
+    if access.mode(settings.load()) is not Mode.OIDC:
+        return RedirectResponse("/sign-in", 303)
+    response = RedirectResponse(provider.start_url(), 303)
+    wanted, secure = local_path(request.query_params.get("next", "/")), request.url.scheme == "https"
+    response.set_cookie(NEXT_COOKIE, quote(wanted), max_age=600, httponly=True, samesite="lax", secure=secure)
+    return response
 
 
 async def answer(request: Request) -> Response:
     """Check name and password; a wrong pair looks the same whichever of the two is wrong."""
+    if access.mode(settings.load()) is Mode.OIDC:
+        return RedirectResponse("/sign-in", 303)
     body = b""
     async for piece in request.stream():
         body += piece
@@ -83,7 +105,7 @@ async def answer(request: Request) -> Response:
 
 
 async def leave(request: Request) -> Response:
-    response = RedirectResponse("/sign-in", 303)
+    response = RedirectResponse("/auth/logout" if access.mode(settings.load()) is Mode.OIDC else "/sign-in", 303)
     response.delete_cookie(sessions.COOKIE)
     return response
 
@@ -106,8 +128,11 @@ def _forget_old(who: tuple[str, str]) -> None:
 
 def _form(request: Request, wanted: str, error: str = "", status: int = 200) -> Response:
     token = secrets.token_urlsafe(16)
-    told = f'<p role="alert">{html.escape(error)}</p>' if error else ""
-    text = _PAGE.replace("@ERROR@", told).replace("@TOKEN@", token).replace("@NEXT@", html.escape(local_path(wanted), quote=True))
-    response = HTMLResponse(text, status, headers={"cache-control": "no-store"})
+    response = _shown(_FORM.replace("@TOKEN@", token).replace("@NEXT@", html.escape(local_path(wanted), quote=True)), error, status)
     response.set_cookie(_FORM_COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
     return response
+
+
+def _shown(body: str, error: str, status: int = 200) -> Response:
+    told = f'<p role="alert">{html.escape(error)}</p>' if error else ""
+    return HTMLResponse(_PAGE.replace("@ERROR@", told).replace("@BODY@", body), status, headers={"cache-control": "no-store"})
