@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -157,3 +158,19 @@ def test_an_error_nobody_foresaw_shows_no_traceback(home: Path, monkeypatch: pyt
 def test_a_setting_that_cannot_be_used_is_named(home: Path) -> None:
     (home / ".env").write_text("PORTAL_SLOTS=many\n")
     assert "PORTAL_SLOTS='many' cannot be used" in words(opened())
+
+
+def test_a_click_that_comes_as_the_last_job_ends_is_not_lost(home: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page then runs anew, to poll more slowly; what was clicked came with the run before."""
+    job = archived(spool, 7, status=Status.FAILED, error="There is no bucket.")
+    looks: list[health.Health] = []
+    look = health.look
+
+    def ended_meanwhile(config: Settings, spool: Spool) -> health.Health:
+        found = look(config, spool)
+        looks.append(replace(found, counts={**found.counts, "running": 1}) if not looks else found)
+        return looks[-1]
+
+    monkeypatch.setattr(health, "look", ended_meanwhile)
+    monkeypatch.setattr("portal.ui.views.jobs.job_table", lambda rows, key: ("open", job.id) if len(looks) == 2 else None)
+    assert "There is no bucket." in words(opened("jobs"))

@@ -77,8 +77,6 @@ def _live(spool: Spool, filters: Filters, number: int, was_active: bool) -> None
     @st.fragment(run_every=POLL_S if was_active else IDLE_S)
     def body() -> None:
         now = health.look(state.config(), spool)
-        if now.active != was_active:
-            st.rerun()
         with boxes.told():
             health.warn(now)
             found = job_search.page(spool, filters, number)
@@ -88,6 +86,9 @@ def _live(spool: Spool, filters: Filters, number: int, was_active: bool) -> None
             else:
                 _nothing(filters)
             _pager(number, found)
+        # Last: a rerun before the table has been asked would throw away a click that came with this run.
+        if now.active != was_active:
+            st.rerun()
 
     body()
 

@@ -38,12 +38,13 @@ def _live(spool: Spool, was_active: bool, every_s: int) -> None:
     @st.fragment(run_every=every_s)
     def body() -> None:
         now = health.look(state.config(), spool)
-        if now.active != was_active:
-            st.rerun()
         with boxes.told():
             health.warn(now)
             _metrics(now)
             _tables(spool, now)
+        # Last: a rerun before the tables have been asked would throw away a click that came with this run.
+        if now.active != was_active:
+            st.rerun()
 
     body()
 
