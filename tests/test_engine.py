@@ -130,7 +130,7 @@ def sample(tmp_path: Path) -> Path:
 
 
 def command(sample: Path, *flags: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(settings.CODE_ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(settings.CODE_ROOT), "TMPDIR": str(sample.parent)}
     return subprocess.run([sys.executable, str(sample), *flags], capture_output=True, text=True, env=environment, timeout=60, check=False, **options)
 
 
