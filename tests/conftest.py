@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from portal import settings
+from tests import browser as chromium
 from tests.servers import (
     ADLS_ACCOUNT,
     ADLS_KEY,
@@ -67,3 +70,23 @@ def box_env(home: Path, s3_server: Server, adls_server: Server, snowflake_server
     with (home / ".env").open("a") as file:
         file.writelines(f"{name}={value}\n" for name, value in box_variables(s3_server, adls_server, snowflake_server).items())
     return home
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Browser]:
+    """A real Chromium. One a module: its event loop must not run beside other modules' own."""
+    path = chromium.executable()
+    if path is None:
+        pytest.fail("There is no Chromium: python tests/browser.py tells how to get one.")
+    with sync_playwright() as playwright:
+        shown = playwright.chromium.launch(executable_path=path, args=list(chromium.ARGUMENTS))
+        yield shown
+        shown.close()
+
+
+@pytest.fixture
+def context(chrome: Browser) -> Iterator[BrowserContext]:
+    made = chrome.new_context(viewport={"width": 1440, "height": 900})
+    made.set_default_timeout(20_000)
+    yield made
+    made.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, expect
 
 from portal import settings, submission
 from portal.connections import Connections
@@ -17,7 +17,6 @@ from portal.stores.opening import open_account
 from portal.ui import accounts
 from portal.ui.accounts import Account, Role
 from portal.warehouse import Warehouse
-from tests import browser as chromium
 from tests import launcher as launchers
 from tests.conftest import box_variables
 from tests.launcher import Launcher
@@ -27,25 +26,6 @@ BUCKET, CONTAINER = "ui-bucket", "ui-lake"
 PASSWORDS = {"vera": "a-viewer-password", "olga": "an-operator-password"}
 _SLOW_MS = 45_000
 expect.set_options(timeout=25_000)  # of a machine that runs other tests beside; nothing waits longer than it must
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    path = chromium.executable()
-    if path is None:
-        pytest.fail("There is no Chromium: python tests/browser.py tells how to get one.")
-    with sync_playwright() as playwright:
-        shown = playwright.chromium.launch(executable_path=path, args=list(chromium.ARGUMENTS))
-        yield shown
-        shown.close()
-
-
-@pytest.fixture
-def context(chrome: Browser) -> Iterator[BrowserContext]:
-    made = chrome.new_context(viewport={"width": 1440, "height": 900})
-    made.set_default_timeout(20_000)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -14,14 +14,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, expect
 
 from portal import settings, submission
 from portal.jobs import Job
 from portal.spool import Spool
 from portal.ui import accounts
 from portal.ui.accounts import Account, Role
-from tests import browser as chromium
 from tests import launcher as launchers
 from tests.launcher import Launcher
 
@@ -81,23 +80,9 @@ def job(portal: Launcher) -> Job:
     return Spool(config).submit(submission.new_job(config, "list", {"source": f"file://{portal.home}/data/"}, by=OLGA, name="look around"))
 
 
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    path = chromium.executable()
-    if path is None:
-        pytest.fail("There is no Chromium: python tests/browser.py tells how to get one.")
-    with sync_playwright() as playwright:
-        shown = playwright.chromium.launch(executable_path=path, args=list(chromium.ARGUMENTS))
-        yield shown
-        shown.close()
-
-
 @pytest.fixture
-def page(chrome: Browser) -> Iterator[Page]:
-    context = chrome.new_context(viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(_TIMEOUT_MS)
-    yield context.new_page()
-    context.close()
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
 
 
 def set_olga(home: Path, role: Role) -> None:
