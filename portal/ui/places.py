@@ -60,8 +60,11 @@ def choose(draft: Draft, item: FieldSpec, connection_field: str, *, narrow: bool
         boxes.error(problem)
         return None
     place = Place(kind, name, connection, None)
+    options, refusal = _containers(place)
     with columns[2]:
-        container = _container(place, start, key)
+        container = _container(place, options, start, key)
+    if refusal and not container:
+        boxes.error(refusal)  # below the row: inside the column it is narrow and pushes the fields beside it out of sight
     return Place(kind, name, connection, _base(kind, connection, container)) if container else place
 
 
@@ -81,9 +84,8 @@ def _kind(item: FieldSpec, start: StoreURL | None, key: str) -> str | None:
     )  # fmt: skip
 
 
-def _container(place: Place, start: StoreURL | None, key: str) -> str:
+def _container(place: Place, options: list[str], start: StoreURL | None, key: str) -> str:
     word = _CONTAINER_WORDS[place.kind]
-    options, problem = _containers(place)
     wanted = _started_in(start, options) if start and KIND_OF_SCHEME[start.scheme] == place.kind else None
     options = list(dict.fromkeys([*([wanted] if wanted else []), *options, *([_OTHER] if place.kind != "local" else [])]))
     index = options.index(wanted) if wanted else 0 if len(options) <= 2 or options == [_OTHER] else None
@@ -94,8 +96,6 @@ def _container(place: Place, start: StoreURL | None, key: str) -> str:
     )  # fmt: skip
     if chosen == _OTHER:
         chosen = st.text_input(f"Name of the {word.lower()}", key=f"{key}.other.{place.mark}", persist_state="session")
-    if problem and not chosen:
-        boxes.error(problem)
     return str(chosen or "").strip()
 
 

@@ -46,7 +46,7 @@ def show() -> None:
     _how()
 
 
-_WIDTHS = [1.1, 0.7, 2.4, 1.5, 0.6, 2.6]
+_WIDTHS = [1.0, 1.0, 2.4, 1.5, 0.6, 2.4]
 
 
 def _header() -> None:
