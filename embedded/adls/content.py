@@ -10,8 +10,8 @@ import os
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,16 +87,6 @@ class Content:
         name = uuid.uuid4().hex
         os.link(self.path(file), self.path(name))
         return name
-
-    @contextmanager
-    def pinned(self, files: Iterable[str]) -> Iterator[None]:
-        """Keep the files readable until the block ends, whatever is deleted meanwhile."""
-        held = list(files)
-        self.pin(held)
-        try:
-            yield
-        finally:
-            self.unpin(held)
 
     def pin(self, files: Iterable[str]) -> None:
         with self._lock:

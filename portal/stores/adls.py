@@ -135,11 +135,6 @@ class AdlsStore:
     def rename(self, key: str, new_key: str, *, overwrite: bool = False) -> None:
         renamed(self, key, new_key, overwrite=overwrite)
 
-    def create_folder(self, key: str) -> None:
-        """Make a folder and those above it; no error when it is there."""
-        with self.translated("Creating", key):
-            self.client.get_directory_client(key).create_directory()
-
     def delete(self, key: str) -> None:
         try:
             with self.translated("Deleting", key):

@@ -44,11 +44,6 @@ class StoreURL:
         return cls(scheme, container, account, key)
 
     @property
-    def account_name(self) -> str:
-        """The storage account's bare name."""
-        return self.account.partition(".")[0]
-
-    @property
     def root(self) -> StoreURL:
         return replace(self, key="")
 
