@@ -43,6 +43,7 @@ lock: $(MARK)-test     ## compile the requirement files from pyproject.toml, all
 	$(LOCK) --output-file requirements.txt
 	$(LOCK) --extra demo --output-file requirements-demo.txt
 	$(LOCK) --extra demo --extra test --output-file requirements-test.txt
+	$(LOCK) --extra test --extra demo --extra bench --output-file requirements-bench.txt
 	$(LOCK) --extra lake --output-file requirements-lake.txt
 	rm .lock
 
