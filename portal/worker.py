@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from portal import clock, processes, vault
-from portal.connections import Connections
-from portal.descriptors import document
 from portal.durable import make_folder, sweep
 from portal.errors import PortalError, explain
-from portal.jobs import ENGINE_PATTERN, Attempt, Job, Status
+from portal.jobs import Attempt, Job, Status
 from portal.sealer import Sealer
-from portal.settings import CODE_ROOT, Settings
+from portal.settings import Settings
 from portal.spool import Spool, claiming, disk, keys, limits, records, settling, workers
 from portal.spool.claiming import Claim
 from portal.spool.finishing import finish, freeze
 from portal.spool.locks import holder
 from portal.spool.outcome import Verdict
+from portal.starting import Starter
 
 log = logging.getLogger("portal.worker")
 
@@ -62,7 +57,7 @@ class Worker:
         self.spool = Spool(settings)
         self.layout = self.spool.layout
         self.registration = workers.register(self.layout, slots or settings.slots, name)
-        self._runners: list[subprocess.Popen[bytes]] = []
+        self._starter = Starter(settings, self.layout, engines)
         self._sealer = Sealer(settings)
         self._backlog = limits.Backlog()
         self._tidied_ms = 0
@@ -103,7 +98,7 @@ class Worker:
 
     def _settle(self) -> Iterator[str]:
         """Collect what has ended, whoever started it, and recover what was cut off."""
-        self._runners = [runner for runner in self._runners if runner.poll() is None]
+        self._starter.reap()
         for job_id in records.running_ids(self.layout):
             with self._guard(job_id):
                 if job := settling.settle(self.layout, job_id):
@@ -138,7 +133,7 @@ class Worker:
         """Start a claimed job, or finish it at once when it cannot start; True when a runner has it now."""
         job = claim.job
         try:
-            if problem := self._problem(job):
+            if problem := self._starter.problem(job):
                 log.warning("%s is rejected: %s", job.id, problem)
                 finish(self.layout, freeze(self.layout, job, Status.REJECTED, problem))
                 claim.lock.remove()
@@ -151,14 +146,6 @@ class Worker:
         finally:
             claim.let_go()
 
-    def _problem(self, job: Job) -> str | None:
-        """Only names are checked here; the engine checks its parameters."""
-        folder = CODE_ROOT.joinpath(*self.engines.split("."))
-        if ENGINE_PATTERN.fullmatch(job.engine) and (folder / f"{job.engine}.py").is_file():
-            return None
-        known = ", ".join(sorted(path.stem for path in folder.glob("[a-z]*.py")))
-        return f"There is no engine {job.engine!r}.\n  what to do: Submit the job again with one of these: {known}."
-
     def _run(self, claim: Claim) -> None:
         """Record the attempt, then hand the job and its locks to a runner."""
         number = max((attempt.number for attempt in claim.job.attempts), default=0) + 1
@@ -167,41 +154,12 @@ class Worker:
         records.save(self.layout, job)
         make_folder(self.layout.folder(job.id))
         try:
-            order = self._order(job, claim)
+            self._starter.start(job, claim)
         except PortalError as error:
             job = settling.close_attempt(self.layout, job, Verdict("failed", explain(error), error.retryable))
             _tell(job)
             return
-        self._runners.append(self._start_runner(job, order, claim))
         log.info("%s %s: attempt %d started", job.id, job.engine, number)
-
-    def _order(self, job: Job, claim: Claim) -> dict[str, Any]:
-        """What the runner has to know; its secrets exist in memory only. Raises PortalError when the sealed part cannot be opened."""
-        typed = vault.unseal(self.settings, job.sealed).get("connections", {}) if job.sealed else {}
-        redact = _lines(_secrets(self.settings, typed))
-        attempt = job.attempts[-1].number
-        plain = {name: value for name, value in job.without_sealed().asdict().items() if name != "sealed"}
-        return {
-            "job": job.id, "attempt": attempt, "command": [sys.executable, "-m", f"{self.engines}.{job.engine}"], "cwd": str(CODE_ROOT),
-            "env": {processes.HOME: str(self.settings.home)}, "folder": str(self.layout.folder(job.id)), "log": str(self.layout.log(job.id)),
-            "log_max_bytes": self.settings.log_max_mb * _MIB, "cancel": str(self.layout.marker(job.id)), "timeout_s": job.timeout_s,
-            "kill_after_s": self.settings.kill_after_s, "reserve": str(self.layout.reserve), "redact": redact,
-            "lock_fd": claim.lock.descriptor, "limit_fds": [place.descriptor for place in claim.places],
-            "engine_order": {"job": plain, "attempt": attempt, "folder": str(self.layout.folder(job.id)), "connections": typed, "redact": redact},
-        }  # fmt: skip
-
-    def _start_runner(self, job: Job, order: dict[str, Any], claim: Claim) -> subprocess.Popen[bytes]:
-        handed = document(order)
-        try:
-            with self.layout.log(job.id).open("ab") as output:
-                # -S: it needs nothing but the standard library, and starts sooner without the packages.
-                return subprocess.Popen(
-                    [sys.executable, "-S", "-m", "portal.runner", str(handed), job.id], cwd=CODE_ROOT, stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL, stderr=output, start_new_session=True,
-                    pass_fds=(handed, claim.lock.descriptor, *(place.descriptor for place in claim.places)),
-                )  # fmt: skip
-        finally:
-            os.close(handed)
 
     @contextlib.contextmanager
     def _guard(self, job_id: str) -> Iterator[None]:
@@ -231,9 +189,7 @@ class Worker:
 
     def leave(self) -> None:
         """Leave the queue; running jobs stay with their runners."""
-        for runner in self._runners:
-            if runner.poll() is None:
-                runner.returncode = 0  # it is nobody's child to wait for now
+        self._starter.leave()
         self._sealer.leave()
         self.registration.leave()
 
@@ -241,17 +197,3 @@ class Worker:
 def _tell(job: Job | None) -> None:
     if job is not None:
         log.info("%s %s: %s%s", job.id, job.engine, job.status.value, f" ({job.error.splitlines()[0]})" if job.error else "")
-
-
-def _secrets(settings: Settings, typed: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    try:
-        return Connections.load(settings, typed).secrets()
-    except PortalError:
-        # The engine will say what is wrong with the connections; what was typed in is kept out of its log all the same.
-        return [value for item in typed.values() for value in item.values() if isinstance(value, str)]
-
-
-def _lines(secrets: list[str]) -> list[str]:
-    """The secrets and, because logs are redacted by line, each line of those that have several."""
-    return sorted({part for secret in secrets for part in (secret, *(secret.splitlines() if "\n" in secret else ()))} - {""})
-

@@ -18,7 +18,7 @@ LEVELS = [
      "portal.durable", "portal.processes", "portal.descriptors", "portal.outputlog", "portal.waking", "portal.stores.url"],
     ["portal.connections", "portal.aws_credentials", "portal.keypair", "portal.vault", "portal.stores", "portal.spool"],
     ["portal.transfer", "portal.tabular", "portal.audit", "portal.seal", "portal.warehouse", "portal.probe", "portal.lake"],
-    ["portal.catalog", "portal.context", "portal.engine", "portal.submission", "portal.runner", "portal.worker", "portal.sealer",
+    ["portal.catalog", "portal.context", "portal.engine", "portal.submission", "portal.runner", "portal.starting", "portal.worker", "portal.sealer",
      "portal.check", "portal.triggers"],
     ["engines", "portal.ui", "portal.cli", "portal.__main__"],
     ["app", "worker"],
