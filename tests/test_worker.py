@@ -13,7 +13,9 @@ from portal import vault
 from portal.jobs import Followup, Job, Status, When
 from portal.settings import Settings
 from portal.spool import Spool, keys
+from portal.spool.claiming import Claim
 from portal.spool.outcome import delay_s
+from portal.starting import Starter
 from portal.worker import Worker
 from tests.queues import ENGINES, ROOT, a_job, archived, drain, finished, lines, run, soon, until
 
@@ -226,14 +228,14 @@ def test_a_sealed_part_that_cannot_be_opened_fails_the_job_with_the_reason(worke
 
 def test_one_job_that_cannot_be_worked_on_does_not_stop_the_others(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     bad, good = worker.spool.submit(a_job(priority=0)), worker.spool.submit(a_job())
-    real = Worker._order
+    real = Starter.start
 
-    def order(self: Worker, job: Job, claim: Any) -> dict[str, Any]:
+    def start(self: Starter, job: Job, claim: Claim) -> None:
         if job.id == bad.id:
             raise RuntimeError("a bug")
-        return real(self, job, claim)
+        real(self, job, claim)
 
-    monkeypatch.setattr(Worker, "_order", order)
+    monkeypatch.setattr(Starter, "start", start)
     turn = worker.turn()
     assert (turn.troubled, turn.started) == ((bad.id,), (good.id,))
     assert turn.idle, "it is tried again after a while, not at once"
