@@ -19,7 +19,7 @@ from portal.spool import claiming, corrupt, disk, keys, reading, records, settli
 from portal.spool.layout import Layout, Waiting, running_id
 from portal.spool.locks import Lock, is_held
 
-_FOLDERS = {"delayed", "running", "locks", "corrupt", "tmp", "cancel", "keys", "limits", "triggers", "workers", "reserve"}
+_FOLDERS = {"delayed", "running", "locks", "corrupt", "tmp", "cancel", "keys", "limits", "triggers", "workers", "paused", "reserve"}
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,12 @@ def is_alive(known: dict[str, Any]) -> bool:
     return stat is not None and stat[19] == known.get("start") and stat[0] not in "ZX"
 
 
+def is_stopped(pid: int) -> bool:
+    """Tell whether a process was stopped by a signal or a debugger, and so does nothing until it is told to go on (proc_pid_stat(5), field 3)."""
+    stat = _stat(pid)
+    return stat is not None and stat[0] in "Tt"
+
+
 def parents() -> dict[int, int]:
     """Return the parent of every process."""
     if not (_PROC / "self/stat").exists():

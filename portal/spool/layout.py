@@ -112,6 +112,11 @@ class Layout:
         return self.queue / "workers"
 
     @property
+    def paused(self) -> Path:
+        """A file for the queue, or for one engine, that starts nothing new at the moment."""
+        return self.queue / "paused"
+
+    @property
     def reserve(self) -> Path:
         return self.queue / "reserve"
 
@@ -124,7 +129,7 @@ class Layout:
         """Create the folders that are missing."""
         for folder in (
             self.delayed, self.running, self.locks, self.corrupt, self.tmp, self.cancel, self.keys, self.limits, self.triggers, self.workers,
-            self.reserve, self.logs, self.archive_tmp,
+            self.paused, self.reserve, self.logs, self.archive_tmp,
         ):  # fmt: skip
             try:
                 make_folder(folder)

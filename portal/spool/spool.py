@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from itertools import islice
 from pathlib import Path
 
 from portal import clock, jobs
 from portal.durable import publish
-from portal.errors import JobNotFound, QueueRefused
+from portal.errors import JobNotFound
 from portal.jobs import Job
 from portal.progress import Progress
 from portal.settings import Settings
-from portal.spool import corrupt, disk, reading, records, submitting, workers
+from portal.spool import corrupt, disk, limits, pausing, priorities, reading, reasons, records, submitting, workers
 from portal.spool.corrupt import CorruptFile
 from portal.spool.layout import Layout
-from portal.spool.locks import Lock
+from portal.spool.limits import LimitUse
+from portal.spool.pausing import Pause
+from portal.spool.reasons import Reason
 from portal.spool.workers import WorkerInfo
 
 
@@ -48,22 +50,40 @@ class Spool:
         return _is_id(job_id) and self.layout.marker(job_id).exists()
 
     def priority(self, job_id: str, priority: int) -> Job:
-        """Change the priority of a job that is ready. Raises JobNotFound, QueueRefused when it is not in the queue any more."""
-        if priority not in jobs.PRIORITIES:
-            raise QueueRefused(f"{priority} is not a priority.", hint="0 is most urgent, 9 least.")
-        job = self._existing(job_id)
-        lock = Lock.take(self.layout.lock(job_id))
-        paths = records.ready_paths(self.layout, job_id) if lock else []
-        try:
-            if not paths:
-                raise QueueRefused(f"The job {job_id} does not wait in the queue; its priority means nothing now.")
-            target = self.layout.queue / f"{priority}-{job_id}.json"
-            if paths[0] != target:
-                records.move(paths[0], target)
-        finally:
-            if lock:
-                lock.remove()
-        return job.evolve(priority=priority)
+        """Change the priority of a job that is ready or delayed. Raises JobNotFound, QueueRefused when it does not wait any more."""
+        return priorities.change(self.layout, self._existing(job_id), priority)
+
+    def pause(self, engine: str | None = None, *, by: str, why: str = "") -> Pause:
+        """Start nothing new, of one engine or (None) at all, until `resume`; durable. Returns the pause that holds. Raises QueueRefused."""
+        return pausing.pause(self.layout, engine, by, why)
+
+    def resume(self, engine: str | None = None) -> Pause | None:
+        """End a pause, durably; returns the one that ended, None when there was none. Raises QueueRefused."""
+        return pausing.resume(self.layout, engine)
+
+    def pauses(self) -> list[Pause]:
+        """Return what is paused: the whole queue first, then engines by name."""
+        return pausing.pauses(self.layout)
+
+    def why(self, job: Job) -> Reason | None:
+        """Return why a job waits; None when it does not."""
+        return reasons.why(self.layout, job)
+
+    def reasons(self, waiting: Iterable[Job]) -> dict[str, Reason]:
+        """Return why each of these jobs waits, by id, with one look at the queue; those that do not wait are left out."""
+        return reasons.reasons(self.layout, waiting)
+
+    def limits(self) -> list[LimitUse]:
+        """Return the limits that are configured, held or waited for, by name."""
+        return limits.uses(self.layout, reading.waiting(self.layout))
+
+    def drain(self, worker: str, by: str) -> WorkerInfo:
+        """Ask a worker to take no more jobs and to end when those it has have ended. Raises QueueRefused when it does not run."""
+        return workers.drain(self.layout, worker, by)
+
+    def undrain(self, worker: str) -> bool:
+        """Take that back; False when the worker was not being drained. Raises QueueRefused for what is no name."""
+        return workers.undrain(self.layout, worker)
 
     def _existing(self, job_id: str) -> Job:
         job = self.find(job_id)
