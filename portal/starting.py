@@ -43,6 +43,14 @@ class Starter:
         """Collect the runners that have ended."""
         self._runners = [runner for runner in self._runners if runner.poll() is None]
 
+    def tick(self) -> None:
+        """What is to be done once a turn."""
+        self.reap()
+
+    def endings(self) -> list[int]:
+        """Descriptors that become readable when a runner ends."""
+        return []
+
     def leave(self) -> None:
         """Let the runners go on without this process."""
         for runner in self._runners:
