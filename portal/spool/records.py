@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -73,9 +74,10 @@ def delayed_paths(layout: Layout, job_id: str) -> list[Path]:
 
 
 def archived_path(layout: Layout, job_id: str) -> Path | None:
-    """Return the archive record of a job: it lies between the day in its id and tomorrow."""
+    """Return the archive record of a job: it lies between the day in its id and tomorrow, or the archive's last day when that is later."""
     first = utc_day(jobs.id_ms(job_id))
-    last = max(utc_day(clock.now_ms()), first) + timedelta(days=1)
+    # The clock may have been set back since the job finished; a record that is not found is a job that runs again.
+    last = max(utc_day(clock.now_ms()) + timedelta(days=1), first + timedelta(days=1), _last_day(layout) or first)
     day = first
     while day <= last:
         path = layout.day(day) / f"{job_id}.json"
@@ -83,6 +85,20 @@ def archived_path(layout: Layout, job_id: str) -> Path | None:
             return path
         day = _next_day(layout, day)
     return None
+
+
+def _last_day(layout: Layout) -> date | None:
+    """The last day that the archive has a folder for."""
+    for year in _numbered(layout.archive, 4):
+        for month in _numbered(year, 2):
+            for day in _numbered(month, 2):
+                with contextlib.suppress(ValueError):
+                    return date(int(year.name), int(month.name), int(day.name))
+    return None
+
+
+def _numbered(folder: Path, digits: int) -> list[Path]:
+    return [folder / name for name in reversed(names(folder)) if len(name) == digits and name.isdecimal()]
 
 
 def _next_day(layout: Layout, day: date) -> date:
