@@ -18,7 +18,7 @@ from portal import clock, durable
 from portal.errors import BadJobFile, DiskNearlyFull, JobNotFound, QueueRefused, SettingError
 from portal.jobs import Followup, Job, Status
 from portal.settings import Settings
-from portal.spool import Spool, claiming, disk, keys, records, workers
+from portal.spool import Spool, claiming, disk, keys, records, submitting, workers
 from portal.spool.finishing import finish, freeze
 from portal.spool.locks import Lock, holder, is_held
 from tests.queues import a_job, archived, dies_at, soon, unsynced
@@ -247,6 +247,27 @@ def test_a_delayed_job_waits_for_its_moment(spool: Spool) -> None:
     assert claiming.promote(spool.layout, clock.now_ms()) == []
     assert claiming.promote(spool.layout, clock.now_ms() + 3_600_001) == [job.id]
     assert [item.id for item in claim_all(spool)] == [job.id]
+
+
+def test_a_lock_that_somebody_only_looks_at_does_not_stand_for_a_job(spool: Spool) -> None:
+    """Its holder may look only, or die: what is acknowledged has its place, whoever held the lock meanwhile."""
+    job = a_job(key="once")
+    keys.claim(spool.layout, job)  # by a submit that was cut off after it
+    lock = Lock.take(spool.layout.lock(job.id))
+    assert lock
+    later = threading.Timer(0.2, lock.release)
+    later.start()
+    assert spool.submit(a_job(key="once")).id == job.id
+    later.join()
+    assert [item.id for item in spool.waiting()] == [job.id]
+
+
+def test_a_lock_that_is_never_free_refuses_the_submit(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submitting, "_PATIENCE_S", 0.05)
+    job = a_job(key="once")
+    keys.claim(spool.layout, job)
+    with Lock.take(spool.layout.lock(job.id)) or pytest.fail("the lock is held"), pytest.raises(QueueRefused, match=job.id):
+        spool.submit(a_job(key="once"))
 
 
 def test_who_holds_a_jobs_lock_keeps_everybody_else_from_claiming_it(spool: Spool) -> None:

@@ -19,9 +19,8 @@ from portal.jobs import Followup, Job, Status, derived_id, id_ms, resolve_quotes
 from portal.outputlog import KEPT_PARTS
 from portal.spool import keys
 from portal.spool.layout import Layout
-from portal.spool.locks import Lock
-from portal.spool.records import known, make_archive_day, read, remove, save, with_room
-from portal.spool.submitting import place
+from portal.spool.records import make_archive_day, read, remove, save, with_room
+from portal.spool.submitting import lock_unless_known, place
 
 _CHUNK = 1 << 20
 
@@ -109,12 +108,10 @@ def child_of(job: Job, index: int, followup: Followup) -> tuple[Job, str | None]
 
 def _start_child(layout: Layout, parent: Job, index: int, followup: Followup) -> None:
     child, problem = child_of(parent, index, followup)
-    lock = Lock.take(layout.lock(child.id))
+    lock = lock_unless_known(layout, child.id)
     if lock is None:
-        return  # somebody works on it, so it is there
+        return
     try:
-        if known(layout, child.id):
-            return
         if problem is None:
             place(layout, child)
         else:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 from portal import clock, jobs
 from portal.durable import publish
-from portal.errors import BadJobFile
+from portal.errors import BadJobFile, QueueRefused
 from portal.jobs import Job, Status
 from portal.spool import disk, keys
 from portal.spool.layout import Layout, delayed_name, ready_name
 from portal.spool.locks import Lock
 from portal.spool.records import find, known, with_room
+
+_PATIENCE_S = 10.0
 
 
 def submit(layout: Layout, job: Job) -> Job:
@@ -20,6 +24,7 @@ def submit(layout: Layout, job: Job) -> Job:
     Raises:
         DiskNearlyFull: the disk has no room for another job.
         BadJobFile: the job cannot be written as JSON or would not be read, or its id is none.
+        QueueRefused: somebody else is submitting the same job and does not get on with it.
     """
     _check(job)
     disk.refuse_when_full(layout)
@@ -53,12 +58,35 @@ def place(layout: Layout, job: Job) -> None:
 
 
 def place_once(layout: Layout, job: Job) -> None:
-    """Place a job if it is nowhere yet. Whoever holds its lock works on it, so then it is somewhere."""
-    lock = Lock.take(layout.lock(job.id))
+    """Place a job if it is nowhere yet. Raises QueueRefused, see `lock_unless_known`."""
+    lock = lock_unless_known(layout, job.id)
     if lock is None:
         return
     try:
-        if not known(layout, job.id):
-            place(layout, job)
+        place(layout, job)
     finally:
         lock.remove()
+
+
+def lock_unless_known(layout: Layout, job_id: str) -> Lock | None:
+    """Return the lock of a job that is nowhere, or None when it is somewhere.
+
+    A lock that is held says nothing by itself: its holder may be looking only, or may die before the job has its place.
+
+    Raises:
+        QueueRefused: somebody holds the lock all the time and the job comes nowhere.
+    """
+    patience = time.monotonic() + _PATIENCE_S
+    while (lock := Lock.take(layout.lock(job_id))) is None:
+        if known(layout, job_id):
+            return None
+        if time.monotonic() > patience:
+            raise QueueRefused(f"Somebody else has been submitting the job {job_id} for {_PATIENCE_S:g} s.", hint="Submit it again.")
+        time.sleep(0.005)
+    is_known = True
+    try:
+        is_known = known(layout, job_id)
+    finally:
+        if is_known:
+            lock.remove()
+    return None if is_known else lock
