@@ -75,7 +75,7 @@ class Worker:
         """
         now_ms = clock.now_ms()
         self._troubled = []
-        if now_ms - self._tidied_ms >= _TIDY_EVERY_MS:
+        if not 0 <= now_ms - self._tidied_ms < _TIDY_EVERY_MS:  # the clock may have been set back
             with self._guard("the housekeeping"):
                 self._tidy(now_ms)
         settled = tuple(self._settle())
@@ -91,6 +91,7 @@ class Worker:
         vault.ensure_keys(self.settings)
         sweep(self.layout.tmp)
         sweep(self.layout.archive_tmp)
+        settling.sweep_locks(self.layout)
         keys.forget_old(self.layout, now_ms)
         workers.forget_dead(self.layout, now_ms)
         disk.restore_reserve(self.layout)

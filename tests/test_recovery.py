@@ -387,6 +387,8 @@ def test_a_worker_that_finds_only_leftovers_cleans_them_up(worker: Worker) -> No
     job = worker.spool.submit(a_job())
     drain(worker)
     layout.marker(job.id).write_text("{}")
+    for name in (job.id, a_job().id):
+        layout.lock(name).touch()
     worker._tidied_ms = 0
     worker.turn()
     assert [list(folder.iterdir()) for folder in (layout.tmp, layout.archive_tmp, layout.cancel, layout.locks)] == [[], [], [], []]

@@ -10,7 +10,7 @@ from portal.spool.finishing import finish, freeze
 from portal.spool.layout import Layout
 from portal.spool.locks import Lock
 from portal.spool.outcome import Verdict, closed, delay_s, judge, left_behind, status_after
-from portal.spool.records import archived_path, delayed_paths, move, put_back, read, ready_paths, remove, save
+from portal.spool.records import archived_path, delayed_paths, move, names, put_back, read, ready_paths, remove, save
 
 
 def settle(layout: Layout, job_id: str) -> Job | None:
@@ -105,6 +105,13 @@ def cancel_waiting(layout: Layout, job_id: str) -> Job | None:
         if not moved:
             lock.remove()
     return settle_held(layout, job_id, lock)
+
+
+def sweep_locks(layout: Layout) -> None:
+    """Remove the lock files that somebody left who was killed between the last step on a job and its lock."""
+    for job_id in names(layout.locks):
+        if not layout.record(job_id).exists() and (lock := Lock.take(layout.lock(job_id))):
+            lock.remove()
 
 
 def _cancelled_text(job: Job) -> str:
