@@ -32,6 +32,7 @@ def no_cloud_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     for name in list(os.environ):
         if name.startswith(("AWS_", "AZURE_", "SNOWFLAKE_", "PORTAL_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("PORTAL_WARM", "0")  # a process that imports everything, for each worker of each test, would take longer than the tests
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-aws-credentials"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-aws-config"))
