@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from portal import clock, processes, vault
-from portal.durable import make_folder, sweep
+from portal.durable import sweep
 from portal.errors import PortalError, explain
 from portal.jobs import Attempt, Job, Status
 from portal.sealer import Sealer
 from portal.settings import Settings
-from portal.spool import Spool, claiming, disk, keys, limits, records, settling, workers
+from portal.spool import Spool, claiming, disk, keys, records, settling, workers
 from portal.spool.claiming import Claim
 from portal.spool.finishing import finish, freeze
+from portal.spool.listing import known_names
 from portal.spool.locks import holder
 from portal.spool.outcome import Verdict
+from portal.spool.ready_index import ReadyIndex
+from portal.spool.running import Running
 from portal.starting import Starter
 
 log = logging.getLogger("portal.worker")
 
 _TIDY_EVERY_MS = 60_000
-_MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,13 @@ class Turn:
     troubled: tuple[str, ...] = ()
     """Jobs that could not be worked on: the disk was full, a process could not be started. They are tried again later."""
 
+    unfinished: bool = False
+    """There is more of the queue to look at."""
+
     @property
     def idle(self) -> bool:
         """Nothing more can be done at once."""
-        return bool(self.troubled) or not (self.settled or self.cancelled or self.promoted or self.started)
+        return bool(self.troubled) or not (self.settled or self.cancelled or self.promoted or self.started or self.unfinished)
 
 
 class Worker:
@@ -59,7 +65,7 @@ class Worker:
         self.registration = workers.register(self.layout, slots or settings.slots, name)
         self._starter = Starter(settings, self.layout, engines)
         self._sealer = Sealer(settings)
-        self._backlog = limits.Backlog()
+        self._ready, self._running = ReadyIndex(self.layout), Running(self.layout)
         self._tidied_ms = 0
         self._troubled: list[str] = []
 
@@ -81,9 +87,22 @@ class Worker:
         settled = tuple(self._settle())
         cancelled = tuple(self._cancel())
         promoted = tuple(claiming.promote(self.layout, now_ms, self._guard))
-        started = tuple(self._start_jobs()) if claim else ()
+        started = tuple(self._start_jobs()) if claim and self._may_claim() else ()
         self.registration.tell(len(self.mine()))
-        return Turn(settled, cancelled, promoted, started, tuple(self._troubled))
+        return Turn(settled, cancelled, promoted, started, tuple(self._troubled), self._ready.unfinished)
+
+    def _may_claim(self) -> bool:
+        """Tell whether this worker takes jobs at all now."""
+        return True
+
+    def hear(self, names: Collection[str] | None) -> None:
+        """Take in the names of files that came into queue/; None when events were lost or none will come."""
+        self._ready.hear(names)
+
+    def rest_s(self) -> float:
+        """Seconds until the next look at the queue: until a delayed job is due, if that is sooner."""
+        due_ms = claiming.next_due_ms(self.layout)
+        return self.settings.poll_s if due_ms is None else min(self.settings.poll_s, max(0.0, (due_ms - clock.now_ms()) / 1000))
 
     def _tidy(self, now_ms: int) -> None:
         """What needs to be done only now and then."""
@@ -99,7 +118,7 @@ class Worker:
 
     def _settle(self) -> Iterator[str]:
         """Collect what has ended, whoever started it, and recover what was cut off."""
-        self._starter.reap()
+        self._starter.tick()
         for job_id in records.running_ids(self.layout):
             with self._guard(job_id):
                 if job := settling.settle(self.layout, job_id):
@@ -107,18 +126,19 @@ class Worker:
                     yield job_id
 
     def _cancel(self) -> Iterator[str]:
-        for job_id in records.names(self.layout.cancel):
+        for job_id in known_names(self.layout.cancel):
             with self._guard(job_id):
                 if job := settling.cancel_waiting(self.layout, job_id):
                     _tell(job)
                     yield job_id
 
     def _start_jobs(self) -> Iterator[str]:
-        claiming.tidy_names(self.layout, self._guard)
         free = self.registration.info.slots - len(self.mine())
         if free <= 0:
             return
-        for claim in claiming.claims(self.layout, self._guard, self._backlog):
+        for name in self._ready.take_odd():
+            claiming.tidy_name(self.layout, name, self._guard)
+        for claim in claiming.claims(self.layout, self._guard, self._ready, opening=self._opened):
             with self._guard(claim.job.id):
                 if self._start(claim):
                     free -= 1
@@ -128,39 +148,43 @@ class Worker:
 
     def mine(self) -> list[str]:
         """Return the ids of the jobs in running/ that a worker of this name started."""
-        return [job.id for job in self.spool.running() if job.open_attempt and job.open_attempt.worker == self.name]
+        return self._running.of(self.name)
+
+    def _opened(self, job: Job) -> Job | None:
+        """The job with its next attempt, as it is recorded before anything starts; None when it cannot start or shall not."""
+        if self._starter.problem(job) or os.path.exists(self.layout.marker(job.id)):
+            return None
+        number = max((attempt.number for attempt in job.attempts), default=0) + 1
+        attempt = Attempt(number, self.name, self.registration.info.host, clock.iso(clock.now_ms()))
+        return job.evolve(status=Status.RUNNING, attempts=(*job.attempts, attempt), error=None)
 
     def _start(self, claim: Claim) -> bool:
         """Start a claimed job, or finish it at once when it cannot start; True when a runner has it now."""
         job = claim.job
         try:
+            if claim.opened:
+                self._run(claim)
+                return True
             if problem := self._starter.problem(job):
                 log.warning("%s is rejected: %s", job.id, problem)
                 finish(self.layout, freeze(self.layout, job, Status.REJECTED, problem))
                 claim.lock.remove()
-                return False
-            if self.layout.marker(job.id).exists():
+            else:
                 _tell(settling.settle_held(self.layout, job.id, claim.lock))
-                return False
-            self._run(claim)
-            return True
+            return False
         finally:
             claim.let_go()
 
     def _run(self, claim: Claim) -> None:
-        """Record the attempt, then hand the job and its locks to a runner."""
-        number = max((attempt.number for attempt in claim.job.attempts), default=0) + 1
-        attempt = Attempt(number, self.name, self.registration.info.host, clock.iso(clock.now_ms()))
-        job = claim.job.evolve(status=Status.RUNNING, attempts=(*claim.job.attempts, attempt), error=None)
-        records.save(self.layout, job)
-        make_folder(self.layout.folder(job.id))
+        """Hand a job, whose attempt is recorded, and its locks to a runner."""
+        job = claim.job
+        records.make_room_for_output(self.layout, job.id)
         try:
             self._starter.start(job, claim)
         except PortalError as error:
-            job = settling.close_attempt(self.layout, job, Verdict("failed", explain(error), error.retryable))
-            _tell(job)
+            _tell(settling.close_attempt(self.layout, job, Verdict("failed", explain(error), error.retryable)))
             return
-        log.info("%s %s: attempt %d started", job.id, job.engine, number)
+        log.info("%s %s: attempt %d started", job.id, job.engine, job.attempts[-1].number)
 
     @contextlib.contextmanager
     def _guard(self, job_id: str) -> Iterator[None]:
@@ -180,6 +204,10 @@ class Worker:
                 processes.send({runner["pid"]}, signal.SIGTERM)
                 told.append(job_id)
         return told
+
+    def endings(self) -> list[int]:
+        """Return descriptors of which one becomes readable when a job has ended that this worker started."""
+        return self._starter.endings()
 
     def empty(self) -> bool:
         """Tell whether nothing is running, ready or waiting for its next attempt."""

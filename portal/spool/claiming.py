@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
+from portal.durable import publish
 from portal.errors import BadJobFile
 from portal.jobs import Job
 from portal.spool import corrupt, limits
 from portal.spool.layout import Layout, Waiting, ready_name
+from portal.spool.listing import stamp_of
 from portal.spool.locks import Lock
-from portal.spool.records import archived_path, as_waiting, delayed_paths, each_delayed, each_ready, move, names, read, remove
+from portal.spool.ready_index import ReadyIndex
+from portal.spool.records import archived_path, as_waiting, delayed_paths, each_delayed, move, names, parsed, read, read_bytes, remove
+
+_PARKED_A_LOOK = 1000
 
 
 @dataclass
@@ -22,6 +29,8 @@ class Claim:
     job: Job
     lock: Lock
     places: list[Lock] = field(default_factory=list)
+    opened: bool = False
+    """The record has the attempt that the claimer opened."""
 
     def let_go(self) -> None:
         """Close this process's copies of the locks."""
@@ -32,80 +41,145 @@ class Claim:
 Guard = Callable[[str], AbstractContextManager[None]]
 """What one job's work is done in, so that it cannot stop the work on the others."""
 
+Opening = Callable[[Job], Job | None]
+"""Makes of a job, as it is claimed, the job with its next attempt opened; None when it is not to be started."""
+
+
+class Left(Enum):
+    """Why a job that was looked at is not claimed."""
+
+    GONE = "gone"
+    BUSY = "busy"
+    PARKED = "parked"
+
 
 def unguarded(_: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def claims(layout: Layout, guard: Guard = unguarded, backlog: limits.Backlog | None = None) -> Iterator[Claim]:
+def unopened(_: Job) -> Job | None:
+    return None
+
+
+def claims(
+    layout: Layout, guard: Guard = unguarded, index: ReadyIndex | None = None, *, opening: Opening = unopened, paused: Collection[str] = ()
+) -> Iterator[Claim]:
     """Move the jobs that can be claimed to running/, one by one, in their order; look at the queue once.
 
     Args:
-        backlog: what the looks before this one found out about jobs that limits hold back.
+        index: what the looks before this one found out; without it the queue is listed.
+        opening: opens the attempt of a job that is to be started, so that claim and attempt are written in one.
+        paused: engines that start nothing new.
     """
-    backlog = backlog or limits.Backlog()
-    backlog.begin()
-    for item in each_ready(layout):
-        if backlog.holds_back(layout.queue / item.name):
+    look = _Look(layout, index or ReadyIndex(layout), opening, paused)
+    for name in look.each():
+        item = Waiting.ready(name)
+        if item is None:
+            tidy_name(layout, name, guard)
             continue
-        claim = None
+        found: Claim | Left = Left.BUSY
         with guard(item.job_id):
             try:
-                claim = _claim(layout, item, backlog)
+                found = look.claim(item)
             except BadJobFile as error:
+                found = Left.GONE
                 _set_aside(layout, item, error)
-        if claim is not None:
-            yield claim
-    backlog.end()
+        if found is Left.BUSY:
+            look.index.keep(name)
+        elif isinstance(found, Claim):
+            yield found
 
 
-def _claim(layout: Layout, item: Waiting, backlog: limits.Backlog) -> Claim | None:
-    path = layout.queue / item.name
-    stamp = limits.stamp_of(path)
-    seen = read(path)
-    if seen is None:
-        return None
-    if seen.id != item.job_id:
-        _rename(layout, path, seen)
-        return None
-    places = limits.take(layout, seen, backlog.full)
-    if places is None:
-        backlog.remember(path, stamp, seen)
-        return None
-    claim = None
-    try:
-        claim = _claim_with(layout, item, seen, places)
-    finally:
-        if claim is None:
-            limits.release(places)
-    return claim
+class _Look:
+    """One look at the queue."""
+
+    def __init__(self, layout: Layout, index: ReadyIndex, opening: Opening, paused: Collection[str]) -> None:
+        self.layout, self.index, self.opening = layout, index, opening
+        self._paused = {_paused_key(engine) for engine in paused}
+        self._full = index.full()
+        self._parked = 0
+
+    def each(self) -> Iterator[str]:
+        """Yield the names to try; stops early when so many had to be laid aside that other work comes first."""
+        self.index.refresh()
+        for name in self.index.each(self._full, self._paused):
+            yield name
+            if self._parked >= _PARKED_A_LOOK:
+                self.index.unfinished = True
+                return
+
+    def claim(self, item: Waiting) -> Claim | Left:
+        path = self.layout.queue / item.name
+        stamp = stamp_of(path)
+        data = read_bytes(path)
+        if data is None:
+            return Left.GONE
+        seen = parsed(data)
+        if seen.id != item.job_id:
+            _rename(self.layout, path, seen)
+            return Left.GONE
+        if (key := _paused_key(seen.engine)) in self._paused:
+            return self._park(item, key, stamp)
+        places = limits.take(self.layout, seen, self._full)
+        if places is None:
+            return self._park(item, next(name for name in limits.of(self.layout.settings, seen) if name in self._full), stamp)
+        found: Claim | Left = Left.BUSY
+        try:
+            found = self._claim_with(item, seen, data, places)
+        finally:
+            if not isinstance(found, Claim):
+                limits.release(places)
+        return found
+
+    def _park(self, item: Waiting, key: str, stamp: tuple[int, int, int]) -> Left:
+        self.index.park(item.name, key, stamp)
+        self._parked += 1
+        return Left.PARKED
+
+    def _claim_with(self, item: Waiting, seen: Job, data: bytes, places: list[Lock]) -> Claim | Left:
+        lock = Lock.take(self.layout.lock(item.job_id))
+        if lock is None:
+            return Left.BUSY
+        claimed = False
+        try:
+            path = self.layout.queue / item.name
+            if read_bytes(path) != data:
+                return Left.BUSY
+            if is_duplicate(self.layout, item, path):
+                remove(path)
+                return Left.GONE
+            job = as_waiting(seen, item)
+            opened = self.opening(job)
+            if opened is None:
+                move(path, self.layout.record(seen.id))
+            else:
+                _record(self.layout, path, opened)
+            claimed = True
+            return Claim(opened or job, lock, places, opened is not None)
+        finally:
+            if not claimed:
+                lock.remove()
 
 
-def _claim_with(layout: Layout, item: Waiting, seen: Job, places: list[Lock]) -> Claim | None:
-    lock = Lock.take(layout.lock(item.job_id))
-    if lock is None:
-        return None
-    claimed = False
-    try:
-        path = layout.queue / item.name
-        if read(path) != seen:
-            return None
-        if is_duplicate(layout, item, path):
-            remove(path)
-            return None
-        move(path, layout.record(seen.id))
-        claimed = True
-        return Claim(as_waiting(seen, item), lock, places)
-    finally:
-        if not claimed:
-            lock.remove()
+def _paused_key(engine: str) -> str:
+    return f"paused {engine}"
+
+
+def _record(layout: Layout, path: Path, job: Job) -> None:
+    """Claim a job and record its attempt in one: the record is durable before the queue file goes.
+
+    The removal is not forced to the disk. Until it is there, a power cut may bring the queue file back: beside the running record or the
+    archive record of its job it is a duplicate, which the next claim drops under the lock.
+    """
+    publish(layout.record(job.id), job.to_json().encode(), layout.tmp, replace=True)
+    os.unlink(path)
 
 
 def is_duplicate(layout: Layout, item: Waiting, path: Path) -> bool:
     """Tell whether a file in queue/ stands beside another record of its job. Called under the job's lock."""
-    elsewhere = layout.record(item.job_id).exists() or archived_path(layout, item.job_id) or delayed_paths(layout, item.job_id)
+    elsewhere = os.path.exists(layout.record(item.job_id)) or archived_path(layout, item.job_id) or delayed_paths(layout, item.job_id)
     # A job whose priority was changed by hand may have two names: the more urgent one counts.
-    return bool(elsewhere) or any((layout.queue / f"{urgent}-{item.job_id}.json").exists() for urgent in range(int(path.name[0])))
+    return bool(elsewhere) or any(os.path.exists(f"{path.parent}/{urgent}-{item.job_id}.json") for urgent in range(int(path.name[0])))
 
 
 def _set_aside(layout: Layout, item: Waiting, error: BadJobFile) -> None:
@@ -136,11 +210,15 @@ def _rename(layout: Layout, path: Path, job: Job) -> None:
 def tidy_names(layout: Layout, guard: Guard = unguarded) -> None:
     """Take in the JSON files in queue/ whose name is not that of a job: rename what is one, set aside what is none."""
     for name in names(layout.queue):
-        path = layout.queue / name
-        if not name.endswith(".json") or name.startswith(".") or Waiting.ready(name):
-            continue
-        with guard(name):
-            _tidy_name(layout, path)
+        tidy_name(layout, name, guard)
+
+
+def tidy_name(layout: Layout, name: str, guard: Guard = unguarded) -> None:
+    """The same for one name; any other name is left alone."""
+    if not name.endswith(".json") or name.startswith(".") or Waiting.ready(name):
+        return
+    with guard(name):
+        _tidy_name(layout, layout.queue / name)
 
 
 def _tidy_name(layout: Layout, path: Path) -> None:

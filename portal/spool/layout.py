@@ -14,6 +14,8 @@ from portal.errors import SettingError
 from portal.settings import Settings
 
 _READY = re.compile(rf"([0-9])-({jobs.ID_PATTERN.pattern})\.json")
+READY_LENGTH = len("5-") + 26 + len(".json")
+"""Every name of a job that is ready has this length, and hardly any other name."""
 _DELAYED = re.compile(rf"([0-9]{{13,15}})-({jobs.ID_PATTERN.pattern})\.json")
 _RUNNING = re.compile(rf"({jobs.ID_PATTERN.pattern})\.json")
 

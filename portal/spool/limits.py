@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 from portal.errors import BadJobFile
 from portal.jobs import Job
@@ -32,68 +31,6 @@ def of(settings: Settings, job: Job) -> tuple[str, ...]:
 def places(settings: Settings, name: str) -> int:
     """Return how many jobs may hold a limit at once."""
     return settings.limits.get(name, 1)
-
-
-class Backlog:
-    """The jobs that limits and paused engines hold back, as one worker remembers them: a limit is tried once a look, not once for each job.
-
-    It is a memory and no truth: a file that changed is read again, and every look finds out anew which limits are full and what is paused.
-    """
-
-    def __init__(self) -> None:
-        self.full: set[str] = set()
-        """Limits that had no place free in the present look."""
-        self.paused: Collection[str] = ()
-        """Engines that start nothing new in the present look."""
-        self._known: dict[str, tuple[tuple[int, int], _Needs]] = {}
-        self._met: set[str] = set()
-        self._same: dict[_Needs, _Needs] = {}
-
-    def begin(self, paused: Collection[str] = ()) -> None:
-        self.full, self._met, self.paused = set(), set(), paused
-
-    def holds_back(self, path: Path) -> bool:
-        """Tell, without reading the file, that its job waits for a limit that is full or is of a paused engine."""
-        known = self._known.get(path.name)
-        if known is None or not self._blocks(known[1]) or known[0] != stamp_of(path):
-            return False
-        self._met.add(path.name)
-        return True
-
-    def _blocks(self, needs: _Needs) -> bool:
-        return needs.engine in self.paused or not self.full.isdisjoint(needs.limits)
-
-    def remember(self, path: Path, stamp: tuple[int, int], job: Job, needed: tuple[str, ...] | None = None) -> None:
-        """Take in a job that is held back.
-
-        Args:
-            stamp: of its file, from before it was read.
-            needed: its limits (`of`).
-        """
-        needs = _Needs(job.engine, job.limits if needed is None else needed)
-        self._known[path.name] = stamp, self._same.setdefault(needs, needs)
-        self._met.add(path.name)
-
-    def end(self) -> None:
-        """The look has met every job: forget those that are gone."""
-        self._known = {name: known for name, known in self._known.items() if name in self._met}
-        self._same = {needs: needs for _, needs in self._known.values()}
-
-
-@dataclass(frozen=True, slots=True)
-class _Needs:
-    """What the start of a job may have to wait for."""
-
-    engine: str
-    limits: tuple[str, ...]
-
-
-def stamp_of(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return 0, 0
-    return found.st_ino, found.st_mtime_ns
 
 
 def take(layout: Layout, job: Job, full: set[str] | None = None) -> list[Lock] | None:

@@ -14,18 +14,29 @@ from portal.durable import free_reserve, is_full, make_folder, publish, sync_fol
 from portal.errors import BadJobFile
 from portal.jobs import Job, Status
 from portal.spool.layout import Layout, Waiting, ready_name, running_id, utc_day
+from portal.spool.listing import known_names
 
 T = TypeVar("T")
 
 
 def read(path: Path) -> Job | None:
-    """Return the job in a file, None when there is no such file. Raises BadJobFile, also when name and content disagree about the id."""
+    """Return the job in a file, None when there is no such file. Raises BadJobFile."""
+    data = read_bytes(path)
+    return None if data is None else parsed(data)
+
+
+def read_bytes(path: Path) -> bytes | None:
+    """Return what is in a job file, None when there is none. Raises BadJobFile when it is no file to read; OSError when that may pass."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         return None
-    except OSError as error:
+    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
         raise BadJobFile(f"{path.name} cannot be read.", hint="Look at the file's type and permissions.") from error
+
+
+def parsed(data: bytes) -> Job:
+    """Return the job that a file holds. Raises BadJobFile."""
     job = Job.from_json(data)
     if not jobs.ID_PATTERN.fullmatch(job.id):
         raise BadJobFile(f"{job.id!r} is not a job id.", hint="An id is a ULID: 26 letters and digits in upper case.")
@@ -47,7 +58,7 @@ def each_ready(layout: Layout) -> Iterator[Waiting]:
 
 def each_delayed(layout: Layout) -> Iterator[Waiting]:
     """Yield what is delayed, the next one first; see `each_ready`."""
-    return (item for name in names(layout.delayed) if (item := Waiting.delayed(name)))
+    return (item for name in known_names(layout.delayed) if (item := Waiting.delayed(name)))
 
 
 def ready(layout: Layout) -> list[Waiting]:
@@ -59,17 +70,17 @@ def delayed(layout: Layout) -> list[Waiting]:
 
 
 def running_ids(layout: Layout) -> list[str]:
-    return [job_id for name in names(layout.running) if (job_id := running_id(name))]
+    return [job_id for name in known_names(layout.running) if (job_id := running_id(name))]
 
 
 def ready_paths(layout: Layout, job_id: str) -> list[Path]:
     """Return the files of a job in queue/, whatever their priority."""
-    paths = (layout.queue / f"{priority}-{job_id}.json" for priority in jobs.PRIORITIES)
-    return [path for path in paths if path.exists()]
+    paths = (f"{layout.queue}/{priority}-{job_id}.json" for priority in jobs.PRIORITIES)
+    return [Path(path) for path in paths if os.path.exists(path)]
 
 
 def delayed_paths(layout: Layout, job_id: str) -> list[Path]:
-    found = (name for name in names(layout.delayed) if name.endswith(f"-{job_id}.json"))
+    found = (name for name in known_names(layout.delayed) if name.endswith(f"-{job_id}.json"))
     return [layout.delayed / name for name in found if Waiting.delayed(name)]
 
 
@@ -200,3 +211,10 @@ def make_archive_day(layout: Layout, job: Job) -> Path:
     path = layout.archived(job.id, job.finished_at)
     with_room(layout, lambda: make_folder(path.parent))
     return path
+
+
+def make_room_for_output(layout: Layout, job_id: str) -> None:
+    """Make a job's folder and log in logs/, durably: also what another worker made that died before it was durable."""
+    os.makedirs(layout.folder(job_id), exist_ok=True)
+    os.close(os.open(layout.log(job_id), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640))
+    sync_folder(layout.logs)
