@@ -4,7 +4,8 @@ It alone holds the job's lock, from the claim to the end, and outlives its worke
 starts, gives the engine its parameters and secrets over a descriptor, writes its redacted output to the job's log, enforces timeout
 and cancel, ends whatever is left, writes `exit-<n>.json` and only then frees the lock.
 
-Started as `python -m portal.runner FD JOB` with its order, a JSON document, on the descriptor. Standard library only.
+Started as `python -m portal.runner FD JOB` with its order, a JSON document, on the descriptor, or forked before there was a job
+(`portal.zygote`) and given the same order. Standard library only.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import json
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from portal import clock, processes
-from portal.descriptors import document
 from portal.durable import free_reserve, is_full, write_durably
+from portal.engine_process import Order, Start, start_cold
 from portal.outputlog import OutputLog
 from portal.redact import Redactor
 
@@ -35,10 +35,10 @@ _WRITE_TRIES = 120
 
 
 class Runner:
-    """Runs one attempt. `order` is what `portal.worker` made."""
+    """Runs one attempt. `order` is what `portal.starting` made; `start` says where the engine process comes from."""
 
-    def __init__(self, order: dict[str, Any]) -> None:
-        self.order = order
+    def __init__(self, order: Order, start: Start = start_cold) -> None:
+        self.order, self._start_engine = order, start
         self.job_id, self.attempt = str(order["job"]), int(order["attempt"])
         self.redact = Redactor(order["redact"])
         self.log = OutputLog(Path(order["log"]), int(order["log_max_bytes"]), self.redact)
@@ -88,17 +88,9 @@ class Runner:
         os.pwrite(self.order["lock_fd"], text, 0)
 
     def _start(self) -> None:
-        handed = document(self.order["engine_order"])
-        environment = {**os.environ, **self.order["env"], processes.MARK: self.job_id, "PYTHONUNBUFFERED": "1"}
-        self._engine = subprocess.Popen(
-            [*self.order["command"], "--job-fd", str(handed)], cwd=self.order["cwd"], env=environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=(handed,), start_new_session=True,
-        )  # fmt: skip
-        os.close(handed)
-        assert self._engine.stdout  # noqa: S101 - asked for above
-        self._output = self._engine.stdout.fileno()
+        engine = self._start_engine(self.order)
+        self._engine, self._output, self._open = engine.pid, engine.output, True
         os.set_blocking(self._output, False)
-        self._open = True
 
     def _over(self) -> bool:
         """Reap what has ended; True when no descendant is left."""
@@ -111,8 +103,8 @@ class Runner:
                 return False
             self.cpu_s += used.ru_utime + used.ru_stime
             self.peak_memory_bytes = max(self.peak_memory_bytes, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
-            if pid == self._engine.pid:
-                self.exit_code = self._engine.returncode = os.waitstatus_to_exitcode(status)
+            if pid == self._engine:
+                self.exit_code = os.waitstatus_to_exitcode(status)
 
     def _wait(self) -> None:
         watched = [self._wake_read, self._output] if self._open else [self._wake_read]
@@ -223,18 +215,23 @@ def _redacted(value: Any, redact: Redactor) -> Any:
     return [_redacted(item, redact) for item in value] if isinstance(value, list) else value
 
 
-def main() -> None:
-    with os.fdopen(int(sys.argv[1]), "rb") as file:
-        order = json.load(file)
-    held = [order["lock_fd"], *order["limit_fds"]]
-    for descriptor in held:
+def run(order: Order, start: Start = start_cold) -> int:
+    """Run an attempt in this process, which holds the locks that the order names; returns the exit code."""
+    for descriptor in (order["lock_fd"], *order["limit_fds"]):
         os.set_inheritable(descriptor, False)
     try:
-        Runner(order).run()
+        Runner(order, start).run()
     except Exception:
         traceback.print_exc()  # goes to the job's log; the attempt counts as interrupted
         processes.send(processes.descendants(os.getpid()), signal.SIGKILL)
-        raise SystemExit(1) from None
+        return 1
+    return 0
+
+
+def main() -> None:
+    with os.fdopen(int(sys.argv[1]), "rb") as file:
+        order = json.load(file)
+    sys.exit(run(order))
 
 
 if __name__ == "__main__":

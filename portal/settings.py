@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     home: Path = Field(CODE_ROOT, description="Folder that holds queue/, logs/, archive/, .env and connections.toml")
     keys_dir: Path | None = Field(None, description="Folder of the queue's key pair; default <home>/.keys, never inside queue/")
     slots: int = Field(2, ge=1, le=256, description="Jobs that one worker runs at a time")
+    warm: int | None = Field(None, ge=0, le=256, description="Processes kept ready so that a job starts at once; default: slots; 0: none")
     poll_s: float = Field(2.0, gt=0, le=60, description="Seconds between two looks at the queue; file events wake it earlier")
     min_free_mb: int = Field(512, ge=0, description="Submitting is refused when the disk of queue/ has less than this free (MiB)")
     min_free_inodes: int = Field(10_000, ge=0, description="The same for inodes; 0 for file systems that have none")

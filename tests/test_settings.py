@@ -118,7 +118,7 @@ def test_env_example_shows_the_defaults_that_hold(home: Path) -> None:
     text = re.sub(r"(?m)^#(?=PORTAL_)", "", (ROOT / ".env.example").read_text("utf-8"))
     write(home, text)
     shown, default = settings.load(home), Settings(home=home)
-    free = {"home", "keys_dir", "local_roots", "limits"}
+    free = {"home", "keys_dir", "local_roots", "limits", "warm"}
     assert {name: getattr(shown, name) for name in Settings.model_fields if name not in free} == {
         name: Settings.model_fields[name].default for name in Settings.model_fields if name not in free
     }, default
