@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,9 @@ def scribble(folder: Path) -> str:
     return (folder / "c").read_text()
 
 
-def test_every_kind_of_call_is_seen_with_what_it_did(tmp_path: Path) -> None:
-    calls = trace(lambda: scribble(tmp_path), within=tmp_path)
+@pytest.mark.parametrize("alone", [False, True])
+def test_every_kind_of_call_is_seen_with_what_it_did(tmp_path: Path, alone: bool) -> None:
+    calls = trace(lambda: scribble(tmp_path), within=tmp_path, alone=alone)
     said = [(call.name, *(path.removeprefix(f"{tmp_path}/") for path in call.paths)) for call in calls if call.changes]
     assert said == [
         ("mkdir", "sub"), ("open", "a"), ("flock", "a"), ("write", "a"), ("write", "a"), ("pwrite", "a"), ("writev", "a"), ("ftruncate", "a"),
@@ -52,20 +54,31 @@ def test_every_kind_of_call_is_seen_with_what_it_did(tmp_path: Path) -> None:
     assert "dup" in [call.name for call in calls] and all(call.result >= 0 for call in calls if call.changes)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_kill_leaves_what_was_done_until_then(tmp_path: Path, when: Any) -> None:
+@pytest.mark.parametrize(("when", "alone"), [("before", True), ("after", True), ("after", False)])
+def test_a_kill_leaves_what_was_done_until_then(tmp_path: Path, when: Any, alone: bool) -> None:
     whole = made(tmp_path / "whole")
     calls = [call for call in trace(lambda: scribble(whole), within=whole) if call.changes]
     for number, expected in enumerate(calls, 1):
         folder = made(tmp_path / f"{number}")
-        call = kill_at(lambda folder=folder: scribble(folder), number, when, within=folder)
+        call = kill_at(lambda folder=folder: scribble(folder), number, when, within=folder, alone=alone)
         assert call and call.name == expected.name
         done = [call.name for call in calls[: number - (when == "before")]]
         assert (folder / "c").exists() == ("rename" in done)
         assert (folder / "a").exists() == ("open" in done and "unlink" not in done)
         assert (folder / "sub").exists() == ("mkdir" in done and "rmdir" not in done)
     folder = made(tmp_path / "last")
-    assert kill_at(lambda: scribble(folder), len(calls) + 1, when, within=folder) is None
+    assert kill_at(lambda: scribble(folder), len(calls) + 1, when, within=folder, alone=alone) is None
+
+
+def test_while_the_child_stands_still_one_can_look(tmp_path: Path) -> None:
+    seen: list[tuple[str, str, list[str]]] = []
+    trace(lambda: (tmp_path / "a").mkdir(), within=tmp_path, alone=True, watch=lambda call, when: seen.append((call.name, when, os.listdir(tmp_path))))
+    assert seen == [("mkdir", "before", []), ("mkdir", "after", ["a"])]
+
+
+def test_what_the_action_starts_goes_on_untraced(tmp_path: Path) -> None:
+    calls = trace(lambda: subprocess.run(["/bin/sh", "-c", f"echo x > {tmp_path}/a"], check=True) and None)
+    assert (tmp_path / "a").read_text() == "x\n" and "fork" in [call.name for call in calls]
 
 
 def made(folder: Path) -> Path:

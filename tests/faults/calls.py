@@ -37,11 +37,14 @@ PROCESSES = {"fork", "execve", "kill"}
 MESSAGES = {"sendmsg", "sendto", "sendmmsg", "connect", "bind"}
 CHANGING = CONTENT | SYNCS | ENTRIES | ATTRIBUTES | LOCKS | PROCESSES | MESSAGES
 """Calls that change what others see. `open` does with O_CREAT or O_TRUNC, `fcntl` when it locks, `mmap` when it shares a file to write,
-`close` when it ends a lock or the writing of a file: see `Call.changes`."""
+`close` when the file was open for writing, as every lock file is: see `Call.changes`."""
 LOOKING = {"read", "pread", "getdents64", "stat", "statfs", "access", "readlink", "lseek"}
 """Calls that change nothing and may fail all the same; `open` of what is there is one of them."""
 DESCRIPTORS = {"open", "close", "dup", "fcntl", "mmap", "memfd_create", "pipe", "pipe2"}
 KNOWN = CHANGING | LOOKING | DESCRIPTORS
+
+NUMBERS = frozenset(number for number, name in NAMES.items() if number < 512 and SHORT.get(name, name) in KNOWN - LOOKING)
+"""What a process is stopped at when only what can change something matters."""
 
 OPEN_CHANGES = os.O_CREAT | os.O_TRUNC | getattr(os, "O_TMPFILE", 0) & ~os.O_DIRECTORY
 

@@ -48,7 +48,6 @@ class Decoder:
 
     def __init__(self, pid: int, memory: int, within: str | None) -> None:
         self.pid, self._memory, self.within = pid, memory, within
-        self._locked: set[int] = set()
 
     def entered(self, values: Sequence[int]) -> Call | None:
         """Return the call at whose entry the process is stopped, or None when it is none of `calls.KNOWN`; `values`: number and arguments."""
@@ -61,12 +60,6 @@ class Decoder:
 
     def left(self, call: Call, result: int) -> Call:
         """Return the call with its result, which it is stopped with at its exit."""
-        if call.name == "flock" and result == 0:
-            self._locked.add(call.fd)
-        elif call.name == "dup" and result >= 0 and call.fd in self._locked:
-            self._locked.add(result)
-        elif call.name == "close":
-            self._locked.discard(call.fd)
         if call.name == "open" and result >= 0:
             return replace(call, fd=result, result=result)
         return replace(call, data=call.data[: max(result, 0)], result=result) if call.data else replace(call, result=result)
@@ -107,7 +100,7 @@ class Decoder:
         if call.name == "open":
             return bool(call.flags & OPEN_CHANGES)
         if call.name == "close":
-            return call.fd in self._locked or (self._is_file(call) and bool(self._descriptor(call.fd)[1] & os.O_ACCMODE))
+            return self._is_file(call) and bool(self._descriptor(call.fd)[1] & os.O_ACCMODE)
         if call.name == "mmap":
             return call.fd >= 0 and bool(call.numbers[2] & _PROT_WRITE and call.numbers[3] & _MAP_SHARED)
         if call.name == "kill":

@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tests.faults import kernel
-from tests.faults.calls import Call
+from tests.faults.calls import NUMBERS, Call
 from tests.faults.decoding import Decoder
 
 Action = Callable[[], Any]
 Select = Callable[[Call], bool]
 Moment = Literal["before", "after"]
 Folder = str | os.PathLike[str] | None
-SHORT_WRITE = "short"
+Watch = Callable[[Call, Moment], None]
+SHORT_WRITE: Literal["short"] = "short"
 
 class ActionFailed(AssertionError):
     """The action raised in the child; the text is its traceback."""
@@ -51,36 +52,41 @@ def changing(call: Call) -> bool:
     return call.changes
 
 
-def trace(action: Action, *, within: Folder = None) -> list[Call]:
+def trace(action: Action, *, within: Folder = None, alone: bool = False, watch: Watch | None = None) -> list[Call]:
     """Do something in a child and return its calls of the kinds in `calls.KNOWN`, in their order. Raises ActionFailed.
 
     Args:
         within: only calls about paths in this folder, and those that reach other processes.
+        alone: the action starts no process; then it is stopped only at calls that can change something, which is several times faster.
+        watch: called while the child stands still, before and after each state-changing call.
     """
-    outcome = _Watched(action, within).run()
+    outcome = _Watched(action, within, alone=alone, watch=watch).run()
     _refuse_error(outcome)
     return outcome.calls
 
 
-def kill_at(action: Action, n: int, when: Moment = "before", *, within: Folder = None, select: Select = changing) -> Call | None:
+def kill_at(
+    action: Action, n: int, when: Moment = "before", *, within: Folder = None, alone: bool = False, select: Select = changing,
+) -> Call | None:  # fmt: skip
     """Kill the child before or after its n-th state-changing call (from 1); None when it never got that far. Raises ActionFailed."""
-    outcome = _Watched(action, within, select, n, kill=when).run()
+    outcome = _Watched(action, within, select, n, kill=when, alone=alone).run()
     _refuse_error(outcome)
     return outcome.killed_at
 
 
 def inject(
-    action: Action, n: int, error: int | Literal["short"], *, within: Folder = None, select: Select = changing, lasting: bool = False,
+    action: Action, n: int, error: int | Literal["short"], *, within: Folder = None, alone: bool = False, select: Select = changing,
+    lasting: bool = False,
 ) -> Outcome:  # fmt: skip
     """Make the n-th selected call (from 1) fail with an errno without being done, or write only half of its bytes.
 
     Args:
-        lasting: every later selected call of the same kind fails too.
+        lasting: every later selected call of the same name fails too.
 
     Returns:
         What became of it; `injected_at` is None when it never got that far, or when a call cannot be cut short.
     """
-    return _Watched(action, within, select, n, error=error, lasting=lasting).run()
+    return _Watched(action, within, select, n, error=error, lasting=lasting, alone=alone).run()
 
 
 def _refuse_error(outcome: Outcome) -> None:
@@ -93,14 +99,16 @@ class _Watched:
 
     def __init__(
         self, action: Action, within: Folder, select: Select = changing, n: int = 0, *, kill: Moment | None = None,
-        error: int | Literal["short"] | None = None, lasting: bool = False,
+        error: int | Literal["short"] | None = None, lasting: bool = False, alone: bool = False, watch: Watch | None = None,
     ) -> None:  # fmt: skip
         self.action, self.within, self.select, self.left = action, None if within is None else os.fspath(within), select, n
-        self.kill, self.error, self.lasting = kill, error, lasting
+        self.kill, self.error, self.lasting, self.alone, self.watch = kill, error, lasting, alone, watch
         self.calls: list[Call] = []
         self.killed_at: Call | None = None
         self.injected_at: Call | None = None
         self._info = kernel.SyscallInfo()
+        self._lie: int | None = None
+        self._last = False
 
     def run(self) -> Outcome:
         self._answer = os.memfd_create("answer")
@@ -122,6 +130,8 @@ class _Watched:
         try:
             kernel.trace_me()
             os.kill(os.getpid(), signal.SIGSTOP)
+            if self.alone:
+                kernel.stop_only_at(NUMBERS)
             try:
                 answer = (self.action(), None)
             except BaseException as error:
@@ -150,12 +160,12 @@ class _Watched:
             os.close(memory)
 
     def _wait(self) -> int | None:
-        """Wait for the next stop; None when the child has ended."""
+        """Wait for the next stop and return its signal, with the event above it; None when the child has ended."""
         _, status = os.waitpid(self.pid, kernel.WAIT_ALL)
         if not os.WIFSTOPPED(status):
             self.pid = 0
             return None
-        return os.WSTOPSIG(status)
+        return status >> 8
 
     def _end(self) -> None:
         if self.pid:
@@ -166,25 +176,26 @@ class _Watched:
     def _step(self) -> None:
         pid, info, entered, number = self.pid, self._info, None, 0
         while True:
-            kernel.go_on(pid, number)
+            kernel.go_on(pid, number, to_system_call=not self.alone or entered is not None)
             stop = self._wait()
             if stop is None:
                 return
+            number = 0
             if stop == signal.SIGSTOP:  # the action has ended
                 kernel.go_on(pid, to_system_call=False)
-                assert self._wait() is None
+                while self._wait() is not None:
+                    kernel.go_on(pid, to_system_call=False)
                 return
-            if stop != kernel.SYSCALL_STOP:
-                number = stop
+            if stop not in (kernel.SYSCALL_STOP, kernel.FILTER_STOP):
+                number = stop & 0xFF
                 continue
-            number = 0
             kernel.look(pid, info)
-            if info.op == kernel.ENTRY:
+            if info.op != kernel.EXIT:
                 entered = self._decoder.entered(info.values)
                 if entered is not None and self._meets(entered):
                     return
             elif entered is not None:
-                self._left(entered, info.values[0])
+                self._leaves(entered, info.values[0])
                 entered = None
                 if self.killed_at:
                     return
@@ -193,7 +204,8 @@ class _Watched:
 
     def _meets(self, call: Call) -> bool:
         """Interfere at the entry; True when the child is to be killed now."""
-        self._strike = 0
+        if self.watch and call.changes:
+            self.watch(call, "before")
         if not self.left or not self.select(call):
             if self.lasting and self.injected_at and call.name == self.injected_at.name and self.select(call):
                 self._fail(call)
@@ -206,32 +218,29 @@ class _Watched:
             return True
         if self.error is not None:
             self._fail(call)
-        self._strike_after = self.kill == "after"
+        self._last = self.kill == "after"
         return False
 
-    _strike = 0
-    _strike_after = False
-
     def _fail(self, call: Call) -> None:
-        if self.error != SHORT_WRITE:
-            assert isinstance(self.error, int)
+        if isinstance(self.error, int):
             if call.name != "close":  # a close that fails closes all the same, see close(2)
                 kernel.skip_call(self.pid)
-            self._strike = self.error
+            self._lie = -self.error
         elif call.name in ("write", "pwrite") and call.numbers[2] > 1:
             kernel.set_third(self.pid, call.numbers[2] // 2)
         else:
             return
         self.injected_at = self.injected_at or call
 
-    def _left(self, call: Call, result: int) -> None:
-        if self._strike:
-            result = -self._strike
+    def _leaves(self, call: Call, result: int) -> None:
+        if self._lie is not None:
+            result, self._lie = self._lie, None
             kernel.set_result(self.pid, result)
-            self._strike = 0
         call = self._decoder.left(call, result)
         self.calls.append(call)
-        if self._strike_after:
+        if self.watch and call.changes:
+            self.watch(call, "after")
+        if self._last:
             self.killed_at = call
 
 
