@@ -38,7 +38,7 @@ def finish(layout: Layout, job: Job) -> Job:
     archived = _archive(layout, job)
     for index, followup in enumerate(job.then):
         if followup.when.fires(job.status):
-            _start_child(layout, job, index, followup)
+            start_child(layout, job, index, followup)
     keys.forget_secrets(layout, job)
     remove(layout.record(job.id))
     if layout.marker(job.id).exists():
@@ -106,7 +106,8 @@ def child_of(job: Job, index: int, followup: Followup) -> tuple[Job, str | None]
     return child, problem
 
 
-def _start_child(layout: Layout, parent: Job, index: int, followup: Followup) -> None:
+def start_child(layout: Layout, parent: Job, index: int, followup: Followup) -> None:
+    """Start a follow-up of a finished job unless it is anywhere already."""
     child, problem = child_of(parent, index, followup)
     lock = lock_unless_known(layout, child.id)
     if lock is None:
