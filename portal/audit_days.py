@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from portal import audit_row
+from portal import audit_row, seal_tombstones
+from portal.durable import sync_folder
 from portal.jobs import ID_PATTERN
 
 _SIZE, _MTIME = "_record_size", "_record_mtime_ns"
@@ -49,7 +51,9 @@ def days(archive: Path, since: date | None = None, until: date | None = None) ->
 
 
 def _days_of(archive: Path, year: int, month: int) -> Iterator[date]:
-    for day in _numbered(archive / f"{year:04d}" / f"{month:02d}", 2):
+    folder = archive / f"{year:04d}" / f"{month:02d}"
+    retained = [int(path.name[:2]) for path in folder.glob("[0-9][0-9].retained.json")]
+    for day in sorted({*_numbered(folder, 2), *retained}):
         with suppress(ValueError):
             yield date(year, month, day)
 
@@ -94,6 +98,8 @@ def table(archive: Path, day: date, *, today: date | None = None) -> Any:
     Raises:
         OSError: a record is there and cannot be read (its permissions).
     """
+    if (tombstone := seal_tombstones.read(archive, day)) and tombstone.rows:
+        return _retained(archive, day)
     listed = records(archive, day)
     cached = _read(_compacted(archive, day))
     if cached is not None and _is_of(cached, listed):
@@ -104,6 +110,43 @@ def table(archive: Path, day: date, *, today: date | None = None) -> Any:
     if day < (today or datetime.now(UTC).date()) or len(fresh) >= _REWRITE_AFTER:
         _write(_compacted(archive, day), whole)
     return whole.drop_columns([_SIZE, _MTIME])
+
+
+def _retained(archive: Path, day: date) -> Any:
+    """The rows of a day whose records are gone, at least in part; what an older version of the portal did not know about them is empty."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(_compacted(archive, day)) as file:
+            found = file.read(use_threads=False)
+    except (OSError, pa.ArrowInvalid):  # `audit verify` tells that it is missing
+        return schema().empty_table()
+    columns = [
+        found.column(item.name).cast(item.type) if item.name in found.column_names else pa.nulls(found.num_rows, item.type) for item in schema()
+    ]  # fmt: skip
+    return pa.table(columns, schema=schema())
+
+
+def keep_rows(archive: Path, day: date) -> str | None:
+    """Make a closed day's rows complete and durable, because its records are to be removed; returns their SHA-256, None when it cannot be done."""
+    table(archive, day)
+    path = _compacted(archive, day)
+    cached = _read(path)
+    if cached is None or not _is_of(cached, records(archive, day)) or misstated(archive, day):
+        return None
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+    return rows_digest(archive, day)
+
+
+def rows_digest(archive: Path, day: date) -> str | None:
+    """Return the SHA-256 of a day's compaction, None when there is none."""
+    try:
+        return hashlib.sha256(_compacted(archive, day).read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def misstated(archive: Path, day: date) -> list[str]:

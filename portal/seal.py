@@ -17,12 +17,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from nacl.exceptions import BadSignatureError
-from nacl.signing import SigningKey, VerifyKey
-
-from portal import audit_days, clock, keypair
+from portal import audit_days, clock, keypair, seal_tombstones
 from portal.durable import write_durably
-from portal.errors import PortalError, SettingError
+from portal.errors import PortalError
+from portal.seal_keys import SEALING, is_signed, sign
+from portal.seal_tombstones import Tombstone
 from portal.settings import Settings
 
 GRACE = timedelta(minutes=10)
@@ -31,14 +30,6 @@ GRACE = timedelta(minutes=10)
 _CONTEXT = b"portal.seal.v1\n"
 _GENESIS = "0" * 64
 _RESTORE = "Run `python -m portal audit verify` to see what does not fit, and restore it from a backup."
-
-
-def _make() -> tuple[bytes, bytes]:
-    key = SigningKey.generate()
-    return bytes(key), bytes(key.verify_key)
-
-
-SEALING = keypair.Purpose("seal", _make)
 
 
 @dataclass(frozen=True)
@@ -91,19 +82,19 @@ class ChainBroken(PortalError):
 
 def chain(settings: Settings) -> list[Seal]:
     """Return the seals in order of day. Raises ChainBroken when one cannot be read."""
-    return [_read(path) for path in _paths(settings.archive_dir)]
+    return [read(path) for path in paths(settings.archive_dir)]
 
 
 def head(settings: Settings) -> Head | None:
     """Return the newest seal's head, or None before the first. Raises ChainBroken."""
-    paths = _paths(settings.archive_dir)
-    return head_of(_read(paths[-1])) if paths else None
+    found = paths(settings.archive_dir)
+    return head_of(read(found[-1])) if found else None
 
 
 def due(settings: Settings, now: datetime) -> bool:
     """Tell, from names alone, whether there may be a closed day to seal."""
-    paths = _paths(settings.archive_dir)
-    first = _day_of(paths[-1]) + timedelta(days=1) if paths else None
+    found = paths(settings.archive_dir)
+    first = day_of(found[-1]) + timedelta(days=1) if found else None
     return bool(audit_days.days(settings.archive_dir, first, (now - GRACE).astimezone(UTC).date() - timedelta(days=1)))
 
 
@@ -116,7 +107,7 @@ def seal_closed_days(settings: Settings, now: datetime | None = None) -> list[Se
     if not _open_days(settings, head(settings), last):
         return []
     signing = keypair.ensure(settings.key_pair_dir, SEALING)
-    with _alone(settings):
+    with alone(settings):
         before = _trusted_head(settings)
         made: list[Seal] = []
         for day in _open_days(settings, before, last):
@@ -132,7 +123,7 @@ def _open_days(settings: Settings, before: Head | None, last: date) -> list[date
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
+def alone(settings: Settings) -> Iterator[None]:
     """Hold off everybody else who would add to the chain."""
     with (settings.key_pair_dir / "seal.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -149,14 +140,11 @@ def _closed_until(settings: Settings, now: datetime) -> date:
 
 
 def _add(settings: Settings, day: date, before: Head | None, signing: keypair.PublicKey) -> Seal:
-    keys, archive = settings.key_pair_dir, settings.archive_dir
-    secret = keypair.private(keys, SEALING, signing.id)
-    if secret is None:
-        raise SettingError(f"The signing key {signing.id} is not in {keys}.", hint="Restore that folder from a backup.")
+    archive = settings.archive_dir
     after = (before.sequence + 1, day.isoformat(), before.digest) if before else (1, day.isoformat(), _GENESIS)
-    draft = Seal(*after, _digests(archive, day), signing.id)
+    draft = Seal(*after, digests(archive, day), signing.id)
     digest = draft.computed()
-    signed = replace(draft, digest=digest, signature=SigningKey(secret).sign(_CONTEXT + digest.encode()).signature.hex())
+    signed = replace(draft, digest=digest, signature=sign(settings, signing.id, _CONTEXT, digest))
     write_durably(_path(archive, day), json.dumps(asdict(signed), indent=0, sort_keys=True).encode())
     write_durably(_head_file(settings), json.dumps(asdict(head_of(signed))).encode())
     return signed
@@ -164,8 +152,8 @@ def _add(settings: Settings, day: date, before: Head | None, signing: keypair.Pu
 
 def _trusted_head(settings: Settings) -> Head | None:
     """The end of the chain on disk, which must not be before the head kept with the keys."""
-    paths, kept = _paths(settings.archive_dir), _kept_head(settings)
-    last = _read(paths[-1]) if paths else None
+    found, kept = paths(settings.archive_dir), kept_head(settings)
+    last = read(found[-1]) if found else None
     if last and (last.computed() != last.digest or not _signed(settings, last)):
         raise ChainBroken(f"The seal of {last.day} was changed, or is not signed by a key of this portal.", hint=_RESTORE)
     if kept and (last is None or last.sequence < kept.sequence or (last.sequence == kept.sequence and last.digest != kept.digest)):
@@ -181,27 +169,26 @@ def verify(settings: Settings, exported: Head | None = None) -> list[Finding]:
     """
     findings: list[Finding] = []
     previous, sequence, seen = _GENESIS, 0, {}
-    for path in _paths(settings.archive_dir):
+    for path in paths(settings.archive_dir):
         try:
-            seal = _read(path)
+            seal = read(path)
         except ChainBroken as error:
-            findings.append(Finding("unreadable", _day_of(path).isoformat(), error.message))
+            findings.append(Finding("unreadable", day_of(path).isoformat(), error.message))
             previous, sequence = "", sequence + 1
             continue
         findings.extend(_seal_findings(settings, path, seal, previous, sequence + 1))
-        findings.extend(_record_findings(settings.archive_dir, seal))
-        findings.extend(_compaction_findings(settings.archive_dir, seal))
+        findings.extend(_day_findings(settings, seal))
         previous, sequence = seal.computed(), seal.sequence
         seen[seal.sequence] = previous
     findings.extend(_before_chain(settings, sequence))
     findings.extend(_head_findings(seen, exported, "that was exported"))
-    findings.extend(_head_findings(seen, _kept_head(settings), "kept with the keys"))
+    findings.extend(_head_findings(seen, kept_head(settings), "kept with the keys"))
     return findings
 
 
 def _seal_findings(settings: Settings, path: Path, seal: Seal, previous: str, sequence: int) -> Iterator[Finding]:
-    if seal.day != _day_of(path).isoformat():
-        yield Finding("chain", seal.day, f"The seal {path.name} of {_day_of(path)} is that of another day, {seal.day}.")
+    if seal.day != day_of(path).isoformat():
+        yield Finding("chain", seal.day, f"The seal {path.name} of {day_of(path)} is that of another day, {seal.day}.")
     if seal.computed() != seal.digest:
         yield Finding("signature", seal.day, f"The seal of {seal.day} was changed: its digest is not that of its content.")
     elif not _signed(settings, seal):
@@ -211,21 +198,28 @@ def _seal_findings(settings: Settings, path: Path, seal: Seal, previous: str, se
 
 
 def _signed(settings: Settings, seal: Seal) -> bool:
-    try:
-        key = keypair.public(settings.key_pair_dir, SEALING, seal.key)
-        if key is None:
-            return False
-        VerifyKey(key).verify(_CONTEXT + seal.digest.encode(), bytes.fromhex(seal.signature))
-    except (BadSignatureError, ValueError, SettingError):
-        return False
-    return True
+    return is_signed(settings, seal.key, _CONTEXT, seal.digest, seal.signature)
 
 
-def _record_findings(archive: Path, seal: Seal) -> Iterator[Finding]:
-    found = _digests(archive, date.fromisoformat(seal.day))
+def _day_findings(settings: Settings, seal: Seal) -> Iterator[Finding]:
+    archive, day = settings.archive_dir, date.fromisoformat(seal.day)
+    tombstone = seal_tombstones.trusted(settings, day)
+    if (tombstone is None and seal_tombstones.path_of(archive, day).exists()) or (tombstone and tombstone.seal != seal.digest):
+        yield Finding("signature", seal.day, f"The tombstone of {seal.day} was changed, or is not signed by a key of this portal.")
+        tombstone = None
+    yield from _record_findings(archive, seal, tombstone.records if tombstone else set())
+    if tombstone and tombstone.rows:
+        yield from _rows_findings(archive, day, tombstone)
+    else:
+        yield from _compaction_findings(archive, seal)
+
+
+def _record_findings(archive: Path, seal: Seal, retired: set[str]) -> Iterator[Finding]:
+    found = digests(archive, date.fromisoformat(seal.day))
     for job_id in sorted(set(seal.records) | set(found)):
         if job_id not in found:
-            yield Finding("removed", seal.day, f"The record of job {job_id} was removed after {seal.day} was sealed.", job_id)
+            if job_id not in retired:
+                yield Finding("removed", seal.day, f"The record of job {job_id} was removed after {seal.day} was sealed.", job_id)
         elif job_id not in seal.records:
             yield Finding("added", seal.day, f"The record of job {job_id} was added after {seal.day} was sealed.", job_id)
         elif found[job_id] != seal.records[job_id]:
@@ -240,9 +234,17 @@ def _compaction_findings(archive: Path, seal: Seal) -> Iterator[Finding]:
         yield Finding("changed", seal.day, text, job_id)
 
 
+def _rows_findings(archive: Path, day: date, tombstone: Tombstone) -> Iterator[Finding]:
+    """Where records were removed, their audit rows are all that is left: they must be as they were then."""
+    found = audit_days.rows_digest(archive, day)
+    if found != tombstone.rows:
+        how = "are missing" if found is None else "were changed"
+        yield Finding("changed", str(day), f"The audit rows of {day}, whose records retention removed, {how}. Restore {day:%Y/%m/%d}.audit.parquet.")
+
+
 def _before_chain(settings: Settings, sequence: int) -> Iterator[Finding]:
     """Days with records but no seal, earlier than the newest seal: slipped in as a whole."""
-    sealed = {_day_of(path) for path in _paths(settings.archive_dir)}
+    sealed = {day_of(path) for path in paths(settings.archive_dir)}
     if not sealed:
         return
     for day in audit_days.days(settings.archive_dir, None, max(sealed)):
@@ -258,12 +260,13 @@ def _head_findings(seen: Mapping[int, str], wanted: Head | None, which: str) -> 
         yield Finding("head", wanted.day, f"The seal {wanted.sequence} of {wanted.day} {which} {what}: the archive was rewritten.")
 
 
-def _digests(archive: Path, day: date) -> dict[str, str]:
-    digests: dict[str, str] = {}
+def digests(archive: Path, day: date) -> dict[str, str]:
+    """Return the SHA-256 of each record of a day, by job id."""
+    found: dict[str, str] = {}
     for record in audit_days.records(archive, day):
         with suppress(FileNotFoundError):
-            digests[record.job_id] = hashlib.sha256(record.read()).hexdigest()
-    return digests
+            found[record.job_id] = hashlib.sha256(record.read()).hexdigest()
+    return found
 
 
 def _path(archive: Path, day: date) -> Path:
@@ -271,21 +274,24 @@ def _path(archive: Path, day: date) -> Path:
     return place.with_name(f"{place.name}.seal.json")
 
 
-def _paths(archive: Path) -> list[Path]:
+def paths(archive: Path) -> list[Path]:
+    """Return the files of the seals in order of day."""
     return sorted(path for path in archive.glob("[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9].seal.json") if _names_a_day(path))
 
 
 def _names_a_day(path: Path) -> bool:
     with suppress(ValueError):
-        return bool(_day_of(path))
+        return bool(day_of(path))
     return False
 
 
-def _day_of(path: Path) -> date:
+def day_of(path: Path) -> date:
+    """Return the day that the file of a seal is named for."""
     return date(int(path.parent.parent.name), int(path.parent.name), int(path.name[:2]))
 
 
-def _read(path: Path) -> Seal:
+def read(path: Path) -> Seal:
+    """Return a seal, believed or not. Raises ChainBroken when it cannot be read."""
     try:
         data: Any = json.loads(path.read_bytes())
         seal = Seal(**data)
@@ -307,7 +313,8 @@ def _head_file(settings: Settings) -> Path:
     return settings.key_pair_dir / "seal.head.json"
 
 
-def _kept_head(settings: Settings) -> Head | None:
+def kept_head(settings: Settings) -> Head | None:
+    """Return the head kept with the keys, or None before the first. Raises ChainBroken when it cannot be read."""
     try:
         return Head(**json.loads(_head_file(settings).read_bytes()))
     except FileNotFoundError:

@@ -153,7 +153,7 @@ def test_a_seal_made_to_fit_the_change_is_not_signed(sealed: Settings) -> None:
     """Somebody changes the last day's record and its seal too, with a key of his own."""
     path, last = records(sealed, 20)[0], seal.chain(sealed)[2]
     path.write_text(path.read_text().replace('"ana"', '"eve"'))
-    digests = seal._digests(sealed.archive_dir, datetime(2026, 11, 20).date())
+    digests = seal.digests(sealed.archive_dir, datetime(2026, 11, 20).date())
     forged = replace(last, records=digests)
     forged = replace(forged, digest=forged.computed())
     key = SigningKey.generate()
