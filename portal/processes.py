@@ -1,7 +1,7 @@
 """Processes as the kernel tells them: who they are, whose children, and which belong to a job. Standard library only.
 
 A pid alone means nothing, because pids are used again: an `identity` adds the start time and the boot. A job's processes are the
-descendants of its runner while that lives, and afterwards those whose environment carries the job's mark.
+descendants of its runner while that lives, and afterwards those whose environment carries the job's mark or who carry its number.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from portal import lineage
 
 MARK = "PORTAL_JOB_ID"
 HOME = "PORTAL_HOME"
@@ -112,9 +115,25 @@ def descendants(*roots: int) -> set[int]:
 
 
 def marked(job_id: str, home: Path) -> set[int]:
-    """Return the living processes that carry a job's mark, and what they started since."""
-    found = {pid for pid in _pids() if _has_mark(pid, job_id, home)}
-    return (found | descendants(*found)) - {os.getpid()} if found else set()
+    """Return the living processes that carry a job's mark or number (`portal.lineage`), and what they started since."""
+    return set(_each_marked(job_id, home))
+
+
+def _each_marked(job_id: str, home: Path) -> Iterator[int]:
+    """Yield them as they are found, the youngest first: of processes that start each other, those that still can."""
+    number = lineage.number(job_id, home)
+    found = set()
+    for pid in sorted(_pids(), reverse=True):
+        if pid != os.getpid() and (_has_mark(pid, job_id, home) or (lineage.carried(pid) == number and not _is_dead(pid))):
+            found.add(pid)
+            yield pid
+    yield from descendants(*found) - found if found else ()
+
+
+def _is_dead(pid: int) -> bool:
+    """Tell whether only the exit status is left of a process; its first thread may have ended before the others."""
+    stat = _stat(pid)
+    return stat is None or (stat[0] in "ZX" and int(stat[17]) <= 1)
 
 
 def _has_mark(pid: int, job_id: str, home: Path) -> bool:
@@ -129,6 +148,17 @@ def _has_mark(pid: int, job_id: str, home: Path) -> bool:
     return not homes or f"{HOME}={home}".encode() in homes
 
 
+def children() -> set[int]:
+    """Return the children of this process, zombies included; quick, but one may be missing while others end (proc_tid_children(5))."""
+    found: set[int] = set()
+    try:
+        for thread in (_PROC / "self/task").iterdir():
+            found.update(int(pid) for pid in (thread / "children").read_text().split())
+    except OSError:
+        return {pid for pid, parent in parents().items() if parent == os.getpid()}
+    return found
+
+
 def send(pids: set[int], number: signal.Signals) -> None:
     """Send a signal to processes that may be gone."""
     for pid in pids:
@@ -139,9 +169,13 @@ def send(pids: set[int], number: signal.Signals) -> None:
 def end_marked(job_id: str, home: Path, wait_s: float = 5.0) -> bool:
     """Kill every process with a job's mark; False when one is still there after `wait_s` seconds."""
     until = time.monotonic() + wait_s
-    while pids := marked(job_id, home):
-        send(pids, signal.SIGKILL)
+    while True:
+        left = 0
+        for pid in _each_marked(job_id, home):  # each is killed as it is found, before it can start another
+            send({pid}, signal.SIGKILL)
+            left += 1
+        if not left:
+            return True
         if time.monotonic() > until:
             return False
-        time.sleep(0.005)
-    return True
+        time.sleep(0.001)

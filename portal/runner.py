@@ -20,7 +20,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from portal import clock, processes
+from portal import clock, lineage, processes
 from portal.durable import free_reserve, is_full, write_durably
 from portal.engine_process import Order, Start, start_cold
 from portal.outputlog import OutputLog
@@ -29,6 +29,7 @@ from portal.redact import Redactor
 _POLL_S = 0.25
 _LEAVE_S = 1.0
 """What the engine started gets this long to follow it before it is told to end."""
+_KILLING_S = 0.1
 _CHUNK = 1 << 16
 _READS_PER_TURN = 64
 _WRITE_TRIES = 120
@@ -60,6 +61,7 @@ class Runner:
         started = clock.now_ms()
         self._catch_signals()
         processes.become_subreaper()
+        lineage.adopt(self.job_id, self.order["env"].get(processes.HOME, ""))
         self._write_identity()
         self.log.say(f"attempt {self.attempt} starts")
         self._start()
@@ -139,7 +141,17 @@ class Runner:
             if reason or self._left_behind(now):
                 self._begin_end(reason, now)
         elif now >= self._kill_at:
-            processes.send(self._descendants(), signal.SIGKILL)
+            self._kill()
+
+    def _kill(self) -> None:
+        """Kill what is left, then for a moment without a pause what has come up since: who is being killed may be starting others."""
+        left = self._descendants()
+        until = time.monotonic() + _KILLING_S
+        while True:
+            processes.send(left, signal.SIGKILL)
+            if self._over() or time.monotonic() > until:
+                return
+            left = processes.children()  # orphans come here at once, so each round ends a generation
 
     def _reason_to_end(self, now: float, deadline: float | None) -> str | None:
         if self.exit_code is not None:

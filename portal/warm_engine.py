@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from portal import own_process, processes
+from portal import lineage, own_process, processes
 from portal.descriptors import document
 from portal.engine_process import EngineProcess, Order, start_cold
 
@@ -100,6 +100,7 @@ def _become(first: dict[str, Any], shown: own_process.Shown) -> None:
     os.chdir(first["cwd"])
     shown.call(sys.executable, "-m", first["module"], "--job", first["job"])
     shown.mark(first["job"])
+    lineage.adopt(first["job"], first["env"].get(processes.HOME, ""))
 
 
 def run_as_main(name: str, arguments: list[str]) -> int:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LEVELS = [
     ["portal", "portal.errors", "portal.clock", "portal.jobs", "portal.progress", "portal.params", "portal.redact", "portal.settings",
-     "portal.durable", "portal.processes", "portal.descriptors", "portal.outputlog", "portal.waking",
+     "portal.durable", "portal.lineage", "portal.processes", "portal.descriptors", "portal.outputlog", "portal.waking", "portal.inotify",
      "portal.own_process", "portal.endings", "portal.code_stamp", "portal.version", "portal.stores.url"],
     ["portal.connections", "portal.aws_credentials", "portal.keypair", "portal.vault", "portal.stores", "portal.spool"],
     ["portal.transfer", "portal.tabular", "portal.audit", "portal.seal", "portal.warehouse", "portal.probe", "portal.lake"],
