@@ -50,7 +50,7 @@ def main(engines: str = "engines") -> int:
     except PortalError as error:
         print(f"worker: {explain(error)}", file=sys.stderr)
         return 1
-    alarm = Alarm(worker.layout.queue, worker.layout.cancel)
+    alarm = Alarm(worker.layout.queue, worker.layout.cancel, worker.layout.delayed, hear=worker.hear)
     try:
         work(worker, alarm, stop, drain=arguments.drain)
     finally:
@@ -62,10 +62,10 @@ def main(engines: str = "engines") -> int:
 def work(worker: Worker, alarm: Alarm, stop: Stop, *, drain: bool) -> None:
     logging.info("worker %s serves %s with %d slots", worker.name, worker.layout.queue, worker.registration.info.slots)
     while not stop.asked:
-        if worker.turn().idle:
-            if drain and worker.empty():
-                return
-            alarm.wait(worker.settings.poll_s)
+        idle = worker.turn().idle
+        if idle and drain and worker.empty():
+            return
+        alarm.wait(worker.rest_s() if idle else 0, worker.endings())
     running = worker.mine()
     if not running:
         return
@@ -78,7 +78,7 @@ def work(worker: Worker, alarm: Alarm, stop: Stop, *, drain: bool) -> None:
         patience = time.monotonic() + worker.settings.kill_after_s + 10
         while worker.mine() and time.monotonic() < patience:
             worker.turn(claim=False)
-            alarm.wait(0.2)
+            alarm.wait(0.2, worker.endings())
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ from portal.starting import Starter
 log = logging.getLogger("portal.worker")
 
 _TIDY_EVERY_MS = 60_000
+_OVERDUE_S = 0.1
+"""Until the next try of a delayed job that is due and that somebody holds."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Worker:
         self.spool = Spool(settings)
         self.layout = self.spool.layout
         self.registration = workers.register(self.layout, slots or settings.slots, name)
-        self._starter = Starter(settings, self.layout, engines)
+        self._starter = Starter(settings, self.layout, engines, self.registration.info.slots)
         self._sealer = Sealer(settings)
         self._ready, self._running = ReadyIndex(self.layout), Running(self.layout)
         self._tidied_ms = 0
@@ -102,7 +104,7 @@ class Worker:
     def rest_s(self) -> float:
         """Seconds until the next look at the queue: until a delayed job is due, if that is sooner."""
         due_ms = claiming.next_due_ms(self.layout)
-        return self.settings.poll_s if due_ms is None else min(self.settings.poll_s, max(0.0, (due_ms - clock.now_ms()) / 1000))
+        return self.settings.poll_s if due_ms is None else min(self.settings.poll_s, max(_OVERDUE_S, (due_ms - clock.now_ms()) / 1000))
 
     def _tidy(self, now_ms: int) -> None:
         """What needs to be done only now and then."""
