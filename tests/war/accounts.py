@@ -17,6 +17,9 @@ from tests.war.field import Field
 NEVER_STARTED = {"interrupted", "cancelled", "timeout"}
 """Outcomes of attempts whose engine may have been ended before its first line."""
 
+EXPECTED = "clock"
+"""What `portal check` rightly finds after a war: the clock was ahead when some records were written."""
+
 
 @dataclass(frozen=True)
 class Accounts:
@@ -91,4 +94,5 @@ def _left(field: Field, spool: Spool) -> Iterator[str]:
     yield from (f"the limit's place {name} is held" for name in names(layout.limits) if is_held(layout.limits / name))
     yield from (f"the witness {name} is held" for name in field.held())
     yield from (f"process {pid} is left: {command}" for pid, command in belonging(field).items())
-    yield from (f"check: {finding.kind}: {finding.path.name}: {finding.text}" for finding in check.inspect(spool.settings))
+    findings = (finding for finding in check.inspect(spool.settings) if finding.kind != EXPECTED)
+    yield from (f"check: {finding.kind}: {finding.path.name}: {finding.text}" for finding in findings)

@@ -22,7 +22,7 @@ from portal.spool.records import names, running_ids
 from tests.war.army import Army, belonging
 from tests.war.field import DAY_MS, Field
 
-WEIGHTS = {"runner": 26, "engine": 26, "grandchild": 16, "worker": 14, "launcher": 10, "zygote": 3, "spare": 5}
+WEIGHTS = {"runner": 26, "engine": 26, "grandchild": 16, "worker": 14, "launcher": 10, "zygote": 3, "spare": 5, "sealer": 2}
 NAME = "assassin"
 
 
@@ -53,6 +53,8 @@ class Assassin:
                 kind = "grandchild"
             elif parents.get(pid) in runners:
                 kind = "engine"
+            elif command.endswith(" seal "):
+                kind = "sealer"
             else:
                 kind = "zygote" if "zygote" in command and parents.get(pid) in workers else "spare"
             found[kind].append(pid)

@@ -97,7 +97,7 @@ def _peace(orders: Orders, army: Army, assassin: Assassin, begun: float) -> None
         raise TimeoutError("a worker did not end when it was told to")
     last = army.start(Army.worker_command("last", "--drain"), "last")  # its first turn clears up after those that were killed
     last.wait(60)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60  # what was asked to end by itself: the sealing of closed days, and spares
     while belonging(assassin.field) and time.monotonic() < until:
         time.sleep(0.1)
 
