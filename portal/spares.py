@@ -20,12 +20,21 @@ from pathlib import Path
 from portal import own_process, processes
 from portal.code_stamp import Stamp, code_stamp
 from portal.settings import CODE_ROOT
-from portal.zygote import LINE_LENGTH, READY
+from portal.zygote import READY
 
 log = logging.getLogger("portal.worker")
 
+PRELOADED = (
+    "concurrent.futures.thread", "portal.engine", "portal.stores.local", "portal.stores.s3", "portal.stores.adls", "portal.transfer.selection",
+    "portal.transfer.copying", "portal.transfer.plan",
+)  # fmt: skip
+"""What engines need and what starts no thread. PyArrow and NumPy start some as they are imported, so they stay with the engines."""
+
+_PLACEHOLDER = "-" * 64
+"""Makes room in the command line for the name of an engine and the id of a job."""
+
 _LOOK_EVERY_S = 1.0
-_PATIENCE_S = 0.25
+PATIENCE_S = 0.25
 """A spare that is being made is waited for so long before a job is started cold."""
 _STUCK_AFTER_S = 15.0
 _MESSAGE_BYTES = 4096
@@ -80,7 +89,7 @@ class Spare:
 class Zygote:
     """The process that the spares are forked from."""
 
-    def __init__(self, home: Path, stamp: Stamp) -> None:
+    def __init__(self, home: Path, stamp: Stamp, preloaded: Sequence[str]) -> None:
         """Start it. Raises OSError."""
         self.stamp = stamp
         self.ready_since: float | None = None
@@ -88,11 +97,10 @@ class Zygote:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.setblocking(False)
         with theirs:
-            placeholder = own_process.NO_JOB.ljust(LINE_LENGTH, "-")
+            environment = {**os.environ, processes.HOME: str(home), processes.MARK: own_process.NO_JOB, "PYTHONUNBUFFERED": "1"}
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "portal.zygote", str(theirs.fileno()), placeholder], cwd=CODE_ROOT, stdin=subprocess.DEVNULL, stdout=2,
-                env={**os.environ, processes.HOME: str(home), processes.MARK: own_process.NO_JOB, "PYTHONUNBUFFERED": "1"},
-                pass_fds=(theirs.fileno(),), start_new_session=True,
+                [sys.executable, "-m", "portal.zygote", str(theirs.fileno()), _PLACEHOLDER, *preloaded], cwd=CODE_ROOT, env=environment,
+                stdin=subprocess.DEVNULL, stdout=2, pass_fds=(theirs.fileno(),), start_new_session=True,
             )  # fmt: skip
 
     @property
@@ -154,6 +162,8 @@ class Spares:
 
     def __init__(self, home: Path, wanted: int, *folders: Path) -> None:
         self.home, self.wanted, self.folders = home, wanted if sys.platform == "linux" else 0, folders
+        self.preloaded: Sequence[str] = PRELOADED
+        self.patience_s = PATIENCE_S
         self.zygote: Zygote | None = None
         self._spares: list[Spare] = []
         self._looked = -_LOOK_EVERY_S
@@ -193,7 +203,7 @@ class Spares:
         self._not_before = now + min(60.0, 2.0**self._failures)
         self._failures += 1
         try:
-            self.zygote = Zygote(self.home, self._seen)
+            self.zygote = Zygote(self.home, self._seen, self.preloaded)
         except OSError as error:
             log.warning("Warm spares cannot be made now (%s); jobs are started cold.", error)
 
@@ -245,7 +255,7 @@ class Spares:
 
     def _take(self) -> Spare | None:
         """Return a spare that is ready, waiting a moment for one that is being made."""
-        until = time.monotonic() + _PATIENCE_S
+        until = time.monotonic() + self.patience_s
         while True:
             self._look()
             for spare in self._spares:
@@ -260,6 +270,11 @@ class Spares:
                 self._is_slow = True
                 return None
             select.select([self.zygote.fileno(), *(spare.fileno() for spare in self._spares)], (), (), left)
+
+    @property
+    def ready(self) -> int:
+        """How many wait for a job, as they said last."""
+        return sum(spare.is_ready for spare in self._spares)
 
     def descriptors(self) -> list[int]:
         """Return what becomes readable when a turn of the worker is worth its while: the zygote has become ready, or ended."""

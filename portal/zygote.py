@@ -1,6 +1,6 @@
 """Makes warm spares: pairs of a runner and an engine process that wait for one job with the imports done. Linux.
 
-Started by a worker as `python -m portal.zygote FD PLACEHOLDER` with a socket on the descriptor. It imports what engines need and then
+Started by a worker as `python -m portal.zygote FD PLACEHOLDER MODULE…` with a socket on the descriptor. It imports the modules and then
 forks, whenever the worker sends one end of a new socket, a runner with an engine process below it. It holds no lock, opens nothing of
 the queue and runs no engine; it and the spares without a job end when the worker closes its ends.
 
@@ -19,19 +19,11 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 
 from portal import own_process, processes, runner
 from portal.engine_process import Order
 from portal.warm_engine import WarmEngine
-
-PRELOADED = (
-    "concurrent.futures.thread", "portal.engine", "portal.stores.local", "portal.stores.s3", "portal.stores.adls", "portal.transfer.selection",
-    "portal.transfer.copying", "portal.transfer.plan",
-)  # fmt: skip
-"""What engines need and what starts no thread. PyArrow and NumPy start some as they are imported, so they stay with the engines."""
-
-LINE_LENGTH = 120
-"""Bytes of the argument whose place the command line of runner and engine takes."""
 
 READY = "ready"
 _MOST_DESCRIPTORS = 250
@@ -41,7 +33,7 @@ class NotWarm(Exception):
     """Nothing can be forked from this process without harm; the message says why."""
 
 
-def preload(control: socket.socket, names: tuple[str, ...] = PRELOADED) -> None:
+def preload(control: socket.socket, names: Sequence[str]) -> None:
     """Import modules for as long as the worker is there. Raises NotWarm when one cannot be, or leaves behind what a fork must not take along."""
     held = _held()
     for name in names:
@@ -129,7 +121,7 @@ def main() -> None:
         os.set_inheritable(control.fileno(), False)
         try:
             shown = own_process.Shown()
-            preload(control)
+            preload(control, sys.argv[3:])
         except (NotWarm, LookupError) as error:
             with contextlib.suppress(ConnectionError):
                 control.send(json.dumps({"problem": str(error)}).encode())

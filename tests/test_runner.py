@@ -22,13 +22,14 @@ from portal.redact import MASK, Redactor
 from portal.settings import Settings
 from portal.worker import Worker
 from tests.queues import ENGINES, a_job, finished, is_running, lines, run, until
+from tests.warming import WAYS, setting, starting
 
 
-@pytest.fixture
-def worker(config: Settings) -> Iterator[Worker]:
-    made = Worker(config.model_copy(update={"kill_after_s": 0.3, "retry_base_s": 0.01, "log_max_mb": 1}), engines=ENGINES)
-    yield made
-    made.leave()
+@pytest.fixture(params=WAYS)
+def worker(config: Settings, request: pytest.FixtureRequest) -> Iterator[Worker]:
+    changes = {"kill_after_s": 0.3, "retry_base_s": 0.01, "log_max_mb": 1, **setting(request.param)}
+    with starting(Worker(config.model_copy(update=changes), engines=ENGINES), request.param) as made:
+        yield made
 
 
 def test_a_timeout_ends_grandchildren_in_sessions_of_their_own_that_ignore_it(worker: Worker, tmp_path: Path) -> None:
