@@ -9,8 +9,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
+from json.encoder import encode_basestring_ascii
 from typing import Any, Self
 
 from portal.errors import BadJobFile
@@ -168,8 +169,9 @@ class Job:
         return asdict(self)
 
     def to_json(self) -> str:
-        """Return the job as ASCII text. Raises ValueError for values that JSON does not have."""
-        return json.dumps(self.asdict(), indent=1, allow_nan=False) + "\n"
+        """Return the job as ASCII text, a field a line. Raises ValueError, TypeError for values that JSON does not have."""
+        lines = [f' "{name}": {_text(getattr(self, name))}' for name in self.__slots__]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -179,10 +181,11 @@ class Job:
             BadJobFile: not JSON, not a job, a field of the wrong type, or a schema newer than this code.
         """
         try:
-            data = json.loads(text, parse_constant=_no_constant)
+            plain = text.decode(json.detect_encoding(text), "surrogatepass") if isinstance(text, bytes) else text
+            data = _DECODER.decode(plain)
         except (ValueError, RecursionError) as error:
             raise BadJobFile(f"This is not JSON: {error}.", hint=HINT) from None
-        if is_deep(data):
+        if plain.count("{") + plain.count("[") > DEEPEST and is_deep(data):  # to nest deeper it takes more brackets than that
             raise BadJobFile(f"This is nested more than {DEEPEST} levels deep.", hint=HINT)
         return cls.from_dict(data)
 
@@ -199,13 +202,34 @@ class Job:
         return cls(**values)
 
 
-def _checked(data: Mapping[str, Any], cls: type) -> dict[str, Any]:
-    values = checked(data, [item.name for item in fields(cls)])
-    return {name: _READERS[name](value) if name in _READERS else value for name, value in values.items()}
+def _text(value: Any) -> str:
+    """A value as JSON; the kinds that most fields have do not need the encoder."""
+    if value is None:
+        return "null"
+    if type(value) is str:
+        return encode_basestring_ascii(value)
+    return _ENCODER.encode(value)
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: getattr(value, item.name) for item in fields(value)}
+    raise TypeError(f"{type(value).__name__} is nothing that JSON has")
 
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON value")
+
+
+_ENCODER = json.JSONEncoder(allow_nan=False, default=_plain)
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def _checked(data: Mapping[str, Any], cls: type) -> dict[str, Any]:
+    values = checked(data, _NAMES[cls])
+    for name in _READERS.keys() & values.keys():
+        values[name] = _READERS[name](values[name])
+    return values
 
 
 def _enum(kind: type[StrEnum]) -> Any:
@@ -245,6 +269,7 @@ def _attempt(data: Any) -> Attempt:
 _READERS: dict[str, Any] = {
     "status": _enum(Status), "when": _enum(When), "then": _followups, "attempts": _attempts, "limits": tuple, "artefacts": tuple,
 }  # fmt: skip
+_NAMES: dict[type, frozenset[str]] = {cls: frozenset(item.name for item in fields(cls)) for cls in (Job, Followup, Attempt)}
 
 
 def resolve_quotes(value: Any, result: Any) -> Any:

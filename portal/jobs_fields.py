@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from portal import clock
@@ -67,12 +67,13 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }  # fmt: skip
 
 
-def checked(data: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+def checked(data: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     """Return the fields of an object. Raises BadJobFile on one that nobody knows, or whose type or value cannot be."""
-    if unknown := sorted(set(data) - set(known)):
-        raise BadJobFile(f"Nobody knows the field {unknown[0]!r} of a job.", hint=HINT)
+    if unknown := data.keys() - known:
+        raise BadJobFile(f"Nobody knows the field {min(unknown)!r} of a job.", hint=HINT)
     for name, value in data.items():
-        _check(name, value)
+        if value is None or name in _RULES or type(value) not in TYPES[name]:
+            _check(name, value)
     return dict(data)
 
 
