@@ -1,20 +1,21 @@
-"""`jobs`, `show`, `cancel` and `workers`: looking at the queue and the archive, and ending jobs."""
+"""`jobs`, `show` and `cancel`: looking at the queue and the archive, and ending jobs."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
 from portal.cli.parsing import PROGRAM, add_json, add_user, find, parser
 from portal.cli.text import as_json, day, short, span, table
-from portal.cli.watch import NO_WORKER, duration_s, measure, nobody_works, outcome, state
+from portal.cli.watch import duration_s, measure, nobody_works, outcome, state
 from portal.jobs import Attempt, Job, Status
 from portal.settings import Settings
-from portal.spool import Spool
+from portal.spool import Reason, Spool
+from portal.spool.reasons import NO_WORKER
 
 _RECENT = timedelta(days=30)
 
@@ -33,7 +34,8 @@ def jobs(arguments: list[str], settings: Settings) -> int:
     given = made.parse_args(arguments)
     spool = Spool(settings)
     found = list(islice((job for job in _all(spool, given) if _fits(job, given)), max(0, given.limit)))
-    print(as_json([public(job) for job in found]) if given.json else _jobs_table(spool, found))
+    reasons = spool.reasons(found)
+    print(as_json([_told(job, reasons.get(job.id)) for job in found]) if given.json else _jobs_table(spool, found, reasons))
     _warn(spool, found)
     return 0
 
@@ -70,10 +72,18 @@ def public(job: Job) -> dict[str, Any]:
     return {**job.asdict(), "sealed": bool(job.sealed)}
 
 
-def _jobs_table(spool: Spool, found: list[Job]) -> str:
+def _told(job: Job, reason: Reason | None) -> dict[str, Any]:
+    """A job and why it waits: null when it does not."""
+    return {**public(job), "waits": reason and {"kind": reason.kind, "text": reason.text}}
+
+
+def _jobs_table(spool: Spool, found: list[Job], reasons: Mapping[str, Reason]) -> str:
     if not found:
         return f"No jobs. `{PROGRAM} submit --help` tells how to submit one."
-    rows = [[job.id, job.status, job.engine, job.name, short(job.submitted_at), job.submitted_by, _took(job), state(spool, job)] for job in found]
+    rows = [
+        [job.id, job.status, job.engine, job.name, short(job.submitted_at), job.submitted_by, _took(job), state(spool, job, reasons.get(job.id))]
+        for job in found
+    ]  # fmt: skip
     return table(["id", "status", "engine", "name", "submitted (UTC)", "by", "took", "how it is"], rows)
 
 
@@ -99,7 +109,7 @@ def _whole(spool: Spool, job: Job) -> dict[str, Any]:
     progress = spool.progress(job.id)
     archived = spool.archive_path(job) if job.status.finished else None
     return {
-        **public(job), "cancel_requested": not job.status.finished and spool.cancel_requested(job.id), "log": spool.log_path(job.id),
+        **_told(job, spool.why(job)), "cancel_requested": not job.status.finished and spool.cancel_requested(job.id), "log": spool.log_path(job.id),
         "folder": spool.folder(job.id), "record": archived, "progress": progress and {name: getattr(progress, name) for name in progress.__slots__},
     }  # fmt: skip
 
@@ -115,6 +125,8 @@ def _page(spool: Spool, job: Job) -> str:
 def _facts(spool: Spool, job: Job) -> Iterator[tuple[str, Any]]:
     yield "status", str(job.status) + (" (cancel requested)" if not job.status.finished and spool.cancel_requested(job.id) else "")
     yield "submitted", f"{short(job.submitted_at)} UTC by {job.submitted_by}, priority {job.priority}"
+    reason = spool.why(job)
+    yield "waits", reason.text if reason else None
     yield "not before", job.not_before
     yield "finished", short(job.finished_at) + (f" UTC, after {_took(job)}" if _took(job) else "") if job.finished_at else None
     progress = spool.progress(job.id)
@@ -166,24 +178,3 @@ def cancel(arguments: list[str], settings: Settings) -> int:
     for job in asked:
         print(f"{job.id}  {'already ' + job.status if job.status.finished else 'cancel requested'}")
     return 0
-
-
-def workers(arguments: list[str], settings: Settings) -> int:
-    """List the workers of this queue."""
-    made = parser("workers", "List the workers of this queue. Exit status 1 when none is alive.")
-    add_json(made)
-    given = made.parse_args(arguments)
-    found = Spool(settings).workers()
-    if given.json:
-        print(as_json([{name: getattr(item, name) for name in ("name", "host", "pid", "started_at", "slots", "running", "alive")} for item in found]))
-    elif found:
-        print(table(["name", "host", "pid", "started (UTC)", "slots", "running", "alive"], [
-            [item.name, item.host, item.pid, short(item.started_at), item.slots, _many(item.running), "yes" if item.alive else "no"] for item in found
-        ]))  # fmt: skip
-    else:
-        print(f"No worker is running on {settings.queue_dir}: start one with `python worker.py`.")
-    return 0 if any(item.alive for item in found) else 1
-
-
-def _many(running: Any) -> int:
-    return running if isinstance(running, int) else len(running)

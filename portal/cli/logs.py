@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from portal.cli.parsing import find, parser
-from portal.cli.watch import NO_WORKER, nobody_works
+from portal.cli.watch import nobody_works
 from portal.jobs import Job
 from portal.settings import Settings
 from portal.spool import Spool
+from portal.spool.reasons import NO_WORKER
 
 _BLOCK = 1 << 16
 _LOOK_EVERY_S = 0.3

@@ -12,11 +12,12 @@ from portal import catalog, submission
 from portal.cli.jobs import public
 from portal.cli.parsing import PROGRAM, add_json, add_user, find, parser
 from portal.cli.text import as_json, moment, seconds
-from portal.cli.watch import NO_WORKER, Screen, exit_code, nobody_works, wait, wait_chain
+from portal.cli.watch import Screen, exit_code, nobody_works, wait, wait_chain
 from portal.errors import BadParameters
 from portal.jobs import DEFAULT_PRIORITY, Job, Status
 from portal.settings import Settings
 from portal.spool import Spool
+from portal.spool.reasons import NO_WORKER
 
 _SUBMIT = """Submit a job: it is safe on the disk when this returns, and its id is on standard output.
 

@@ -15,11 +15,10 @@ from portal.jobs import Job, Status
 from portal.progress import Progress
 from portal.spool import Spool
 from portal.spool.finishing import child_ids
+from portal.spool.reasons import NO_WORKER, Reason
 
 EXIT_CODES = {Status.SUCCEEDED: 0, Status.PARTIAL: 3, Status.FAILED: 1, Status.CANCELLED: 1, Status.REJECTED: 2}
 """How `submit --wait` exits."""
-
-NO_WORKER = "No worker is running on this queue: start one with `python worker.py`."
 
 _SEVERITY = (0, 3, 2, 1)
 _FAILURES_SHOWN = 5
@@ -91,7 +90,7 @@ def wait(spool: Spool, job_id: str, screen: Screen) -> Job:
         if job.status is Status.QUEUED and not warned and nobody_works(spool):
             warned = True
             screen.say(NO_WORKER)
-        screen.update(f"{job.name} {job.id}  {state(spool, job)}")
+        screen.update(f"{job.name} {job.id}  {state(spool, job, spool.why(job))}")
         time.sleep(_LOOK_EVERY_S)
 
 
@@ -99,13 +98,12 @@ def nobody_works(spool: Spool) -> bool:
     return not any(worker.alive for worker in spool.workers())
 
 
-def state(spool: Spool, job: Job) -> str:
-    """Say in one line how far a job is."""
-    asked = ", cancel requested" if not job.status.finished and spool.cancel_requested(job.id) else ""
+def state(spool: Spool, job: Job, reason: Reason | None) -> str:
+    """Say in one line how far a job is; `reason` tells why it waits."""
     if job.status is Status.QUEUED:
-        again = f", attempt {len(job.attempts) + 1}" if job.attempts else ""
-        return f"queued{again}" + (f" (not before {job.not_before})" if job.not_before else "") + asked
+        return reason.text if reason else "It waits."
     if job.status is Status.RUNNING:
+        asked = ", cancel requested" if spool.cancel_requested(job.id) else ""
         progress = spool.progress(job.id)
         return "running" + asked + (f"  {measure(progress)}" if progress else "")
     return outcome(job)

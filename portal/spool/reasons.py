@@ -12,13 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import Literal
 
 from portal import clock
 from portal.errors import BadJobFile
 from portal.jobs import Job, Status
 from portal.spool import limits, pausing
-from portal.spool.layout import Layout, Waiting, ready_name
+from portal.spool.layout import READY_LENGTH, Layout, Waiting, ready_name
 from portal.spool.records import names, read
 from portal.spool.workers import WorkerInfo, workers
 
@@ -26,7 +27,6 @@ NO_WORKER = "No worker is running on this queue: start one with `python worker.p
 
 Kind = Literal["cancel-requested", "delay", "retry", "paused", "engine-paused", "no-worker", "draining", "limit", "slots", "next"]
 
-_NAME_LENGTH = len("0-01ARZ3NDEKTSV4RRFFQ69G5FAV.json")
 _READ_AT_MOST = 200
 _NAMED = 3
 
@@ -50,6 +50,12 @@ def why(layout: Layout, job: Job) -> Reason | None:
     return reasons(layout, [job]).get(job.id)
 
 
+def next_up(layout: Layout) -> list[Path]:
+    """Return the files of the ready jobs that nothing holds back and that a slot is free for: a worker takes them at its next look."""
+    look = _Look(layout)
+    return [layout.queue / name for name, can in look.head if can] if look.free else []
+
+
 class _Look:
     """What one look at the queue found, each part found when it is first asked for."""
 
@@ -60,7 +66,7 @@ class _Look:
     @cached_property
     def _ready(self) -> list[str]:
         """Names of the ready jobs in the order of claims; parting each costs more than it tells here."""
-        return sorted(name for name in os.listdir(self.layout.queue) if len(name) == _NAME_LENGTH and name.endswith(".json"))
+        return sorted(name for name in os.listdir(self.layout.queue) if len(name) == READY_LENGTH and name.endswith(".json"))
 
     @cached_property
     def _cancelled(self) -> set[str]:
@@ -121,16 +127,16 @@ class _Look:
 
     def _slot(self, job: Job) -> Reason | None:
         place = self._place(job)
-        if place is None or (self._free and self._overtaken_by(job) < self._free):
+        if place is None or (self.free and self._overtaken_by(job) < self.free):
             return None
         before = f"{place} {'job is' if place == 1 else 'jobs are'} before it" if place else "it is the first in the queue"
         slots = sum(worker.slots for worker in self._workers if worker.takes_jobs)
-        if self._free:
-            return Reason("slots", f"{before[:1].upper()}{before[1:]}, and {self._free} of {slots} slots {'is' if self._free == 1 else 'are'} free.")
+        if self.free:
+            return Reason("slots", f"{before[:1].upper()}{before[1:]}, and {self.free} of {slots} slots {'is' if self.free == 1 else 'are'} free.")
         return Reason("slots", f"The only slot is busy; {before}." if slots == 1 else f"All {slots} slots are busy; {before}.")
 
     @cached_property
-    def _free(self) -> int:
+    def free(self) -> int:
         return sum(worker.free for worker in self._workers)
 
     def _place(self, job: Job) -> int | None:
@@ -140,12 +146,12 @@ class _Look:
 
     def _overtaken_by(self, job: Job) -> int:
         """How many of the jobs before this one can be claimed now; the count ends where it makes no difference any more."""
-        return sum(can for name, can in self._head if name < ready_name(job))
+        return sum(can for name, can in self.head if name < ready_name(job))
 
     @cached_property
-    def _head(self) -> list[tuple[str, bool]]:
+    def head(self) -> list[tuple[str, bool]]:
         """The names at the head of the queue, each with whether its job can be claimed; as many as could take the free slots."""
-        found, left = [], self._free
+        found, left = [], self.free
         for name in islice(self._ready, _READ_AT_MOST):
             can = self._can_start(name)
             found.append((name, can))
