@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.faults import kernel
-from tests.faults.tracer import SHORT_WRITE, ActionFailed, inject, kill_at, trace
+from tests.faults.calls import Call
+from tests.faults.tracer import SHORT_WRITE, ActionFailed, Moment, inject, kill_at, trace
 
 
 def scribble(folder: Path) -> str:
@@ -72,7 +73,11 @@ def test_a_kill_leaves_what_was_done_until_then(tmp_path: Path, when: Any, alone
 
 def test_while_the_child_stands_still_one_can_look(tmp_path: Path) -> None:
     seen: list[tuple[str, str, list[str]]] = []
-    trace(lambda: (tmp_path / "a").mkdir(), within=tmp_path, alone=True, watch=lambda call, when: seen.append((call.name, when, os.listdir(tmp_path))))
+
+    def look(call: Call, when: Moment) -> None:
+        seen.append((call.name, when, os.listdir(tmp_path)))
+
+    trace(lambda: (tmp_path / "a").mkdir(), within=tmp_path, alone=True, watch=look)
     assert seen == [("mkdir", "before", []), ("mkdir", "after", ["a"])]
 
 

@@ -11,7 +11,7 @@ import os
 import pickle
 import signal
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -242,15 +242,3 @@ class _Watched:
             self.watch(call, "after")
         if self._last:
             self.killed_at = call
-
-
-def each_point(action: Callable[[int, Moment], Call | None]) -> Iterator[tuple[int, Moment, Call]]:
-    """Yield every point at which an action can be killed: `action(n, when)` runs it anew; ends when it was not killed any more."""
-    n = 1
-    while True:
-        for when in ("before", "after"):
-            call = action(n, when)
-            if call is None:
-                return
-            yield n, when, call
-        n += 1
