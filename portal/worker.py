@@ -68,6 +68,8 @@ class Worker:
         self._starter = Starter(settings, self.layout, engines, self.registration.info.slots)
         self._sealer = Sealer(settings)
         self._ready, self._running = ReadyIndex(self.layout), Running(self.layout)
+        self._watched: set[str] = set()
+        """Jobs of this worker whose end the starter tells, or whose runner had said nothing about itself yet."""
         self._tidied_ms = 0
         self._troubled: list[str] = []
 
@@ -90,12 +92,20 @@ class Worker:
         cancelled = tuple(self._cancel())
         promoted = tuple(claiming.promote(self.layout, now_ms, self._guard))
         started = tuple(self._start_jobs()) if claim and self._may_claim() else ()
-        self.registration.tell(len(self.mine()))
+        self._watch(mine := self.mine())
+        self.registration.tell(len(mine))
         return Turn(settled, cancelled, promoted, started, tuple(self._troubled), self._ready.unfinished)
 
     def _may_claim(self) -> bool:
         """Tell whether this worker takes jobs at all now."""
         return True
+
+    def _watch(self, mine: list[str]) -> None:
+        """Be told of the end of those jobs, too, that an earlier worker of this name started."""
+        for job_id in mine:
+            if job_id not in self._watched:
+                self._starter.watch(holder(self.layout.lock(job_id)))
+        self._watched = set(mine)
 
     def hear(self, names: Collection[str] | None) -> None:
         """Take in the names of files that came into queue/; None when events were lost or none will come."""
@@ -186,6 +196,7 @@ class Worker:
         except PortalError as error:
             _tell(settling.close_attempt(self.layout, job, Verdict("failed", explain(error), error.retryable)))
             return
+        self._watched.add(job.id)
         log.info("%s %s: attempt %d started", job.id, job.engine, job.attempts[-1].number)
 
     @contextlib.contextmanager
