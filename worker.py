@@ -36,7 +36,8 @@ class Stop:
 def main(engines: str = "engines") -> int:
     parser = argparse.ArgumentParser(prog="worker.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slots", type=int, metavar="N", help="jobs that run at a time (default: PORTAL_SLOTS)")
-    parser.add_argument("--drain", "--once", action="store_true", help="end when nothing is queued, running or waiting for its next attempt")
+    parser.add_argument("--drain", "--once", action="store_true", help="take jobs until none is queued, running or waiting for its next "
+                        "attempt, then end (another thing: `python -m portal workers --drain NAME` lets a worker take no more)")  # fmt: skip
     parser.add_argument("--name", help="name of this worker (default: the host's name and the first free number)")
     parser.add_argument("--quiet", action="store_true", help="say only what went wrong")
     arguments = parser.parse_args()
@@ -64,6 +65,9 @@ def work(worker: Worker, alarm: Alarm, stop: Stop, *, drain: bool) -> None:
     while not stop.asked:
         idle = worker.turn().idle
         if idle and drain and worker.empty():
+            return
+        if idle and worker.drained():
+            logging.info("worker %s has run out of jobs, as it was asked to", worker.name)
             return
         alarm.wait(worker.rest_s() if idle else 0, worker.endings())
     running = worker.mine()

@@ -19,7 +19,7 @@ from portal.errors import PortalError, explain
 from portal.jobs import Attempt, Job, Status
 from portal.sealer import Sealer
 from portal.settings import Settings
-from portal.spool import Spool, claiming, disk, keys, records, settling, workers
+from portal.spool import Spool, claiming, disk, keys, pausing, records, settling, workers
 from portal.spool.claiming import Claim
 from portal.spool.finishing import finish, freeze
 from portal.spool.listing import known_names
@@ -84,7 +84,8 @@ class Worker:
             claim: False starts nothing new.
         """
         now_ms = clock.now_ms()
-        self._troubled = []
+        self._troubled, self._ready.unfinished = [], False
+        self.registration.beat()
         if not 0 <= now_ms - self._tidied_ms < _TIDY_EVERY_MS:  # the clock may have been set back
             with self._guard("the housekeeping"):
                 self._tidy(now_ms)
@@ -97,8 +98,12 @@ class Worker:
         return Turn(settled, cancelled, promoted, started, tuple(self._troubled), self._ready.unfinished)
 
     def _may_claim(self) -> bool:
-        """Tell whether this worker takes jobs at all now."""
-        return True
+        """Tell whether this worker takes jobs at all now: it is not being drained, and the queue is not paused as a whole."""
+        return not self.registration.draining and pausing.holds(self.layout).queue is None
+
+    def drained(self) -> bool:
+        """Tell whether this worker was asked to run out of jobs, and has."""
+        return self.registration.draining and not self.mine()
 
     def _watch(self, mine: list[str]) -> None:
         """Be told of the end of those jobs, too, that an earlier worker of this name started."""
@@ -132,6 +137,7 @@ class Worker:
         """Collect what has ended, whoever started it, and recover what was cut off."""
         self._starter.tick()
         for job_id in records.running_ids(self.layout):
+            self.registration.beat()
             with self._guard(job_id):
                 if job := settling.settle(self.layout, job_id):
                     _tell(job)
@@ -150,12 +156,14 @@ class Worker:
             return
         for name in self._ready.take_odd():
             claiming.tidy_name(self.layout, name, self._guard)
-        for claim in claiming.claims(self.layout, self._guard, self._ready, opening=self._opened):
+        paused = pausing.holds(self.layout).engines
+        for claim in claiming.claims(self.layout, self._guard, self._ready, opening=self._opened, paused=paused):
+            self.registration.beat()
             with self._guard(claim.job.id):
                 if self._start(claim):
                     free -= 1
                     yield claim.job.id
-            if free <= 0:
+            if free <= 0 or not self._may_claim():
                 return
 
     def mine(self) -> list[str]:
