@@ -7,10 +7,10 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --constraint .lock --universal --pyt
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo portal test lint types bench lock clean
+.PHONY: help demo portal test lint types bench bench-queue lock clean
 
 help:            ## show this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,9 @@ test: lint types       ## lint, types and every test
 
 bench: $(MARK)-test    ## the benchmarks, side by side with their peers
 	$(BIN)/python -m bench
+
+bench-queue: $(MARK)-bench    ## the queue beside huey, persist-queue, litequeue and RQ: how fast, how safe, what it costs
+	$(BIN)/python -m bench.queue
 
 lock: $(MARK)-test     ## compile the requirement files from pyproject.toml, all against one resolution
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --quiet --output-file .lock
