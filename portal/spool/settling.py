@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from portal import clock, processes
 from portal.errors import BadJobFile
-from portal.jobs import Job, Status
+from portal.jobs import ID_PATTERN, Job, Status
 from portal.spool import corrupt
 from portal.spool.finishing import finish, freeze
 from portal.spool.layout import Layout
@@ -88,6 +88,8 @@ def _wait_again(layout: Layout, job: Job) -> Job:
 
 def cancel_waiting(layout: Layout, job_id: str) -> Job | None:
     """Archive a cancelled job that does not run; drop the marker of one that has finished. None when there was nothing to do."""
+    if not ID_PATTERN.fullmatch(job_id):
+        return None  # somebody put it there; `check` names it
     lock = Lock.take(layout.lock(job_id))
     if lock is None:
         return None
