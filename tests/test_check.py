@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import stat
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from portal import check
-from portal.jobs import Attempt, Job, Status
+from portal import check, seal, vault
+from portal.check import Depth, Finding
+from portal.cli import main
+from portal.jobs import Attempt, Followup, Job, Status, When
 from portal.settings import Settings
-from portal.spool import Spool, claiming, keys
+from portal.spool import Spool, claiming, finishing, keys, pausing
 from portal.spool.finishing import finish, freeze
 from portal.spool.locks import Lock
-from tests.queues import a_job, archived, soon
+from portal.worker import Worker
+from tests.archives import finished_job, put
+from tests.queues import ENGINES, a_job, archived, soon
 
 
 @pytest.fixture
@@ -21,18 +30,26 @@ def spool(config: Settings) -> Spool:
     return Spool(config)
 
 
-def done(spool: Spool) -> Job:
-    job = spool.submit(a_job())
+def done(spool: Spool, **about: Any) -> Job:
+    job = spool.submit(a_job(**about))
     (spool.folder(job.id)).mkdir()
     (spool.folder(job.id) / "report.txt").write_text("all of it")
-    (claim,) = claiming.claims(spool.layout)
+    claim = next(item for item in claiming.claims(spool.layout) if item.job.id == job.id)
     archived_job = finish(spool.layout, freeze(spool.layout, claim.job, Status.SUCCEEDED, None))
     claim.lock.remove()
     return archived_job
 
 
+def wrong(settings: Settings, depth: Depth = Depth.NORMAL) -> list[Finding]:
+    return [finding for finding in check.inspect(settings, depth) if not finding.note]
+
+
+def notes(settings: Settings, depth: Depth = Depth.NORMAL) -> set[str]:
+    return {finding.kind for finding in check.inspect(settings, depth) if finding.note}
+
+
 def kinds(settings: Settings) -> dict[str, str]:
-    return {finding.path.name: finding.kind for finding in check.inspect(settings)}
+    return {finding.path.name: finding.kind for finding in wrong(settings)}
 
 
 def test_a_home_in_order_has_no_findings(config: Settings, spool: Spool, tmp_path: Path) -> None:
@@ -43,7 +60,7 @@ def test_a_home_in_order_has_no_findings(config: Settings, spool: Spool, tmp_pat
     claim = next(claiming.claims(spool.layout))
     spool.cancel(running.id, "me")
     assert claim.job.id == running.id
-    assert check.inspect(config) == []
+    assert all(wrong(config, depth) == [] for depth in Depth) and notes(config) == {"no-worker"}
     assert check.repair(config) == []
     claim.let_go()
     assert [finding.kind for finding in check.inspect(config.model_copy(update={"home": tmp_path / "new"}))] == ["missing"]
@@ -53,7 +70,7 @@ def test_what_is_not_in_order_is_named_and_repaired(config: Settings, spool: Spo
     layout = spool.layout
     finished = done(spool)
     duplicate = layout.queue / f"5-{finished.id}.json"
-    duplicate.write_text(a_job(id=finished.id).to_json())
+    duplicate.write_text(a_job(id=finished.id).evolve(submitted_at=finished.submitted_at).to_json())
     broken = layout.queue / f"5-{a_job().id}.json"
     broken.write_text("{")
     stray = layout.queue / "mine.json"
@@ -98,7 +115,7 @@ def test_what_a_living_process_holds_is_left_alone(config: Settings, spool: Spoo
     assert len(check.repair(config)) == 1
 
 
-def test_an_archive_that_was_touched_is_named_and_not_repaired(config: Settings, spool: Spool) -> None:
+def test_an_archive_that_was_touched_is_named(config: Settings, spool: Spool) -> None:
     jobs = [done(spool) for _ in range(5)]
     paths = [spool.archive_path(job) for job in jobs]
     paths[0].write_text("{}")
@@ -108,21 +125,235 @@ def test_an_archive_that_was_touched_is_named_and_not_repaired(config: Settings,
     (spool.folder(jobs[2].id) / "report.txt").unlink()
     (spool.folder(jobs[3].id) / "report.txt").write_text("more than there was")
     (paths[4].parent / "notes.txt").write_text("mine")
-    found = check.inspect(config)
-    assert [finding.kind for finding in found] == ["archive"] * 5
-    texts = {finding.path.name: finding.text for finding in found}
-    assert "no 'id'" in texts[paths[0].name] and "belongs elsewhere" in texts[paths[1].name]
-    assert "missing" in texts[paths[2].name] and "19 bytes; it had 9" in texts[paths[3].name] and "notes.txt" in texts
-    assert check.repair(config) == [] and len(check.inspect(config)) == 5
+    texts = {finding.path.name: finding.text for finding in wrong(config)}
+    assert "no 'id'" in texts.pop(paths[0].name) and "belongs elsewhere" in texts.pop(paths[1].name)
+    assert "missing" in texts.pop(paths[2].name) and "19 bytes; it had 9" in texts.pop(paths[3].name)
+    assert texts == {} and notes(config) == {"stray", "unsealed"}
+    (said,) = check.repair(config)
+    assert "where it belongs" in said and spool.find(jobs[1].id) == jobs[1]
+    assert len(wrong(config)) == 3, "what is damaged is not repaired"
 
 
-def test_a_key_whose_job_is_nowhere_is_told(config: Settings, spool: Spool) -> None:
-    job = spool.submit(a_job(key="k"))
-    os.unlink(spool.layout.queue / f"5-{job.id}.json")
-    (finding,) = check.inspect(config)
-    assert (finding.kind, finding.repairable) == ("key", False) and job.id in finding.text
+def test_a_key_whose_job_never_ran_is_submitted_and_one_whose_job_ran_is_told(config: Settings, spool: Spool) -> None:
+    job, other = spool.submit(a_job(key="k")), spool.submit(a_job(key="other"))
+    for item in (job, other):
+        os.unlink(spool.layout.queue / f"5-{item.id}.json")
+    spool.log_path(other.id).write_text("it ran")
+    assert {finding.job_id: finding.repairable for finding in wrong(config)} == {job.id: True, other.id: False}
+    assert len(check.repair(config)) == 1
+    assert [item.id for item in spool.waiting()] == [job.id] and [finding.job_id for finding in wrong(config)] == [other.id]
 
 
 def test_a_full_disk_is_a_finding(config: Settings, spool: Spool) -> None:
-    (finding,) = check.inspect(config.model_copy(update={"min_free_mb": 1 << 40}))
+    (finding,) = wrong(config.model_copy(update={"min_free_mb": 1 << 40}))
     assert finding.kind == "disk" and "PORTAL_MIN_FREE_MB" in finding.text
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_missing_folders_and_a_missing_reserve_are_made_again(config: Settings, spool: Spool) -> None:
+    for folder in (spool.layout.tmp, spool.layout.delayed, spool.layout.reserve):
+        shutil.rmtree(folder)
+    assert {finding.kind for finding in wrong(config)} == {"folder"}
+    assert check.repair(config) and wrong(config) == [] and (spool.layout.reserve / "space").exists()
+
+
+def test_a_folder_that_everybody_may_write_and_a_key_that_everybody_may_read_are_closed(config: Settings, spool: Spool) -> None:
+    vault.ensure_keys(config)
+    spool.layout.queue.chmod(0o777)
+    (key,) = config.key_pair_dir.glob("*.key")
+    key.chmod(0o644)
+    assert [finding.kind for finding in wrong(config)] == ["permissions"] * 2
+    check.repair(config)
+    assert (stat.S_IMODE(spool.layout.queue.stat().st_mode), stat.S_IMODE(key.stat().st_mode)) == (0o775, 0o600) and wrong(config) == []
+
+
+def test_a_job_whose_credentials_nobody_can_open_is_named(config: Settings, spool: Spool) -> None:
+    spool.submit(a_job(sealed=vault.seal(config, {"connections": {}})))
+    assert wrong(config) == []
+    shutil.rmtree(config.key_pair_dir)
+    (finding,) = wrong(config)
+    assert finding.kind == "key-pair" and "backup" in finding.text
+
+
+def test_a_link_in_the_place_of_a_job_file_becomes_a_file(config: Settings, spool: Spool, tmp_path: Path) -> None:
+    job = spool.submit(a_job())
+    path = spool.layout.queue / f"5-{job.id}.json"
+    path.rename(tmp_path / "far")
+    path.symlink_to(tmp_path / "far")
+    assert kinds(config) == {path.name: "symlink"}
+    check.repair(config)
+    assert not path.is_symlink() and [item.id for item in spool.waiting()] == [job.id] and wrong(config) == []
+
+
+def test_a_pipe_in_the_place_of_a_job_file_blocks_nobody(config: Settings, spool: Spool) -> None:
+    os.mkfifo(spool.layout.queue / f"5-{a_job().id}.json")
+    assert [finding.kind for finding in wrong(config)] == ["unreadable"]
+    check.repair(config)
+    assert [finding.kind for finding in wrong(config)] == ["corrupt"]
+
+
+def test_a_job_of_a_newer_portal_waits_for_the_upgrade(config: Settings, spool: Spool) -> None:
+    job = a_job()
+    (spool.layout.queue / f"5-{job.id}.json").write_text(job.to_json().replace('"schema": 1', '"schema": 9'))
+    (finding,) = wrong(config)
+    assert finding.kind == "schema" and "Upgrade" in finding.text and check.repair(config) == []
+
+
+def test_a_record_moved_into_the_queue_goes_back_and_does_not_run_again(config: Settings, spool: Spool) -> None:
+    job = done(spool)
+    path = spool.archive_path(job)
+    before = path.read_bytes()
+    path.rename(spool.layout.queue / f"5-{job.id}.json")
+    assert set(kinds(config).values()) == {"misplaced"}
+    check.repair(config)
+    assert path.read_bytes() == before and wrong(config) == [] and spool.waiting() == []
+
+
+def test_a_running_record_moved_into_the_queue_is_settled_by_what_its_attempt_left(config: Settings, spool: Spool) -> None:
+    job = a_job()
+    running = job.evolve(attempts=(Attempt(1, "w", "h", job.submitted_at),))
+    (spool.layout.queue / f"5-{job.id}.json").write_text(running.to_json())
+    about = {"job": job.id, "attempt": 1}
+    spool.folder(job.id).mkdir()
+    spool.layout.exit_file(job.id, 1).write_text(json.dumps({**about, "exit_code": 0}))
+    spool.layout.result_file(job.id, 1).write_text(json.dumps({**about, "outcome": "succeeded"}))
+    assert set(kinds(config).values()) == {"misplaced"}
+    check.repair(config)
+    assert [item.status for item in archived(spool)] == [Status.SUCCEEDED]
+
+
+def test_ends_of_an_earlier_life_are_not_taken_for_the_next_attempts_end(config: Settings, spool: Spool) -> None:
+    job = spool.submit(a_job())
+    spool.folder(job.id).mkdir()
+    spool.layout.exit_file(job.id, 1).write_text(json.dumps({"job": job.id, "attempt": 1, "exit_code": 0}))
+    assert kinds(config) == {"exit-1.json": "earlier-end"}
+    check.repair(config)
+    assert wrong(config) == [] and not spool.layout.exit_file(job.id, 1).exists() and len(names(spool.folder(job.id))) == 1
+
+
+THEN = (Followup("act", {"n": 1}), Followup("act", {"n": 2}), Followup("act", when=When.FAILED))
+
+
+def test_follow_ups_that_were_never_started_are_started_once(config: Settings, spool: Spool) -> None:
+    parent = done(spool, then=THEN)
+    first, second = finishing.child_ids(parent)
+    for child in (first, second):
+        os.unlink(spool.layout.queue / f"5-{child}.json")
+    spool.log_path(second).write_text("it ran")
+    found = {finding.job_id: finding.repairable for finding in wrong(config) if finding.kind == "follow-up"}
+    assert found == {first: True, second: False}
+    check.repair(config)
+    assert [job.id for job in spool.waiting()] == [first]
+    check.repair(config)
+    assert [job.id for job in spool.waiting()] == [first]
+
+
+def test_a_follow_up_gets_its_credentials_from_the_copy_of_its_parent_in_the_queue(config: Settings, spool: Spool) -> None:
+    """As a backup leaves it whose queue/ is older than its archive/."""
+    sealed = vault.seal(config, {"connections": {"typed": {"kind": "s3"}}})
+    about = {"labels": {"typed_connections": "typed"}, "then": THEN[:1], "sealed": sealed}
+    parent = done(spool, **about)
+    (child,) = finishing.child_ids(parent)
+    os.unlink(spool.layout.queue / f"5-{child}.json")
+    assert [(finding.kind, finding.repairable) for finding in wrong(config)] == [("follow-up", False)], "they are gone"
+    old = spool.layout.queue / f"5-{parent.id}.json"
+    old.write_text(a_job(id=parent.id, **about).evolve(submitted_at=parent.submitted_at).to_json())
+    check.repair(config)
+    assert [(job.id, job.sealed) for job in spool.waiting()] == [(child, sealed)] and not old.exists() and wrong(config) == []
+
+
+def test_a_parent_that_would_run_again_beside_its_follow_up_is_named(config: Settings, spool: Spool) -> None:
+    parent = done(spool, then=THEN[:1])
+    spool.archive_path(parent).rename(config.home / "gone")
+    (spool.layout.queue / f"5-{parent.id}.json").write_text(a_job(id=parent.id).to_json())
+    assert set(kinds(config).values()) == {"parent"}
+    os.unlink(spool.layout.queue / f"5-{parent.id}.json")
+    assert wrong(config) == [] and notes(config) == {"parent", "no-worker", "orphan"}
+
+
+def test_records_on_several_days_are_told_apart(config: Settings, spool: Spool) -> None:
+    job = done(spool)
+    home = spool.archive_path(job)
+    yesterday = spool.layout.day(date.today() - timedelta(days=1))
+    yesterday.mkdir(parents=True, exist_ok=True)
+    copy = yesterday / home.name
+    shutil.copy(home, copy)
+    assert [(finding.path, finding.repairable) for finding in wrong(config) if finding.kind == "duplicate-record"] == [(copy, True)]
+    check.repair(config)
+    assert home.exists() and not copy.exists() and wrong(config) == []
+    copy.write_text(job.evolve(finished_at=f"{yesterday.parts[-3]}-{yesterday.parts[-2]}-{yesterday.parts[-1]}T00:00:00.000Z").to_json())
+    told = [finding.repairable for finding in wrong(config) if finding.kind == "duplicate-record"]
+    assert told == [False, False], "which one counts is a person's to say"
+    assert check.repair(config) == [] and copy.exists()
+
+
+def test_a_copy_beside_a_damaged_record_is_kept_for_a_person(config: Settings, spool: Spool) -> None:
+    """A worker would drop it, and with it the last that can be read of the job."""
+    job = done(spool)
+    spool.archive_path(job).write_text("{")
+    (spool.layout.queue / f"5-{job.id}.json").write_text(a_job(id=job.id).to_json())
+    check.repair(config)
+    (kept,) = spool.corrupt()
+    assert Job.from_json(kept.path.read_text()).id == job.id and spool.waiting() == []
+
+
+def test_a_sealed_day_that_misses_a_record_or_its_seal_is_named_without_reading_the_records(config: Settings, spool: Spool) -> None:
+    for day in (18, 18, 19, 20):
+        put(config.archive_dir, finished_job(f"2026-11-{day}T10:00:09.000Z"))
+    seal.seal_closed_days(config, datetime(2026, 11, 21, 12, tzinfo=UTC))
+    assert wrong(config) == []
+    gone = next((config.archive_dir / "2026/11/18").glob("*.json"))
+    gone.unlink()
+    (config.archive_dir / "2026/11/19.seal.json").unlink()
+    assert {finding.path.name: finding.kind for finding in wrong(config)} == {"18": "seal", "19": "seal"}
+    assert gone.stem in next(finding.what for finding in wrong(config) if finding.path.name == "18")
+
+
+def test_what_belongs_to_nobody_is_noted(config: Settings, spool: Spool) -> None:
+    spool.log_path(a_job().id).write_text("whose is this?")
+    (spool.layout.running / "old.bak").write_text(a_job().to_json())
+    (spool.layout.limits / "x").touch()
+    (spool.layout.queue / "mine").mkdir()
+    future = spool.layout.day(date.today() + timedelta(days=400))
+    future.mkdir(parents=True)
+    pausing.pause(spool.layout, None, "ann", "maintenance")
+    assert notes(config) == {"orphan", "stray", "paused"}
+    assert {finding.kind for finding in wrong(config)} == {"clock"}
+
+
+def test_the_exit_status_counts_faults_and_not_notes(config: Settings, spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:
+    spool.submit(a_job())
+    assert main(["check"]) == 0
+    assert "no worker lives" in (said := capsys.readouterr().out) and "in order" in said
+    (spool.layout.queue / "new.json").write_text(a_job().to_json())
+    assert main(["check", "--json", "--quick"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [item["kind"] for item in told["findings"]] == ["stray"] and [item["kind"] for item in told["notes"]] == ["no-worker"]
+    assert main(["check", "--repair", "--deep"]) == 0
+
+
+def test_a_check_reads_no_old_record_unless_it_is_deep(config: Settings, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for day in range(10, 20):
+        put(config.archive_dir, finished_job(f"2026-10-{day}T10:00:09.000Z"))
+    seal.seal_closed_days(config)
+    done(spool)
+    read: list[Path] = []
+    real = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path), real(path))[1])
+    counted = []
+    for depth in Depth:
+        read.clear()
+        check.inspect(config, depth)
+        counted.append(sum(len(path.stem) == 26 for path in read if path.is_relative_to(config.archive_dir)))
+    assert counted == [0, 1, 11]
+
+
+def test_a_stray_file_among_the_cancel_markers_troubles_no_worker(config: Settings, spool: Spool) -> None:
+    (spool.layout.cancel / "notes.txt").touch()
+    worker = Worker(config, engines=ENGINES)
+    turn = worker.turn()
+    worker.leave()
+    assert turn.troubled == () and notes(config) == {"stray"}
