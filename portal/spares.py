@@ -121,7 +121,11 @@ class Zygote:
     def look(self) -> bool:
         """Take in what it said; False when it has ended or cannot do its work."""
         try:
-            said = json.loads(self.socket.recv(_MESSAGE_BYTES) or "{}")
+            try:
+                message = self.socket.recv(_MESSAGE_BYTES)
+            except ConnectionResetError:  # it ended with requests unread, and may have said why before
+                message = self.socket.recv(_MESSAGE_BYTES)
+            said = json.loads(message or "{}")
         except BlockingIOError:
             return True
         except (OSError, ValueError):

@@ -18,7 +18,7 @@ import sys
 import threading
 from atexit import _run_exitfuncs
 from importlib.util import find_spec
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Any
 
 from portal import lineage, own_process, processes
@@ -98,7 +98,7 @@ def _become(first: dict[str, Any], shown: own_process.Shown) -> None:
     """Look like the engine of this job, from inside and from outside."""
     os.environ.update(first["env"])
     os.chdir(first["cwd"])
-    shown.call(sys.executable, "-m", first["module"], "--job", first["job"])
+    shown.call(sys.executable, "-m", first["module"], first["job"])
     shown.mark(first["job"])
     lineage.adopt(first["job"], first["env"].get(processes.HOME, ""))
 
@@ -144,6 +144,14 @@ def _exit_code(main: Any) -> int:
         print(ending.code, file=sys.stderr)
         return 1
     except BaseException as error:
+        error.__traceback__ = _engines_part(error.__traceback__)
         sys.excepthook(type(error), error, error.__traceback__)
         return 1
     return 0
+
+
+def _engines_part(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback without the frames of this module, which say nothing about the engine."""
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return trace
