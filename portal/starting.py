@@ -72,8 +72,6 @@ class Starter:
         self._endings.collect()
         self.spares.tick()
 
-    reap = tick
-
     def endings(self) -> list[int]:
         """Return descriptors of which one becomes readable when a runner has ended, or spares can be made."""
         return self._endings.descriptors() + self.spares.descriptors()
