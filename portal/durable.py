@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -59,44 +60,47 @@ def write_durably(path: Path, data: bytes, mode: int = 0o640) -> None:
     sync_folder(path.parent)
 
 
-def publish(path: Path, data: bytes, staging: Path, *, replace: bool = False, mode: int = 0o640) -> bool:
+def publish(path: Path, data: bytes, staging: Path, *, replace: bool = False, mode: int = 0o640, durable: bool = True) -> bool:
     """Give a file its name only when its content is on the disk, and make the name durable.
 
     Args:
         path: the name; its folder is on the same file system as `staging`.
         staging: folder of half-written files; see `sweep`.
         replace: put it in the place of what is there. Otherwise what is there stays.
+        durable: False waits for no disk: for what may be gone, or empty, after a power cut.
 
     Returns:
         False when the name was taken and is kept; that name is durable too, so the work is done either way.
     """
     taken = False
-    with _staged(staging, data, mode) as fresh:
+    with _staged(staging, data, mode, durable=durable) as fresh:
         if replace:
-            fresh.rename(path)
+            os.rename(fresh, path)
         else:
             try:
-                path.hardlink_to(fresh)
+                os.link(fresh, path)
             except FileExistsError:
                 taken = True
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
     return not taken
 
 
 @contextmanager
-def _staged(staging: Path, data: bytes, mode: int) -> Iterator[Path]:
+def _staged(staging: Path, data: bytes, mode: int, *, durable: bool = True) -> Iterator[Path]:
+    """Write a file whose lock is held while it waits for its name."""
     path, descriptor = _create_locked(staging, mode)
-    # The lock lives in the open file, not in the descriptor: the copy keeps it while the checked close comes before the name.
-    held = os.dup(descriptor)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        if durable:
+            os.fsync(descriptor)
         yield path
     finally:
-        path.unlink(missing_ok=True)
-        os.close(held)
+        with contextlib.suppress(OSError):  # what cannot be removed is swept later; a rename has removed it already
+            os.unlink(path)
+        os.close(descriptor)
 
 
 def _create_locked(staging: Path, mode: int) -> tuple[Path, int]:

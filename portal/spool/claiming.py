@@ -17,7 +17,7 @@ from portal.spool.layout import Layout, Waiting, ready_name
 from portal.spool.listing import stamp_of
 from portal.spool.locks import Lock
 from portal.spool.ready_index import ReadyIndex
-from portal.spool.records import archived_path, as_waiting, delayed_paths, each_delayed, move, names, parsed, read, read_bytes, remove
+from portal.spool.records import archived_path, as_waiting, delayed_paths, each_delayed, is_delayed, move, names, parsed, read, read_bytes, remove
 
 _PARKED_A_LOOK = 1000
 
@@ -145,7 +145,7 @@ class _Look:
             path = self.layout.queue / item.name
             if read_bytes(path) != data:
                 return Left.BUSY
-            if is_duplicate(self.layout, item, path):
+            if is_duplicate(self.layout, item, path) or is_delayed(self.layout, seen):
                 remove(path)
                 return Left.GONE
             job = as_waiting(seen, item)
@@ -176,10 +176,10 @@ def _record(layout: Layout, path: Path, job: Job) -> None:
 
 
 def is_duplicate(layout: Layout, item: Waiting, path: Path) -> bool:
-    """Tell whether a file in queue/ stands beside another record of its job. Called under the job's lock."""
-    elsewhere = os.path.exists(layout.record(item.job_id)) or archived_path(layout, item.job_id) or delayed_paths(layout, item.job_id)
+    """Tell whether a file in queue/ stands beside a running or archived record, or a better name, of its job. Called under the job's lock."""
     # A job whose priority was changed by hand may have two names: the more urgent one counts.
-    return bool(elsewhere) or any(os.path.exists(f"{path.parent}/{urgent}-{item.job_id}.json") for urgent in range(int(path.name[0])))
+    urgent = (f"{layout.queue}/{priority}-{item.job_id}.json" for priority in range(int(path.name[0])))
+    return os.path.exists(f"{layout.running}/{item.job_id}.json") or bool(archived_path(layout, item.job_id)) or any(map(os.path.exists, urgent))
 
 
 def _set_aside(layout: Layout, item: Waiting, error: BadJobFile) -> None:
@@ -197,7 +197,7 @@ def _rename(layout: Layout, path: Path, job: Job) -> None:
     try:
         item = Waiting(ready_name(job), job.id, job.priority)
         target = layout.queue / item.name
-        if target.exists() or is_duplicate(layout, item, target):
+        if target.exists() or is_duplicate(layout, item, target) or delayed_paths(layout, job.id):
             corrupt.set_aside(layout, path, f"The queue knows {job.id} already; this file has the wrong name for it.")
         else:
             move(path, target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -61,68 +62,68 @@ class Layout:
 
     settings: Settings
 
-    @property
+    @cached_property
     def queue(self) -> Path:
         return self.settings.queue_dir
 
-    @property
+    @cached_property
     def logs(self) -> Path:
         return self.settings.logs_dir
 
-    @property
+    @cached_property
     def archive(self) -> Path:
         return self.settings.archive_dir
 
-    @property
+    @cached_property
     def delayed(self) -> Path:
         return self.queue / "delayed"
 
-    @property
+    @cached_property
     def running(self) -> Path:
         return self.queue / "running"
 
-    @property
+    @cached_property
     def locks(self) -> Path:
         return self.queue / "locks"
 
-    @property
+    @cached_property
     def corrupt(self) -> Path:
         return self.queue / "corrupt"
 
-    @property
+    @cached_property
     def tmp(self) -> Path:
         return self.queue / "tmp"
 
-    @property
+    @cached_property
     def cancel(self) -> Path:
         return self.queue / "cancel"
 
-    @property
+    @cached_property
     def keys(self) -> Path:
         return self.queue / "keys"
 
-    @property
+    @cached_property
     def limits(self) -> Path:
         return self.queue / "limits"
 
-    @property
+    @cached_property
     def triggers(self) -> Path:
         return self.queue / "triggers"
 
-    @property
+    @cached_property
     def workers(self) -> Path:
         return self.queue / "workers"
 
-    @property
+    @cached_property
     def paused(self) -> Path:
         """A file for the queue, or for one engine, that starts nothing new at the moment."""
         return self.queue / "paused"
 
-    @property
+    @cached_property
     def reserve(self) -> Path:
         return self.queue / "reserve"
 
-    @property
+    @cached_property
     def archive_tmp(self) -> Path:
         """Half-written archive records: beside them, because archive/ may be another file system than queue/."""
         return self.archive / ".tmp"

@@ -41,7 +41,7 @@ def settled_stamp(path: str | Path) -> Stamp | None:
 class Listing:
     """The names in one folder, sorted. `names` costs one stat(2) while the folder stays as it is."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self._folder = str(folder)
         self._known: tuple[Stamp, list[str]] | None = None
 
@@ -62,7 +62,7 @@ class Listing:
 _listings: dict[str, Listing] = {}
 
 
-def known_names(folder: Path) -> list[str]:
+def known_names(folder: str | Path) -> list[str]:
     """Return the names in a folder, sorted, from this process's memory if the folder is as it was; the list is not the caller's to change."""
     key = str(folder)
     listing = _listings.get(key)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +11,7 @@ from portal import clock, jobs
 from portal.durable import free_reserve, is_full, make_folder, publish, sync_folder
 from portal.errors import BadJobFile
 from portal.jobs import Job, Status
-from portal.spool.layout import Layout, Waiting, ready_name, running_id, utc_day
+from portal.spool.layout import Layout, Waiting, delayed_name, ready_name, running_id, utc_day
 from portal.spool.listing import known_names
 
 T = TypeVar("T")
@@ -85,47 +83,51 @@ def delayed_paths(layout: Layout, job_id: str) -> list[Path]:
 
 
 def archived_path(layout: Layout, job_id: str) -> Path | None:
-    """Return the archive record of a job: it lies between the day in its id and tomorrow, or the archive's last day when that is later."""
-    first = utc_day(jobs.id_ms(job_id))
-    # The clock may have been set back since the job finished; a record that is not found is a job that runs again.
-    last = max(utc_day(clock.now_ms()) + timedelta(days=1), first + timedelta(days=1), _last_day(layout) or first)
-    day = first
-    while day <= last:
-        path = layout.day(day) / f"{job_id}.json"
-        if path.exists():
-            return path
-        day = _next_day(layout, day)
+    """Return the archive record of a job: it lies under the day in its id or a later one, whatever the clock says now."""
+    for day in _days_from(str(layout.archive), f"{utc_day(jobs.id_ms(job_id)):%Y/%m/%d}"):
+        path = f"{layout.archive}/{day}/{job_id}.json"
+        if os.path.exists(path):
+            return Path(path)
     return None
 
 
-def _last_day(layout: Layout) -> date | None:
-    """The last day that the archive has a folder for."""
-    for year in _numbered(layout.archive, 4):
-        for month in _numbered(year, 2):
-            for day in _numbered(month, 2):
-                with contextlib.suppress(ValueError):
-                    return date(int(year.name), int(month.name), int(day.name))
-    return None
-
-
-def _numbered(folder: Path, digits: int) -> list[Path]:
-    return [folder / name for name in reversed(names(folder)) if len(name) == digits and name.isdecimal()]
-
-
-def _next_day(layout: Layout, day: date) -> date:
-    """The next day, or the first of the next month or year when there is no folder for the present one."""
-    if not (layout.archive / f"{day:%Y}").is_dir():
-        return date(day.year + 1, 1, 1)
-    if not (layout.archive / f"{day:%Y}" / f"{day:%m}").is_dir():
-        return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-    return day + timedelta(days=1)
+def _days_from(archive: str, first: str) -> Iterator[str]:
+    """Yield the days that the archive has a folder for, as YYYY/MM/DD."""
+    year, month = first[:4], first[:7]
+    for of_year in known_names(archive):
+        if of_year < year or len(of_year) != 4 or not of_year.isdecimal():
+            continue
+        for of_month in known_names(f"{archive}/{of_year}"):
+            if f"{of_year}/{of_month}" < month:
+                continue
+            for day in known_names(f"{archive}/{of_year}/{of_month}"):
+                if (found := f"{of_year}/{of_month}/{day}") >= first:
+                    yield found
 
 
 def known(layout: Layout, job_id: str) -> bool:
     """Tell whether a job is anywhere. Certain only under the job's lock."""
-    return bool(
-        layout.record(job_id).exists() or ready_paths(layout, job_id) or archived_path(layout, job_id) or delayed_paths(layout, job_id)
-    )  # fmt: skip
+    return _in_plain_sight(layout, job_id) or bool(delayed_paths(layout, job_id))
+
+
+def in_sight(layout: Layout, job: Job) -> bool:
+    """The same for a job that is given, by its possible names alone: delayed/ is not listed for a job that never started.
+
+    Such a job is delayed only to the moment that it gives itself. Should somebody have laid it there under another one, the file here is
+    claimed, and the other dropped when its moment comes: the job's record exists by then.
+    """
+    return _in_plain_sight(layout, job.id) or is_delayed(layout, job)
+
+
+def is_delayed(layout: Layout, job: Job) -> bool:
+    """Tell whether a job lies in delayed/; see `in_sight`."""
+    if job.not_before and os.path.exists(f"{layout.delayed}/{delayed_name(job.id, clock.parse_ms(job.not_before))}"):
+        return True
+    return os.path.exists(f"{layout.logs}/{job.id}") and bool(delayed_paths(layout, job.id))
+
+
+def _in_plain_sight(layout: Layout, job_id: str) -> bool:
+    return bool(os.path.exists(f"{layout.running}/{job_id}.json") or ready_paths(layout, job_id) or archived_path(layout, job_id))
 
 
 def find(layout: Layout, job_id: str) -> Job | None:

@@ -11,7 +11,7 @@ from portal.jobs import Job, Status
 from portal.spool import disk, keys
 from portal.spool.layout import Layout, delayed_name, ready_name
 from portal.spool.locks import Lock
-from portal.spool.records import find, known, with_room
+from portal.spool.records import find, in_sight, known, with_room
 
 _PATIENCE_S = 10.0
 
@@ -26,19 +26,20 @@ def submit(layout: Layout, job: Job) -> Job:
         BadJobFile: the job cannot be written as JSON or would not be read, or its id is none.
         QueueRefused: somebody else is submitting the same job and does not get on with it.
     """
-    _check(job)
+    data = _checked(job)
     disk.refuse_when_full(layout)
     first = job if job.key is None else keys.claim(layout, job)
     if first is not job:
         place_once(layout, first)
         return find(layout, first.id) or first
-    if earlier := find(layout, job.id):
+    if in_sight(layout, job) and (earlier := find(layout, job.id)):
         return earlier
-    place(layout, job)
+    _put(layout, job, data)
     return job
 
 
-def _check(job: Job) -> None:
+def _checked(job: Job) -> bytes:
+    """Return what the job file will hold, which can be read back."""
     if not jobs.ID_PATTERN.fullmatch(job.id):
         raise BadJobFile(f"{job.id!r} is not a job id.", hint="An id is a ULID: 26 letters and digits in upper case.")
     if job.status is not Status.QUEUED or job.attempts or job.finished_at:
@@ -48,13 +49,19 @@ def _check(job: Job) -> None:
     except (ValueError, TypeError) as error:
         raise BadJobFile(f"The job {job.id} holds what JSON cannot hold: {error}.") from None
     Job.from_json(text)
+    return text.encode()
 
 
 def place(layout: Layout, job: Job) -> None:
     """Link a job into the folder where it waits. Harmless when the job is anywhere else: the claim looks."""
+    data = job.to_json().encode()
+    with_room(layout, lambda: _put(layout, job, data))
+
+
+def _put(layout: Layout, job: Job, data: bytes) -> None:
     due_ms = clock.parse_ms(job.not_before) if job.not_before else 0
     path = layout.delayed / delayed_name(job.id, due_ms) if due_ms > clock.now_ms() else layout.queue / ready_name(job)
-    with_room(layout, lambda: publish(path, job.to_json().encode(), layout.tmp))
+    publish(path, data, layout.tmp)
 
 
 def place_once(layout: Layout, job: Job) -> None:
