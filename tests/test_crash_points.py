@@ -64,7 +64,7 @@ def test_a_crash_at_any_call_is_recovered_from(campaign: Campaign, name: str) ->
     report = campaign.report(name)
     assert not report.broken, "\n".join([f"{len(report.broken)} of {report.killed}:", *report.broken[:5]])
     assert report.points >= 2 * LEAST[name], f"a harness that traces nothing proves nothing: {report}"
-    assert report.killed >= report.states > 0
+    assert report.killed >= (1 if report.sampled else report.states) > 0
 
 
 def test_the_figures(campaign: Campaign) -> None:

@@ -14,10 +14,11 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from tests.faults.calls import Call
 from tests.faults.homes import Broken, Home, after_the_crash, invariants, new_home
+from tests.faults.live import LIVE
 from tests.faults.recovery import quick_time, recover
 from tests.faults.scenarios import SCENARIOS, Scenario
 from tests.faults.tracer import ActionFailed, Moment, kill_at, trace
@@ -29,7 +30,8 @@ EXHAUSTIVE = os.environ.get("PORTAL_FAULTS") == "all"
 """Kill at every point, also where the home is as it was at an earlier one."""
 
 
-LEAST = {name: scenario.least for name, scenario in SCENARIOS.items()}
+ALL = {**SCENARIOS, **LIVE}
+LEAST = {name: scenario.least for name, scenario in ALL.items()}
 """The state-changing calls that each scenario has at least."""
 
 
@@ -39,7 +41,9 @@ class Report:
 
     Attributes:
         points: moments before and after a state-changing call.
-        states: different states of the home at these moments; in each a child was killed and a worker recovered.
+        states: different states of the home at these moments.
+        killed: how often a child was killed and a worker recovered.
+        sampled: not in each of the different states.
         kinds: the state-changing calls by name.
         broken: where an invariant did not hold.
     """
@@ -48,6 +52,7 @@ class Report:
     points: int = 0
     states: int = 0
     killed: int = 0
+    sampled: bool = False
     kinds: dict[str, int] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -61,7 +66,7 @@ class Point:
     state: bytes
 
 
-def survey(home: Home, action: Callable[[], object]) -> list[Point]:
+def survey(home: Home, action: Callable[[], object], *, alone: bool = True) -> list[Point]:
     """Run an action once and return the points at which it can be killed, with the state of the home at each."""
     points: list[Point] = []
     number = 0
@@ -72,22 +77,24 @@ def survey(home: Home, action: Callable[[], object]) -> list[Point]:
         points.append(Point(number, when, f"{call}", home.state()))
 
     home.put_back()
-    trace(action, within=home.path, alone=True, watch=look)
+    trace(action, within=home.path, alone=alone, watch=look)
     return points
 
 
 def crash_everywhere(name: str) -> Report:
-    """Run one scenario of `SCENARIOS`. Raises ActionFailed when it fails without being killed."""
-    scenario, report = SCENARIOS[name], Report(name)
+    """Run one scenario of `ALL`. Raises ActionFailed when it fails without being killed."""
+    scenario = ALL[name]
+    report = Report(name, sampled=not EXHAUSTIVE and (scenario.every > 1 or scenario.again is not None))
     begun = time.monotonic()
     with new_home() as home:
         scenario.prepare(home)
         home.keep()
-        crash(home, scenario, report)
-        home.put_back()
-        scenario.action(home)
-        if problem := _problem(scenario, home, repair=False):
-            report.broken.append(f"not killed at all: {problem}")
+        if scenario.again:
+            _crash_again(home, scenario, report, *scenario.again)
+        else:
+            crash(home, scenario, report, scenario.every)
+            if problem := _problem(scenario, home, repair=False):  # the survey came to its end
+                report.broken.append(f"not killed at all: {problem}")
     report.seconds = round(time.monotonic() - begun, 2)
     return report
 
@@ -95,22 +102,44 @@ def crash_everywhere(name: str) -> Report:
 def crash(home: Home, scenario: Scenario, report: Report, every: int = 1) -> None:
     """Kill a scenario's action at the points of the home as it is kept, and recover; only in each `every`-th of the different states."""
     action = functools.partial(scenario.action, home)
-    points = survey(home, action)
-    seen: dict[bytes, Point] = {}
-    for point in points:
-        seen.setdefault(point.state, point)
+    points = survey(home, action, alone=not scenario.live)
+    if scenario.live:
+        recover(home, live=True)  # what it started ends before the home is put back
+    chosen = _different(points)
     report.points += len(points)
-    report.states += len(seen)
+    report.states += len(chosen)
     report.kinds = dict(Counter(report.kinds) + Counter(point.call.partition("(")[0] for point in points if point.when == "before"))
-    for number, point in enumerate(points if EXHAUSTIVE else list(seen.values())[::every]):
-        home.put_back()
-        killed = kill_at(action, point.number, point.when, within=home.path, alone=True)
-        if killed is None:
-            report.broken.append(f"{point.when} call {point.number}, {point.call}: it never got that far")
-            continue
+    for number, point in enumerate(points if EXHAUSTIVE else chosen[::every]):
+        if problem := _killed_at(home, scenario, action, point) or _problem(scenario, home, repair=number % 3 == 2):
+            report.broken.append(f"{point.when} call {point.number}, {point.call}: {problem}")
         report.killed += 1
-        if problem := _problem(scenario, home, repair=number % 3 == 2):
-            report.broken.append(f"{point.when} call {point.number}, {killed}: {problem}")
+    home.put_back()
+    action()
+
+
+def _different(points: list[Point]) -> list[Point]:
+    """The first of each state."""
+    return list({point.state: point for point in reversed(points)}.values())[::-1]
+
+
+def _killed_at(home: Home, scenario: Scenario, action: Callable[[], object], point: Point) -> str | None:
+    home.put_back()
+    killed = kill_at(action, point.number, point.when, within=home.path, alone=not scenario.live)
+    # Beside live engines, and where time matters, the number of calls is not always the same.
+    return None if killed or scenario.live or scenario.again else "it never got that far"
+
+
+def _crash_again(home: Home, scenario: Scenario, report: Report, every: int, inner: int) -> None:
+    """Crash, and then crash the recovery."""
+    recovery = replace(scenario, action=recover)
+    action = functools.partial(scenario.action, home)
+    for point in _different(survey(home, action))[:: 1 if EXHAUSTIVE else every]:
+        if problem := _killed_at(home, scenario, action, point):
+            report.broken.append(problem)
+        found = len(report.broken)
+        with home.from_here():
+            crash(home, recovery, report, inner)
+        report.broken[found:] = [f"after a crash {point.when} {point.call}: {problem}" for problem in report.broken[found:]]
 
 
 def _problem(scenario: Scenario, home: Home, *, repair: bool) -> str | None:
@@ -118,7 +147,7 @@ def _problem(scenario: Scenario, home: Home, *, repair: bool) -> str | None:
     try:
         acknowledged = home.acknowledged()
         after_the_crash(home)
-        recover(home, repair=repair)
+        recover(home, repair=repair, live=scenario.live)
         with quick_time() as ahead:
             ahead[0] = _DAY_MS // 2
             found = {job.id: job for job in invariants(home, acknowledged, scenario.allowed)}
@@ -133,7 +162,7 @@ def _problem(scenario: Scenario, home: Home, *, repair: bool) -> str | None:
 def main(names: list[str]) -> int:
     logging.disable()  # what a worker says while it recovers is expected
     good = True
-    for name in names or SCENARIOS:
+    for name in names or ALL:
         try:
             report = crash_everywhere(name)
         except (ActionFailed, Broken) as error:

@@ -25,7 +25,7 @@ _CHANGING = re.compile(
     rb"|(?<=[/.])[0-9a-f]{12,20}$|\"pid\": \d+"
 )
 """Moments, the moment in an id, checksums of what holds such, the moment at which a job is due, names made by chance, processes."""
-_ELSEWHERE = {"kept", "reserve", "data"}
+_ELSEWHERE = {"reserve", "data"}
 _MEMORY = Path("/dev/shm")
 _ENVIRONMENT = "PORTAL_MIN_FREE_MB=1\nPORTAL_MIN_FREE_INODES=1\nPORTAL_RETRY_BASE_S=5\nPORTAL_KILL_AFTER_S=0.2\nPORTAL_WARM=0\n"
 
@@ -38,6 +38,7 @@ class Home:
     outside: Path
     jobs: list[Job] = field(default_factory=list)
     """Those of the scenario."""
+    _depth: int = 0
 
     def __post_init__(self) -> None:
         self.config: Settings = settings.load(self.path)
@@ -75,7 +76,7 @@ class Home:
     def state(self) -> bytes:
         """Return what tells two states of the home apart, but for what no two runs share: the time, chance, who ran."""
         digest = hashlib.sha256()
-        for folder, folders, files in os.walk(self.path.parent):
+        for folder, folders, files in (*os.walk(self.path), *os.walk(self.outside)):
             folders[:] = sorted(name for name in folders if name not in _ELSEWHERE)
             for name in folders:
                 digest.update(_plain(os.path.join(folder, name).encode()))
@@ -85,7 +86,17 @@ class Home:
 
     @property
     def _kept(self) -> Path:
-        return self.path.parent / "kept"
+        return self.path.parent / f"kept-{self._depth}"
+
+    @contextlib.contextmanager
+    def from_here(self) -> Iterator[None]:
+        """Put back the home as it is now, for a while."""
+        self._depth += 1
+        try:
+            self.keep()
+            yield
+        finally:
+            self._depth -= 1
 
 
 @contextlib.contextmanager
@@ -105,8 +116,11 @@ def _plain(data: bytes) -> bytes:
 
 
 def _file(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return hashlib.sha256(_plain(path.encode()) + _plain(file.read())).digest()
+    try:
+        with open(path, "rb") as file:
+            return hashlib.sha256(_plain(path.encode()) + _plain(file.read())).digest()
+    except FileNotFoundError:  # an engine goes on while its worker stands still
+        return b""
 
 
 class Broken(AssertionError):

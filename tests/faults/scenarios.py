@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from portal import check, clock, durable
 from portal.jobs import Attempt, Followup, Job, Status, When
@@ -25,6 +25,9 @@ class Scenario:
     Attributes:
         least: so many state-changing calls there must be, or nothing was traced.
         allowed: kinds of findings of `portal check` that the scenario itself makes.
+        live: runners and engines are real processes, in the scenario and in the recovery.
+        every: only each so many-th of the different states is recovered from, unless all are asked for.
+        again: recovery is killed, too: at each so many-th state, in each so many-th of its own.
     """
 
     prepare: Callable[[Home], None]
@@ -32,6 +35,9 @@ class Scenario:
     least: int
     expect: Callable[[Home, dict[str, Job]], None] = lambda _, __: None
     allowed: frozenset[str] = frozenset()
+    live: bool = False
+    every: int = 1
+    again: tuple[int, int] | None = None
 
 
 THEN = (
@@ -306,4 +312,9 @@ MENDS = {
     "forget keys": Scenario(an_old_key, forget_keys, 2),
     "set aside": Scenario(a_broken_file, claim_all, 15, expects("succeeded"), allowed=frozenset({"corrupt"})),
 }
-SCENARIOS = {**SUBMITS, **STARTS, **ENDS, **CHANGES, **MENDS}
+AGAIN = {
+    "recovery of a chain": replace(ENDS["chain"], again=(12, 6)),
+    "recovery of a cancel": replace(CHANGES["cancel waiting"], again=(10, 4)),
+    "recovery of a start": replace(STARTS["start"], again=(8, 4)),
+}
+SCENARIOS = {**SUBMITS, **STARTS, **ENDS, **CHANGES, **MENDS, **AGAIN}
