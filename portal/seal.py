@@ -154,7 +154,7 @@ def _trusted_head(settings: Settings) -> Head | None:
     """The end of the chain on disk, which must not be before the head kept with the keys."""
     found, kept = paths(settings.archive_dir), kept_head(settings)
     last = read(found[-1]) if found else None
-    if last and (last.computed() != last.digest or not _signed(settings, last)):
+    if last and not is_whole(settings, last):
         raise ChainBroken(f"The seal of {last.day} was changed, or is not signed by a key of this portal.", hint=_RESTORE)
     if kept and (last is None or last.sequence < kept.sequence or (last.sequence == kept.sequence and last.digest != kept.digest)):
         raise ChainBroken(f"The seal of {kept.day} is missing or is another one.", hint=_RESTORE)
@@ -195,6 +195,11 @@ def _seal_findings(settings: Settings, path: Path, seal: Seal, previous: str, se
         yield Finding("signature", seal.day, f"The seal of {seal.day} is not signed by a key of this portal ({seal.key}).")
     if previous and (seal.previous != previous or seal.sequence != sequence):
         yield Finding("chain", seal.day, f"The chain is broken before {seal.day}: the seal before it is missing or was replaced.")
+
+
+def is_whole(settings: Settings, seal: Seal) -> bool:
+    """Tell whether a seal is as a key of this portal signed it."""
+    return seal.computed() == seal.digest and _signed(settings, seal)
 
 
 def _signed(settings: Settings, seal: Seal) -> bool:

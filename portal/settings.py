@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     retry_base_s: float = Field(5.0, ge=0, description="Delay before the second attempt; doubles with each, with jitter")
     retry_max_s: float = Field(900.0, ge=0, description="Longest delay between two attempts")
     key_days: int = Field(30, ge=1, description="Days an idempotency key is remembered")
+    keep_logs_days: int | None = Field(None, ge=1, description="Days the files of a finished job are kept in logs/; empty: for ever")
+    keep_archive_days: int | None = Field(None, ge=1, description="Days the record of a finished job is kept in archive/; empty: for ever")
     log_max_mb: int = Field(256, ge=1, description="Size at which a job's log is rotated (MiB)")
     kill_after_s: float = Field(10.0, ge=0, description="Seconds between TERM and KILL when a job is cancelled or times out")
     limits: dict[str, int] = Field(default_factory=dict, description='How many jobs may hold a limit at once, as JSON: {"table:x": 1}; others 1')

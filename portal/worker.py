@@ -17,7 +17,7 @@ from portal import clock, processes, vault
 from portal.durable import sweep
 from portal.errors import PortalError, explain
 from portal.jobs import Attempt, Job, Status
-from portal.sealer import Sealer
+from portal.sealer import Retainer, Sealer
 from portal.settings import Settings
 from portal.spool import Spool, claiming, disk, keys, pausing, records, settling, workers
 from portal.spool.claiming import Claim
@@ -66,7 +66,7 @@ class Worker:
         self.layout = self.spool.layout
         self.registration = workers.register(self.layout, slots or settings.slots, name)
         self._starter = Starter(settings, self.layout, engines, self.registration.info.slots)
-        self._sealer = Sealer(settings)
+        self._sealer, self._retainer = Sealer(settings), Retainer(settings)
         self._ready, self._running = ReadyIndex(self.layout), Running(self.layout)
         self._watched: set[str] = set()
         """Jobs of this worker whose end the starter tells, or whose runner had said nothing about itself yet."""
@@ -132,6 +132,7 @@ class Worker:
         workers.forget_dead(self.layout, now_ms)
         disk.restore_reserve(self.layout)
         self._sealer.tick(now_ms)
+        self._retainer.tick(now_ms)
 
     def _settle(self) -> Iterator[str]:
         """Collect what has ended, whoever started it, and recover what was cut off."""
@@ -241,6 +242,7 @@ class Worker:
         """Leave the queue; running jobs stay with their runners."""
         self._starter.leave()
         self._sealer.leave()
+        self._retainer.leave()
         self.registration.leave()
 
 
