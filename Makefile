@@ -10,7 +10,7 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --constraint .lock --universal --pyt
 .PHONY: help demo portal test lint types bench bench-queue lock clean
 
 help:            ## show this
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
