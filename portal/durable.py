@@ -17,7 +17,7 @@ def keep_from_others() -> None:
     os.umask(os.umask(0o077) | 0o027)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | Path) -> None:
     """Make creations, links, renames and removals in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -60,7 +60,7 @@ def write_durably(path: Path, data: bytes, mode: int = 0o640) -> None:
     sync_folder(path.parent)
 
 
-def publish(path: Path, data: bytes, staging: Path, *, replace: bool = False, mode: int = 0o640, durable: bool = True) -> bool:
+def publish(path: str | Path, data: bytes, staging: Path, *, replace: bool = False, mode: int = 0o640, durable: bool = True) -> bool:
     """Give a file its name only when its content is on the disk, and make the name durable.
 
     Args:
@@ -82,12 +82,12 @@ def publish(path: Path, data: bytes, staging: Path, *, replace: bool = False, mo
             except FileExistsError:
                 taken = True
     if durable:
-        sync_folder(path.parent)
+        sync_folder(os.path.dirname(path))
     return not taken
 
 
 @contextmanager
-def _staged(staging: Path, data: bytes, mode: int, *, durable: bool = True) -> Iterator[Path]:
+def _staged(staging: Path, data: bytes, mode: int, *, durable: bool = True) -> Iterator[str]:
     """Write a file whose lock is held while it waits for its name."""
     path, descriptor = _create_locked(staging, mode)
     try:
@@ -103,9 +103,9 @@ def _staged(staging: Path, data: bytes, mode: int, *, durable: bool = True) -> I
         os.close(descriptor)
 
 
-def _create_locked(staging: Path, mode: int) -> tuple[Path, int]:
+def _create_locked(staging: Path, mode: int) -> tuple[str, int]:
     while True:
-        path = staging / secrets.token_hex(10)
+        path = f"{staging}/{secrets.token_hex(10)}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:

@@ -206,8 +206,13 @@ def _text(value: Any) -> str:
     """A value as JSON; the kinds that most fields have do not need the encoder."""
     if value is None:
         return "null"
-    if type(value) is str:
+    kind = type(value)
+    if kind is str:
         return encode_basestring_ascii(value)
+    if kind is int:
+        return repr(value)
+    if value == () or value == {}:
+        return "[]" if kind is tuple else "{}"
     return _ENCODER.encode(value)
 
 

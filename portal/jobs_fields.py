@@ -72,7 +72,7 @@ def checked(data: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     if unknown := data.keys() - known:
         raise BadJobFile(f"Nobody knows the field {min(unknown)!r} of a job.", hint=HINT)
     for name, value in data.items():
-        if value is None or name in _RULES or type(value) not in TYPES[name]:
+        if type(value) not in TYPES[name] or (value is not None and name in _RULES):
             _check(name, value)
     return dict(data)
 

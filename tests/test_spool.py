@@ -518,8 +518,8 @@ def test_what_a_dead_writer_left_is_swept_and_what_a_living_one_holds_is_not(spo
     died = [number for number in range(1, 20) if dies_at(number, lambda: spool.submit(a_job()))]
     assert len(died) >= 5 and len(os.listdir(spool.layout.tmp)) >= 2
     with durable._staged(spool.layout.tmp, b"mine", 0o640) as living:
-        assert living not in durable.sweep(spool.layout.tmp)
-        assert os.listdir(spool.layout.tmp) == [living.name]
+        assert Path(living) not in durable.sweep(spool.layout.tmp)
+        assert os.listdir(spool.layout.tmp) == [Path(living).name]
     assert os.listdir(spool.layout.tmp) == []
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from portal.durable import publish
 from portal.errors import BadJobFile
 from portal.jobs import Job
-from portal.spool import corrupt, limits
+from portal.spool import corrupt, limits, records
 from portal.spool.layout import Layout, Waiting, ready_name
 from portal.spool.listing import stamp_of
 from portal.spool.locks import Lock
 from portal.spool.ready_index import ReadyIndex
-from portal.spool.records import archived_path, as_waiting, delayed_paths, each_delayed, is_delayed, move, names, parsed, read, read_bytes, remove
+from portal.spool.records import move, read, remove
 
 _PARKED_A_LOOK = 1000
 
@@ -111,10 +111,10 @@ class _Look:
     def claim(self, item: Waiting) -> Claim | Left:
         path = self.layout.queue / item.name
         stamp = stamp_of(path)
-        data = read_bytes(path)
+        data = records.read_bytes(path)
         if data is None:
             return Left.GONE
-        seen = parsed(data)
+        seen = records.parsed(data)
         if seen.id != item.job_id:
             _rename(self.layout, path, seen)
             return Left.GONE
@@ -143,12 +143,12 @@ class _Look:
         claimed = False
         try:
             path = self.layout.queue / item.name
-            if read_bytes(path) != data:
+            if records.read_bytes(path) != data:
                 return Left.BUSY
-            if is_duplicate(self.layout, item, path) or is_delayed(self.layout, seen):
+            if is_duplicate(self.layout, item, path) or records.is_delayed(self.layout, seen):
                 remove(path)
                 return Left.GONE
-            job = as_waiting(seen, item)
+            job = records.as_waiting(seen, item)
             opened = self.opening(job)
             if opened is None:
                 move(path, self.layout.record(seen.id))
@@ -179,7 +179,8 @@ def is_duplicate(layout: Layout, item: Waiting, path: Path) -> bool:
     """Tell whether a file in queue/ stands beside a running or archived record, or a better name, of its job. Called under the job's lock."""
     # A job whose priority was changed by hand may have two names: the more urgent one counts.
     urgent = (f"{layout.queue}/{priority}-{item.job_id}.json" for priority in range(int(path.name[0])))
-    return os.path.exists(f"{layout.running}/{item.job_id}.json") or bool(archived_path(layout, item.job_id)) or any(map(os.path.exists, urgent))
+    elsewhere = records.is_there(f"{layout.running}/{item.job_id}.json") or records.archived_path(layout, item.job_id) is not None
+    return elsewhere or any(map(records.is_there, urgent))
 
 
 def _set_aside(layout: Layout, item: Waiting, error: BadJobFile) -> None:
@@ -197,7 +198,7 @@ def _rename(layout: Layout, path: Path, job: Job) -> None:
     try:
         item = Waiting(ready_name(job), job.id, job.priority)
         target = layout.queue / item.name
-        if target.exists() or is_duplicate(layout, item, target) or delayed_paths(layout, job.id):
+        if target.exists() or is_duplicate(layout, item, target) or records.delayed_paths(layout, job.id):
             corrupt.set_aside(layout, path, f"The queue knows {job.id} already; this file has the wrong name for it.")
         else:
             move(path, target)
@@ -209,7 +210,7 @@ def _rename(layout: Layout, path: Path, job: Job) -> None:
 
 def tidy_names(layout: Layout, guard: Guard = unguarded) -> None:
     """Take in the JSON files in queue/ whose name is not that of a job: rename what is one, set aside what is none."""
-    for name in names(layout.queue):
+    for name in records.names(layout.queue):
         tidy_name(layout, name, guard)
 
 
@@ -234,7 +235,7 @@ def _tidy_name(layout: Layout, path: Path) -> None:
 def promote(layout: Layout, now_ms: int, guard: Guard = unguarded) -> list[str]:
     """Move the delayed jobs whose moment has come to where they are claimed; returns their ids."""
     promoted = []
-    for item in each_delayed(layout):
+    for item in records.each_delayed(layout):
         if (item.due_ms or 0) > now_ms:
             break
         with guard(item.job_id):
@@ -254,7 +255,7 @@ def _promote(layout: Layout, item: Waiting) -> bool:
             return False
         if job.id != item.job_id:
             raise BadJobFile(f"The file is named for {item.job_id} and holds {job.id}.")
-        if layout.record(job.id).exists() or archived_path(layout, job.id):
+        if layout.record(job.id).exists() or records.archived_path(layout, job.id):
             remove(path)
             return False
         move(path, layout.queue / ready_name(job))
@@ -268,4 +269,4 @@ def _promote(layout: Layout, item: Waiting) -> bool:
 
 def next_due_ms(layout: Layout) -> int | None:
     """The moment at which the next delayed job is due, or None."""
-    return next((item.due_ms for item in each_delayed(layout)), None)
+    return next((item.due_ms for item in records.each_delayed(layout)), None)

@@ -60,7 +60,8 @@ def place(layout: Layout, job: Job) -> None:
 
 def _put(layout: Layout, job: Job, data: bytes) -> None:
     due_ms = clock.parse_ms(job.not_before) if job.not_before else 0
-    path = layout.delayed / delayed_name(job.id, due_ms) if due_ms > clock.now_ms() else layout.queue / ready_name(job)
+    late = due_ms and due_ms > clock.now_ms()
+    path = f"{layout.delayed}/{delayed_name(job.id, due_ms)}" if late else f"{layout.queue}/{ready_name(job)}"
     publish(path, data, layout.tmp)
 
 
