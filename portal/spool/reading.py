@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from itertools import chain, islice
 
 from portal import jobs
 from portal.errors import BadJobFile
@@ -17,13 +18,13 @@ from portal.spool.locks import holder
 from portal.spool.records import as_waiting, delayed, each_delayed, each_ready, names, read, ready, running_ids
 
 
-def waiting(layout: Layout) -> Iterator[Job]:
-    """Yield the jobs that wait, in the order of claims, then the delayed ones, reading one at a time."""
-    for folder, items in ((layout.queue, each_ready(layout)), (layout.delayed, each_delayed(layout))):
-        for item in items:
-            with contextlib.suppress(BadJobFile):
-                if job := read(folder / item.name):
-                    yield as_waiting(job, item)
+def waiting(layout: Layout, skip: int = 0) -> Iterator[Job]:
+    """Yield the jobs that wait, in the order of claims, then the delayed ones, reading one at a time; those skipped are not read."""
+    places = chain(((layout.queue, item) for item in each_ready(layout)), ((layout.delayed, item) for item in each_delayed(layout)))
+    for folder, item in islice(places, skip, None):
+        with contextlib.suppress(BadJobFile):
+            if job := read(folder / item.name):
+                yield as_waiting(job, item)
 
 
 def waiting_ids(layout: Layout) -> list[str]:

@@ -99,9 +99,9 @@ class Spool:
     def waiting(self, limit: int | None = None) -> list[Job]:
         return list(islice(self.each_waiting(), limit))
 
-    def each_waiting(self) -> Iterator[Job]:
-        """Yield the jobs that wait, in the order of claims, then the delayed ones; each is read when it is asked for."""
-        return reading.waiting(self.layout)
+    def each_waiting(self, skip: int = 0) -> Iterator[Job]:
+        """Yield the jobs that wait, in the order of claims, then the delayed ones; each is read when it is asked for, those skipped never."""
+        return reading.waiting(self.layout, skip)
 
     def waiting_ids(self) -> list[str]:
         return reading.waiting_ids(self.layout)
