@@ -181,7 +181,7 @@ def pages(spool: Spool) -> None:
     figure("page: health", lambda: health.look(spool.settings, spool))
     found = figure("page: jobs, the first page", lambda: job_search.page(spool, Filters(), 1))
     figure("page: the same at the next poll", lambda: job_search.page(spool, Filters(), 1))
-    figure("page: rows of the table", lambda: job_rows.rows(spool, found.jobs, may_act=True, worker_alive=True))
+    figure("page: rows of the table", lambda: job_rows.rows(spool, found.jobs, may_act=True))
     rare = Filters(text="nobody ever wrote this")
     figure("page: jobs, a filter that nothing fits", lambda: job_search.page(spool, rare, 1))
     figure("page: the same at the next poll", lambda: job_search.page(spool, rare, 1))

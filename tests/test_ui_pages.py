@@ -18,6 +18,7 @@ from portal.spool import Spool
 from portal.ui import access, health, listing
 from portal.ui.access import Person
 from portal.ui.accounts import Role
+from portal.ui.components.job_table import Click
 from tests.test_ui_search import archived
 
 ENV = "SNOWFLAKE_ACCOUNT=myorg\nSNOWFLAKE_USER=portal\nSNOWFLAKE_PASSWORD=not-to-be-seen-anywhere\n"
@@ -88,7 +89,7 @@ def test_a_job_that_waits_says_why(home: Path, spool: Spool) -> None:
         Job("01M7YZ6HXDWKZ0NY9XTY10402E", "list", {"source": "s3://b/"}, clock.iso(clock.now_ms()), labels={"name": "a `name` *here*"})
     )
     app = opened("job", id=job.id)
-    assert "Queued: no worker is running." in words(app) and "a `name` *here*" in words(app)
+    assert "No worker is running on this queue: start one with python worker.py." in words(app) and "a `name` *here*" in words(app)
     app.button[[button.label for button in app.button].index("Cancel job")].click().run()
     assert spool.cancel_requested(job.id)
 
@@ -172,5 +173,5 @@ def test_a_click_that_comes_as_the_last_job_ends_is_not_lost(home: Path, spool: 
         return looks[-1]
 
     monkeypatch.setattr(health, "look", ended_meanwhile)
-    monkeypatch.setattr("portal.ui.views.jobs.job_table", lambda rows, key: ("open", job.id) if len(looks) == 2 else None)
+    monkeypatch.setattr("portal.ui.views.jobs.job_table", lambda rows, key: Click("open", job.id) if len(looks) == 2 else None)
     assert "There is no bucket." in words(opened("jobs"))

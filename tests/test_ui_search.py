@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from portal import clock
 from portal.durable import write_durably
-from portal.jobs import Attempt, Job, Status
+from portal.jobs import Job, Status
 from portal.settings import Settings
 from portal.spool import Spool
 from portal.ui import job_rows, job_search, log_tail, wording
@@ -139,15 +139,23 @@ def test_figures_in_words(said: str, expected: str) -> None:
     assert said == expected
 
 
-@pytest.mark.parametrize(
-    ("changes", "alive", "reason"),
-    [
-        ({}, False, "no worker is running"), ({}, True, "waits for a free slot"),
-        ({"limits": ("table:x",)}, True, "waits for table:x or a free slot"),
-        ({"not_before": "2999-01-01T00:00:00Z"}, True, "not before 2999-01-01 00:00 UTC"),
-        ({"attempts": (Attempt(1, "w", "h", "2026-11-21T10:00:00Z"),)}, True, "attempt 2 is next"),
-    ],
-)  # fmt: skip
-def test_why_a_job_waits(changes: dict[str, object], alive: bool, reason: str) -> None:
-    job = Job("01M7YZ6HXDWKZ0NY9XTY10402E", "list", {}, "2026-11-21T10:00:00Z").evolve(**changes)
-    assert job_rows.waiting_reason(job, False, alive) == reason
+def test_a_row_of_a_waiting_job_says_why_it_waits_and_with_which_priority(spool: Spool) -> None:
+    job = spool.submit(Job("01M7YZ6HXDWKZ0NY9XTY10402E", "list", {}, clock.iso(clock.now_ms()), priority=3))
+    done = archived(spool, 1)
+    waits, ended = job_rows.rows(spool, [job, done], may_act=True)
+    assert waits["note"] == "No worker is running on this queue: start one with python worker.py." and waits["priority"] == 3
+    assert ended["note"] == "" and ended["priority"] is None
+
+
+def test_a_page_far_down_a_long_queue_opens_only_what_it_shows(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = clock.iso(clock.now_ms())
+    ids = [spool.submit(Job(f"01M7YZ6HXDWKZ0NY9XTY1{number:05d}", "list", {}, now)).id for number in range(120)]
+    old = archived(spool, 1)
+    opened: list[Path] = []
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (opened.append(path), read(path))[1])
+    second = job_search.page(spool, Filters(), 2)
+    assert [job.id for job in second.jobs] == ids[50:100] and second.more
+    assert len([path for path in opened if path.suffix == ".json"]) <= 51
+    third = job_search.page(spool, Filters(), 3)
+    assert [job.id for job in third.jobs] == [*ids[100:], old.id] and not third.more

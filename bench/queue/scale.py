@@ -145,7 +145,7 @@ def pages(home: Path, archived: int, waiting: int, days: int) -> Iterator[Figure
 
     def page() -> Any:
         health.look(spool.settings, spool)
-        return job_rows.rows(spool, job_search.page(spool, Filters(), 1).jobs, may_act=True, worker_alive=True)
+        return job_rows.rows(spool, job_search.page(spool, Filters(), 1).jobs, may_act=True)
 
     yield _looked(f"Jobs page, {about}", page, counter)
     yield _looked("  … at the next poll", page, counter)

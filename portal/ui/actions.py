@@ -9,6 +9,7 @@ from typing import Any
 from portal import probe, submission
 from portal.errors import PortalError, explain
 from portal.jobs import Followup, Job
+from portal.spool import Pause, WorkerInfo
 from portal.ui import access, state
 from portal.ui.accounts import Role
 
@@ -61,6 +62,36 @@ def retry(job_id: str) -> Job:
     config = state.config()
     who = access.require(config, Role.OPERATOR, "retry jobs")
     return submission.retry(config, state.spool(), job_id, by=who.name)
+
+
+def priority(job_id: str, value: int) -> Job:
+    """Change the priority of a job that waits. Raises AccessRefused, JobNotFound, QueueRefused."""
+    access.require(state.config(), Role.OPERATOR, "change priorities")
+    return state.spool().priority(job_id, value)
+
+
+def pause(engine: str | None, why: str) -> Pause:
+    """Start nothing new, of one engine or (None) at all. Raises AccessRefused, QueueRefused."""
+    who = access.require(state.config(), Role.OPERATOR, "pause the queue")
+    return state.spool().pause(engine, by=who.name, why=why)
+
+
+def resume(engine: str | None) -> Pause | None:
+    """End a pause. Raises AccessRefused, QueueRefused."""
+    access.require(state.config(), Role.OPERATOR, "resume the queue")
+    return state.spool().resume(engine)
+
+
+def drain(worker: str) -> WorkerInfo:
+    """Let a worker take no more jobs and end when those it has have ended. Raises AccessRefused, QueueRefused."""
+    who = access.require(state.config(), Role.ADMIN, "drain workers")
+    return state.spool().drain(worker, who.name)
+
+
+def undrain(worker: str) -> bool:
+    """Take that back. Raises AccessRefused, QueueRefused."""
+    access.require(state.config(), Role.ADMIN, "drain workers")
+    return state.spool().undrain(worker)
 
 
 def many(action: Callable[[str], Job], job_ids: Iterable[str]) -> tuple[int, list[str]]:

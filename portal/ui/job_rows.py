@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from portal import clock
 from portal.jobs import Job, Status
 from portal.progress import Progress
-from portal.spool import Spool
+from portal.spool import Reason, Spool
 from portal.ui import wording
 
 _RETRIED = (Status.PARTIAL, Status.FAILED, Status.CANCELLED, Status.REJECTED)
 
 
-def rows(spool: Spool, jobs: Iterable[Job], *, may_act: bool, worker_alive: bool) -> list[dict[str, Any]]:
+def rows(spool: Spool, jobs: Sequence[Job], *, may_act: bool) -> list[dict[str, Any]]:
     """Return the rows of `portal.ui.components.job_table` for these jobs."""
-    return [_row(spool, job, may_act, worker_alive) for job in jobs]
+    reasons = spool.reasons(jobs)
+    return [_row(spool, job, may_act, reasons.get(job.id)) for job in jobs]
 
 
-def _row(spool: Spool, job: Job, may_act: bool, worker_alive: bool) -> dict[str, Any]:
+def _row(spool: Spool, job: Job, may_act: bool, reason: Reason | None) -> dict[str, Any]:
     cancelling = not job.status.finished and spool.cancel_requested(job.id)
     progress = spool.progress(job.id) if job.status is Status.RUNNING else None
     action = "cancel" if not job.status.finished else "retry" if job.status in _RETRIED else ""
@@ -27,9 +28,9 @@ def _row(spool: Spool, job: Job, may_act: bool, worker_alive: bool) -> dict[str,
     return {
         "id": job.id, "short": short(job.id), "name": job.name, "engine": job.engine, "owner": job.submitted_by, "state": job.status.value,
         "status_word": "Cancel requested" if cancelling else wording.STATUS_WORDS[job.status], "fraction": _fraction(job, progress),
-        "note": _note(job, progress, cancelling, worker_alive), "done": done(job, progress), "rate": rate(progress), "eta": eta(progress),
+        "note": _note(job, progress, reason), "done": done(job, progress), "rate": rate(progress), "eta": eta(progress),
         "started": wording.moment(started or job.submitted_at), "took": wording.duration(wording.elapsed_s(started, job.finished_at)),
-        "action": action, "enabled": may_act and not cancelling,
+        "action": action, "enabled": may_act and not cancelling, "priority": job.priority if job.status is Status.QUEUED else None,
     }  # fmt: skip
 
 
@@ -44,25 +45,17 @@ def _fraction(job: Job, progress: Progress | None) -> float | None:
     return progress.fraction if progress else None
 
 
-def _note(job: Job, progress: Progress | None, cancelling: bool, worker_alive: bool) -> str:
+def _note(job: Job, progress: Progress | None, reason: Reason | None) -> str:
     if job.status is Status.QUEUED:
-        return waiting_reason(job, cancelling, worker_alive)
+        return unquoted(reason)
     if job.status is Status.RUNNING:
         return progress.note if progress else "starting"
     return (job.error or "").partition("\n")[0][:90]
 
 
-def waiting_reason(job: Job, cancelling: bool, worker_alive: bool) -> str:
-    """Why a queued job has not started."""
-    if not worker_alive:
-        return "no worker is running"
-    if cancelling:
-        return "ends at the worker's next turn"
-    if job.not_before and clock.parse_ms(job.not_before) > clock.now_ms():
-        return f"not before {wording.moment(job.not_before)} UTC"
-    if job.attempts:
-        return f"attempt {len(job.attempts) + 1} is next"
-    return f"waits for {', '.join(job.limits)} or a free slot" if job.limits else "waits for a free slot"
+def unquoted(reason: Reason | None) -> str:
+    """Why a job waits, as plain text without the marks of a command; nothing when nobody can tell, because it has just begun."""
+    return reason.text.replace("`", "") if reason else ""
 
 
 def done(job: Job, progress: Progress | None) -> str:

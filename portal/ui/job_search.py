@@ -73,9 +73,25 @@ def alive(spool: Spool, filters: Filters, limit: int | None = None) -> list[Job]
     """Running jobs, the latest first, then waiting ones in the order they will start; at most `limit`, and no more are read than that takes."""
     if not filters.wants_alive:
         return []
-    running = sorted(spool.running(), key=lambda job: job.id, reverse=True)
     waiting = islice(spool.each_waiting(), _MOST_ALIVE)
-    return list(islice((job for job in chain(running, waiting) if filters.fits(job)), limit))
+    return list(islice((job for job in chain(_running(spool), waiting) if filters.fits(job)), limit))
+
+
+def _running(spool: Spool) -> list[Job]:
+    return sorted(spool.running(), key=lambda job: job.id, reverse=True)
+
+
+def _alive_page(spool: Spool, filters: Filters, start: int, wanted: int) -> tuple[list[Job], int]:
+    """At most `wanted` of the jobs alive after the first `start`, and how many there are (at least, when more than those asked for fit).
+
+    Without filters those before are never opened: their names are enough.
+    """
+    if filters.picks:
+        living = alive(spool, filters, start + wanted)
+        return living[start:], len(living)
+    running, waiting = _running(spool), len(spool.waiting_ids())
+    after = islice(spool.each_waiting(max(0, start - len(running))), wanted)
+    return list(islice(chain(running[start:], after), wanted)), len(running) + waiting
 
 
 def finished(spool: Spool, filters: Filters, skip: int, wanted: int, *, budget_s: float = _BUDGET_S) -> Found:
@@ -139,8 +155,8 @@ def _read(path: Path) -> Job | None:
 def page(spool: Spool, filters: Filters, number: int) -> Found:
     """Return a page of jobs, counted from 1: those alive, then finished ones."""
     start = (number - 1) * PAGE_SIZE
-    living = alive(spool, filters, start + PAGE_SIZE + 1)
-    shown: Sequence[Job] = living[start : start + PAGE_SIZE]
-    rest = finished(spool, filters, max(0, start - len(living)), PAGE_SIZE - len(shown))
-    more = rest.more or len(living) > start + PAGE_SIZE or (len(shown) == PAGE_SIZE and filters.wants_finished)
+    living, count = _alive_page(spool, filters, start, PAGE_SIZE + 1)
+    shown: Sequence[Job] = living[:PAGE_SIZE]
+    rest = finished(spool, filters, max(0, start - count), PAGE_SIZE - len(shown))
+    more = rest.more or len(living) > PAGE_SIZE or (len(shown) == PAGE_SIZE and filters.wants_finished)
     return Found((*shown, *rest.jobs), more, rest.searched_to)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from portal import clock
-from portal.jobs import Job, Status
+from portal.jobs import DEFAULT_PRIORITY, Job, Status
 
 STATUS_WORDS: Mapping[Status, str] = {status: status.value.capitalize() for status in Status}
 NONE = "–"
@@ -87,6 +87,11 @@ def elapsed_s(start: str | None, end: str | None = None) -> float | None:
 def started_at(job: Job) -> str | None:
     """When the job's first attempt began."""
     return job.attempts[0].started_at if job.attempts else None
+
+
+def priority(value: int) -> str:
+    """`5 · normal`: the number, and what it means where that has a name."""
+    return {0: "0 · first", DEFAULT_PRIORITY: f"{DEFAULT_PRIORITY} · normal", 9: "9 · last"}.get(value, str(value))
 
 
 def count_of(count: int, one: str, many: str = "") -> str:

@@ -1,4 +1,4 @@
-// A table of jobs that is updated in place; clicks come back as {verb, id}.
+// A table of jobs that is updated in place; clicks come back as {verb, id}, a chosen priority as {verb, id, value}.
 const COLUMNS = [
   ["Job", ""], ["Name", ""], ["State", ""], ["Progress", ""], ["Done", "num"], ["Rate", "num"], ["ETA", "num"],
   ["Engine", ""], ["Owner", ""], ["Started", ""], ["Took", "num"], ["Actions", ""],
@@ -34,6 +34,9 @@ function build(root, send) {
     if (target.disabled) return;
     if (target.tagName === "BUTTON") target.disabled = true;
     send({ verb: target.dataset.verb, id: target.dataset.id });
+  });
+  root.addEventListener("change", event => {
+    if (event.target.tagName === "SELECT") send({ verb: "priority", id: event.target.dataset.id, value: Number(event.target.value) });
   });
 }
 
@@ -75,10 +78,19 @@ function showProgress(cell, row) {
   note.title = row.note || "";
 }
 
+// A job that waits has no figures yet: why it waits takes their place.
+function spread(cells, waits) {
+  cells[3].colSpan = waits ? 4 : 1;
+  for (const place of [4, 5, 6]) cells[place].style.display = waits ? "none" : "";
+  cells[3].lastChild.classList.toggle("long", waits);
+}
+
 function showAction(cell, row) {
-  const mark = row.action + (row.enabled ? "+" : "-") + row.status_word;
+  const waits = row.priority !== null;
+  const mark = row.action + (row.enabled ? "+" : "-") + row.status_word + waits;
   if (cell.dataset.mark === mark) {
-    if (cell.firstChild) cell.firstChild.disabled = !row.enabled;
+    for (const control of cell.children) control.disabled = !row.enabled;
+    if (waits) showPriority(cell.lastChild, row);
     return;
   }
   cell.dataset.mark = mark;
@@ -91,6 +103,24 @@ function showAction(cell, row) {
   button.disabled = !row.enabled;
   button.setAttribute("aria-label", button.textContent + " " + row.id);
   cell.append(button);
+  if (waits) cell.append(newPriority(row));
+}
+
+function newPriority(row) {
+  const chosen = element("select");
+  for (let value = 0; value < 10; value++) chosen.append(new Option("P" + value, value));
+  chosen.dataset.id = row.id;
+  chosen.disabled = !row.enabled;
+  chosen.title = "Priority: 0 starts first, 9 last";
+  chosen.setAttribute("aria-label", "Priority of " + row.id);
+  showPriority(chosen, row);
+  return chosen;
+}
+
+// Not under the hand of somebody who is choosing.
+function showPriority(chosen, row) {
+  if (chosen.getRootNode().activeElement !== chosen || chosen.dataset.was !== String(row.priority)) chosen.value = row.priority;
+  chosen.dataset.was = row.priority;
 }
 
 function update(line, row) {
@@ -102,6 +132,7 @@ function update(line, row) {
   set(chip, row.status_word);
   chip.className = "chip " + row.state;
   showProgress(c[3], row);
+  spread(c, row.state === "queued");
   set(c[4], row.done);
   set(c[5], row.rate);
   set(c[6], row.eta);

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
 _HERE = Path(__file__).parent
+
+
+class Click(NamedTuple):
+    """What was clicked: open, cancel, retry or priority, of which job; `value` is the priority that was chosen."""
+
+    verb: str
+    job_id: str
+    value: int | None = None
 
 
 @st.cache_resource(show_spinner=False)
@@ -19,8 +27,8 @@ def _component() -> Any:
     )
 
 
-def job_table(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[str, str] | None:
-    """Show jobs (see `portal.ui.job_rows.row`); return the verb (open, cancel, retry) and the job id that was just clicked."""
+def job_table(rows: Sequence[Mapping[str, Any]], key: str) -> Click | None:
+    """Show jobs (see `portal.ui.job_rows.row`); return what was just clicked."""
     result = _component()(data={"rows": list(rows)}, key=key, on_action_change=lambda: None)
     clicked = result.action
-    return (str(clicked["verb"]), str(clicked["id"])) if clicked else None
+    return Click(str(clicked["verb"]), str(clicked["id"]), clicked.get("value")) if clicked else None

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import streamlit as st
 
-from portal.jobs import ID_PATTERN, Job, Status
+from portal.jobs import ID_PATTERN, PRIORITIES, Job, Status
 from portal.progress import Progress
-from portal.spool import Spool, finishing
-from portal.ui import access, actions, boxes, health, job_facts, job_rows, ledger_table, log_tail, state, status_line, wording
+from portal.spool import Reason, Spool, finishing
+from portal.ui import access, actions, boxes, health, job_facts, job_rows, ledger_table, log_tail, pauses, state, status_line, wording
 from portal.ui.accounts import Role
 from portal.ui.components.log_view import log_view
 from portal.ui.wording import plain
@@ -60,6 +60,8 @@ def _head(spool: Spool, job: Job) -> None:
 def _buttons(job: Job, cancelling: bool) -> None:
     may_act = access.may(state.config(), Role.OPERATOR)
     if not job.status.finished:
+        if job.status is Status.QUEUED:
+            _priority(job, may_act and not cancelling)
         if st.button("Cancel job", icon=":material/stop_circle:", disabled=not may_act or cancelling):
             _act(job, "cancel")
         return
@@ -69,6 +71,17 @@ def _buttons(job: Job, cancelling: bool) -> None:
         _act(job, "retry")
     if st.button("Edit and rerun", icon=":material/edit:", disabled=not may_act, help="A new job with these parameters, to be changed first"):
         state.go("new", **{"from": job.id})
+
+
+def _priority(job: Job, may_act: bool) -> None:
+    chosen = st.selectbox(
+        "Priority", PRIORITIES, index=job.priority, format_func=lambda value: f"Priority {wording.priority(value)}", width=165,
+        label_visibility="collapsed", disabled=not may_act, key=f"priority-{job.id}-{job.priority}", help="0 starts first, 9 last",
+    )  # fmt: skip
+    if chosen != job.priority:
+        with boxes.told():
+            actions.priority(job.id, chosen)
+            st.rerun()
 
 
 def _act(job: Job, verb: str) -> None:
@@ -116,13 +129,20 @@ def _progress(spool: Spool, job: Job) -> None:
         if now is None or now.status is not shown_as or spool.cancel_requested(job.id) != had_cancel:
             st.rerun()
         look = health.look(state.config(), spool)
+        pauses.banner(look.pauses, job.engine)
         if now.status is Status.QUEUED:
             health.warn(look)
-            st.info(f"Queued: {plain(job_rows.waiting_reason(now, had_cancel, bool(look.alive)))}.", icon=":material/schedule:")
+            _why(spool.why(now))
         else:
             _bar(spool.progress(job.id))
 
     body()
+
+
+def _why(reason: Reason | None) -> None:
+    """Why the job waits; a pause has its own banner."""
+    if reason and reason.kind not in ("paused", "engine-paused"):
+        st.info(plain(job_rows.unquoted(reason)), title="Waiting", icon=":material/schedule:")
 
 
 def _bar(progress: Progress | None) -> None:

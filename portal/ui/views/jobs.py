@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import streamlit as st
 
 from portal import catalog
 from portal.errors import PortalError, explain
-from portal.jobs import Job, Status
+from portal.jobs import DEFAULT_PRIORITY, PRIORITIES, Job, Status
 from portal.spool import Spool
-from portal.ui import access, actions, boxes, health, job_rows, job_search, state
+from portal.ui import access, actions, boxes, health, job_rows, job_search, pauses, state, wording
 from portal.ui.accounts import Role
-from portal.ui.components.job_table import job_table
+from portal.ui.components.job_table import Click, job_table
 from portal.ui.job_search import Filters
 from portal.ui.wording import count_of, plain
 
@@ -25,6 +26,7 @@ def show() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title("Jobs", width="content")
         st.space("stretch")
+        pauses.button()
         bulk = st.container(horizontal=True, width="content")
     filters = _filters()
     number = _page_number()
@@ -34,11 +36,11 @@ def show() -> None:
         _bulk(spool, filters)
 
 
-def handle(clicked: tuple[str, str] | None) -> None:
+def handle(clicked: Click | None) -> None:
     """Do what was clicked in a table of jobs."""
     if not clicked:
         return
-    verb, job_id = clicked
+    verb, job_id, value = clicked
     if verb == "open":
         state.go("job", id=job_id)
     try:
@@ -48,6 +50,9 @@ def handle(clicked: tuple[str, str] | None) -> None:
         elif verb == "retry":
             again = actions.retry(job_id)
             st.toast(f"Submitted again as {job_rows.short(again.id)}.", icon=":material/replay:")
+        elif verb == "priority" and value is not None:
+            actions.priority(job_id, value)
+            st.toast(f"{job_rows.short(job_id)} has priority {value} now.", icon=":material/low_priority:")
     except PortalError as problem:
         st.toast(plain(explain(problem)), icon=":material/error:", duration="long")
     else:
@@ -78,10 +83,11 @@ def _live(spool: Spool, filters: Filters, number: int, was_active: bool) -> None
     def body() -> None:
         now = health.look(state.config(), spool)
         with boxes.told():
+            pauses.banner(now.pauses)
             health.warn(now)
             found = job_search.page(spool, filters, number)
             if found.jobs:
-                rows = job_rows.rows(spool, found.jobs, may_act=access.may(state.config(), Role.OPERATOR), worker_alive=bool(now.alive))
+                rows = job_rows.rows(spool, found.jobs, may_act=access.may(state.config(), Role.OPERATOR))
                 handle(job_table(rows, key="jobs"))
             else:
                 _nothing(filters)
@@ -134,6 +140,40 @@ def _bulk(spool: Spool, filters: Filters) -> None:
         "Retry all…", icon=":material/replay:", disabled=not may_act, help="Submit every job again that fits the filters and did not succeed"
     ):
         _confirm("Retry", "submitted again", _failed_ids(spool, filters), actions.retry)
+
+
+    if st.button(
+        "Priority…", icon=":material/low_priority:", disabled=not may_act, help="Change the priority of every waiting job that fits the filters"
+    ):
+        prioritize(waiting_ids(spool, filters))
+
+
+def waiting_ids(spool: Spool, filters: Filters) -> list[str]:
+    """The waiting jobs that fit."""
+    return [job.id for job in job_search.alive(spool, filters) if job.status is Status.QUEUED]
+
+
+@st.dialog("Priority", icon=":material/low_priority:")
+def prioritize(job_ids: list[str]) -> None:
+    """Ask for the new priority of these jobs, and give it to them."""
+    chosen = job_ids[: actions.MOST_AT_ONCE]
+    if not chosen:
+        st.write("No job that fits the filters waits.")
+        return
+    st.write(f"**{count_of(len(chosen), 'waiting job')}** that {'fits' if len(chosen) == 1 else 'fit'} the filters:")
+    if len(job_ids) > len(chosen):
+        st.caption("There are more; change them in a second go.")
+    value = st.selectbox("Priority", PRIORITIES, index=DEFAULT_PRIORITY, format_func=wording.priority, key="bulk-priority")
+    if st.button("Change", type="primary", width="stretch"):
+        with boxes.told():
+            done, problems = actions.many(functools.partial(_with_priority, value), chosen)
+            st.success(f"{count_of(done, 'job')} changed.")
+            for problem in problems[:20]:
+                st.caption(plain(problem))
+
+
+def _with_priority(value: int, job_id: str) -> Job:
+    return actions.priority(job_id, value)
 
 
 def _alive_ids(spool: Spool, filters: Filters) -> list[str]:

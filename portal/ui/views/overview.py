@@ -7,10 +7,10 @@ from typing import Any
 
 import streamlit as st
 
-from portal import audit
+from portal import audit, metrics
 from portal.jobs import Status
 from portal.spool import Spool
-from portal.ui import access, boxes, health, job_rows, job_search, state, wording
+from portal.ui import access, boxes, health, job_rows, job_search, pauses, serving, state, wording
 from portal.ui.accounts import Role
 from portal.ui.components.job_table import job_table
 from portal.ui.job_search import Filters
@@ -27,6 +27,7 @@ def show() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title("Overview", width="content")
         st.space("stretch")
+        pauses.button()
         if access.may(config, Role.OPERATOR) and st.button("New job", type="primary", icon=":material/add:"):
             state.go("new")
     active = health.look(config, spool).active
@@ -39,6 +40,7 @@ def _live(spool: Spool, was_active: bool, every_s: int) -> None:
     def body() -> None:
         now = health.look(state.config(), spool)
         with boxes.told():
+            pauses.banner(now.pauses)
             health.warn(now)
             _metrics(now)
             _tables(spool, now)
@@ -59,6 +61,8 @@ def _metrics(now: health.Health) -> None:
         st.metric(f"Not succeeded · {_RECENT_DAYS} days", f"{bad:,}", border=True, help="Failed, partial or rejected")
         st.metric(f"Jobs · {_RECENT_DAYS} days", f"{figures['jobs']:,}", border=True)
         st.metric(f"Moved · {_RECENT_DAYS} days", wording.size(figures["bytes"]), border=True)
+        if oldest := metrics.oldest_s(state.spool().layout) if now.counts.get("queued") else 0:
+            st.metric("Oldest waiting", wording.duration(oldest), border=True, help="How long the job has been ready that waits longest")
         slots = sum(worker.slots for worker in now.alive)
         st.metric("Workers", len(now.alive), border=True, help=f"{slots} slots" if slots else "Start one: python worker.py")
 
@@ -77,17 +81,18 @@ def _week(mark: int) -> dict[str, Any]:
 
 
 def _tables(spool: Spool, now: health.Health) -> None:
-    may_act, alive = access.may(state.config(), Role.OPERATOR), bool(now.alive)
+    may_act = access.may(state.config(), Role.OPERATOR)
     living = job_search.alive(spool, Filters(), 20)
     st.subheader("Running and waiting")
     if living:
-        handle(job_table(job_rows.rows(spool, living, may_act=may_act, worker_alive=alive), key="overview-alive"))
+        handle(job_table(job_rows.rows(spool, living, may_act=may_act), key="overview-alive"))
     else:
         st.caption("Nothing runs and nothing waits.")
+    serving.show(spool, now.workers, [job for job in living if job.status is Status.QUEUED])
     st.subheader("Needs a look")
     failed = job_search.finished(spool, Filters(statuses=tuple(status.value for status in _BAD), days=_RECENT_DAYS), 0, _FAILURES, budget_s=0.5)
     if failed.jobs:
-        handle(job_table(job_rows.rows(spool, failed.jobs, may_act=may_act, worker_alive=alive), key="overview-failed"))
+        handle(job_table(job_rows.rows(spool, failed.jobs, may_act=may_act), key="overview-failed"))
     else:
         st.caption(f"No job failed in the last {_RECENT_DAYS} days.")
 
