@@ -38,6 +38,7 @@ COMMANDS = {
     "audit": ("audit", "report on finished jobs; verify and seal the archive"),
     "engines": ("engines", "list the engines, or describe one and its parameters"),
     "connections": ("connections", "list the connections, or test them"),
+    "backup": ("backup", "copy queue, logs and archive while everything runs"),
     "retain": ("retain", "remove old logs and records, as far as it is safe, and only if told to"),
     "check": ("check", "inspect queue, logs and archive; repair what is safe to repair"),
 }
