@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from portal import clock, processes
+from portal.errors import PortalError
 from portal.settings import Settings
 from portal.spool import pausing, reading, reasons, records
 from portal.spool.layout import Layout, Waiting
@@ -61,7 +62,14 @@ class Health:
 
 
 def look(settings: Settings) -> Health:
-    """Look at a queue once."""
+    """Look at a queue once. Raises PortalError when this user may not."""
+    try:
+        return _look(settings)
+    except PermissionError as error:
+        raise PortalError("The queue cannot be looked at.", hint=f"This user must be able to read {settings.home}: add it to its group.") from error
+
+
+def _look(settings: Settings) -> Health:
     layout = Layout(settings)
     if not layout.queue.is_dir():
         missing = Finding("missing", f"There is no queue at {layout.queue}.", "The first submit or worker makes it; PORTAL_HOME names its folder.")
