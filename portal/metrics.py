@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from portal import catalog, clock, health, metrics_totals
+from portal.errors import PortalError
 from portal.health import Health
 from portal.jobs import id_ms
 from portal.metrics_archive import ArchiveTotals
@@ -45,12 +46,20 @@ class QueueCollector(Collector):
         self._totals = ArchiveTotals(self._layout, catalog.names)
 
     def collect(self) -> Iterator[Metric]:
+        """Yield the families. Raises PortalError when this user may not read the queue or the archive."""
         found = health.look(self._settings)
         yield from _service(found)
         yield from _queue(self._layout, found)
         yield from _workers(found)
         yield from _disks(found)
-        yield from _archive(self._totals.look())
+        yield from _archive(self._finished())
+
+    def _finished(self) -> Totals:
+        try:
+            return self._totals.look()
+        except PermissionError as error:
+            hint = f"This user must be able to read {self._layout.archive}: add it to its group."
+            raise PortalError("The archive cannot be read.", hint=hint) from error
 
 
 def registry(settings: Settings) -> CollectorRegistry:

@@ -88,7 +88,12 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "portal", ""
 
     def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
+        try:
+            self._serve(self.path.partition("?")[0])
+        except PortalError:
+            self._answer(500, "text/plain; charset=utf-8", b"There are no figures; `python -m portal metrics` tells why.\n")
+
+    def _serve(self, path: str) -> None:
         if path == "/metrics":
             with self.server.one_look:
                 body = generate_latest(self.server.registry)

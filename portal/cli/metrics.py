@@ -29,11 +29,11 @@ def metrics(arguments: list[str], settings: Settings) -> int:
     where.add_argument("--listen", metavar="[ADDRESS:]PORT", help="serve over HTTP: 9108, 10.0.0.5:9108, [::1]:9108; 0 takes any free port")
     where.add_argument("--textfile", metavar="FILE", help="write the file in one piece, readable for everybody; its name ends in .prom")
     given = made.parse_args(arguments)
-    if given.listen:
+    if given.listen is not None:
         server = MetricsServer(settings, *_address(given.listen))
         print(f"serving {server.url}/metrics", file=sys.stderr, flush=True)
         server.run()
-    elif given.textfile:
+    elif given.textfile is not None:
         _write(Path(given.textfile), figures.text(settings))
     else:
         sys.stdout.write(figures.text(settings).decode())
