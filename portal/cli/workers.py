@@ -56,7 +56,7 @@ def _table(found: list[WorkerInfo], settings: Settings) -> str:
         return f"No worker is running on {settings.queue_dir}: start one with `python worker.py`."
     rows = [
         [item.name, state(item), item.slots, item.running, "" if item.beat_age_s is None else f"{span(item.beat_age_s)} ago", item.host, item.pid,
-         short(item.started_at), item.version + (" (older than the code on the disk)" if _old(item) else "")]
+         short(item.started_at), item.version + (" (not the code on the disk)" if _old(item) else "")]
         for item in found
     ]  # fmt: skip
     return table(["name", "state", "slots", "running", "heartbeat", "host", "pid", "started (UTC)", "version"], rows)
