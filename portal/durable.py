@@ -8,7 +8,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 
@@ -19,11 +19,18 @@ def keep_from_others() -> None:
 
 def sync_folder(folder: str | Path) -> None:
     """Make creations, links, renames and removals in a folder durable."""
+    with _opened_folder(folder) as descriptor:
+        os.fsync(descriptor)
+
+
+@contextmanager
+def _opened_folder(folder: str | Path) -> Iterator[int]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        yield descriptor
     finally:
-        os.close(descriptor)
+        with contextlib.suppress(OSError):  # nothing was written through it
+            os.close(descriptor)
 
 
 def make_folder(folder: Path) -> None:
@@ -31,8 +38,9 @@ def make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
+    with _opened_folder(folder.parent) as parent:
+        folder.mkdir(exist_ok=True)
+        os.fsync(parent)
 
 
 def write_synced(path: Path, data: bytes, mode: int = 0o640) -> None:
@@ -72,18 +80,24 @@ def publish(path: str | Path, data: bytes, staging: Path, *, replace: bool = Fal
     Returns:
         False when the name was taken and is kept; that name is durable too, so the work is done either way.
     """
-    taken = False
-    with _staged(staging, data, mode, durable=durable) as fresh:
-        if replace:
-            os.rename(fresh, path)
-        else:
-            try:
-                os.link(fresh, path)
-            except FileExistsError:
-                taken = True
-    if durable:
-        sync_folder(os.path.dirname(path))
+    # The folder is opened first: once there is a name, only a disk that fails can make this fail.
+    with _opened_folder(os.path.dirname(path)) if durable else nullcontext() as folder:
+        with _staged(staging, data, mode, durable=durable) as fresh:
+            taken = not _named(fresh, path, replace=replace)
+        if folder is not None:
+            os.fsync(folder)
     return not taken
+
+
+def _named(fresh: str, path: str | Path, *, replace: bool) -> bool:
+    if replace:
+        os.rename(fresh, path)
+        return True
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        return False
+    return True
 
 
 @contextmanager
@@ -100,17 +114,23 @@ def _staged(staging: Path, data: bytes, mode: int, *, durable: bool = True) -> I
     finally:
         with contextlib.suppress(OSError):  # what cannot be removed is swept later; a rename has removed it already
             os.unlink(path)
-        os.close(descriptor)
+        with contextlib.suppress(OSError):  # the content is on the disk: nothing that a close says changes that
+            os.close(descriptor)
 
 
 def _create_locked(staging: Path, mode: int) -> tuple[str, int]:
     while True:
         path = f"{staging}/{secrets.token_hex(10)}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            swept = not os.fstat(descriptor).st_nlink  # between the creation and the lock
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if not swept:
             return path, descriptor
-        os.close(descriptor)  # swept between the creation and the lock
+        os.close(descriptor)
 
 
 def sweep(staging: Path, *, dry_run: bool = False) -> list[Path]:
@@ -135,11 +155,17 @@ def sweep(staging: Path, *, dry_run: bool = False) -> list[Path]:
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+SHORT_OF = (*FULL, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.ENOLCK)
 
 
 def is_full(error: OSError) -> bool:
     """Tell whether an error says that the disk has no room."""
     return error.errno in FULL
+
+
+def is_shortage(error: OSError) -> bool:
+    """Tell whether an error says nothing about the file, only that the machine or this process is short of something now."""
+    return error.errno in SHORT_OF
 
 
 _RESERVE_BYTES = 4 << 20

@@ -41,13 +41,17 @@ def take(layout: Layout, job: Job, full: set[str] | None = None) -> list[Lock] |
     """
     full = set() if full is None else full
     held: list[Lock] = []
-    for name in of(layout.settings, job):
-        place = None if name in full else _take_place(layout, name, job.id)
-        if place is None:
-            full.add(name)
-            release(held)
-            return None
-        held.append(place)
+    try:
+        for name in of(layout.settings, job):
+            place = None if name in full else _take_place(layout, name, job.id)
+            if place is None:
+                full.add(name)
+                release(held)
+                return None
+            held.append(place)
+    except BaseException:
+        release(held)  # a place that this process keeps by mistake is lost for as long as it lives
+        raise
     return held
 
 
@@ -64,10 +68,13 @@ def _take_place(layout: Layout, name: str, job_id: str) -> Lock | None:
         if place is None:
             continue
         # A dead runner frees its place at once, but what it started may still write until recovery has ended it: its record counts.
-        if _in_use(layout, name, job_id) < room:
-            return place
-        place.release()
-        return None
+        free = False
+        try:
+            free = _in_use(layout, name, job_id) < room
+        finally:
+            if not free:
+                place.release()
+        return place if free else None
     return None
 
 

@@ -6,6 +6,7 @@ at which nobody holds it. Only the holder removes the file, last; whoever locks 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -29,27 +30,30 @@ class Lock:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(descriptor, path):
+                    return cls(path, descriptor)
             except BlockingIOError:
                 os.close(descriptor)
                 return None
             except BaseException:
                 os.close(descriptor)
                 raise
-            if _is_at(descriptor, path):
-                return cls(path, descriptor)
             os.close(descriptor)
 
     def release(self) -> None:
         """Close this process's copy. The lock is free when no process has one."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            with contextlib.suppress(OSError):  # a close that fails closes all the same, see close(2)
+                os.close(descriptor)
 
     def remove(self) -> None:
-        """Remove the file and release."""
+        """Remove the file and release. An error of removing leaves a file that is free."""
         if self.descriptor >= 0:
-            self.path.unlink(missing_ok=True)
-            self.release()
+            try:
+                self.path.unlink(missing_ok=True)
+            finally:
+                self.release()
 
     def __enter__(self) -> Self:
         return self

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from portal.durable import is_shortage
 from portal.jobs import Attempt, Job, Status, is_deep
 from portal.settings import Settings
 from portal.spool.layout import Layout
@@ -40,7 +41,7 @@ class Ended:
 
 
 def left_behind(layout: Layout, job: Job, attempt: Attempt) -> Ended:
-    """Read what an attempt left."""
+    """Read what an attempt left. Raises OSError when that may go better later."""
     return Ended(
         _document(layout.exit_file(job.id, attempt.number), job.id, attempt.number),
         _document(layout.result_file(job.id, attempt.number), job.id, attempt.number),
@@ -50,7 +51,11 @@ def left_behind(layout: Layout, job: Job, attempt: Attempt) -> Ended:
 def _document(path: Path, job_id: str, attempt: int) -> dict[str, Any] | None:
     try:
         data: Any = json.loads(path.read_bytes(), parse_constant=lambda _: None)  # NaN is no JSON; a job file must stay readable
-    except (OSError, ValueError, RecursionError):
+    except OSError as error:
+        if is_shortage(error):
+            raise  # an attempt is not judged by what cannot be read only now
+        return None
+    except (ValueError, RecursionError):
         return None
     whole = isinstance(data, dict) and not is_deep(data) and data.get("job") == job_id and data.get("attempt") == attempt
     return data if whole else None
@@ -122,6 +127,7 @@ def closed(attempt: Attempt, ended: Ended, verdict: Verdict, finished_at: str) -
         attempt, finished_at=found.get("finished_at") or finished_at, outcome=verdict.outcome, error=verdict.error,
         exit_code=found.get("exit_code"), pid=found.get("pid", attempt.pid), process_started=found.get("process_started", attempt.process_started),
         peak_memory_bytes=found.get("peak_memory_bytes"), cpu_s=found.get("cpu_s"),
+        output_lost_bytes=found.get("output_lost_bytes"),
     )  # fmt: skip
 
 
