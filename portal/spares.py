@@ -34,7 +34,7 @@ _PLACEHOLDER = "-" * 64
 """Makes room in the command line for the name of an engine and the id of a job."""
 
 _LOOK_EVERY_S = 1.0
-PATIENCE_S = 0.25
+PATIENCE_S = 0.5
 """A spare that is being made is waited for so long before a job is started cold."""
 _STUCK_AFTER_S = 15.0
 _MESSAGE_BYTES = 4096
@@ -96,12 +96,16 @@ class Zygote:
         self.problem: str | None = None
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.setblocking(False)
-        with theirs:
-            environment = {**os.environ, processes.HOME: str(home), processes.MARK: own_process.NO_JOB, "PYTHONUNBUFFERED": "1"}
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "portal.zygote", str(theirs.fileno()), _PLACEHOLDER, *preloaded], cwd=CODE_ROOT, env=environment,
-                stdin=subprocess.DEVNULL, stdout=2, pass_fds=(theirs.fileno(),), start_new_session=True,
-            )  # fmt: skip
+        environment = {**os.environ, processes.HOME: str(home), processes.MARK: own_process.NO_JOB, "PYTHONUNBUFFERED": "1"}
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "portal.zygote", str(theirs.fileno()), _PLACEHOLDER, *preloaded], cwd=CODE_ROOT, env=environment,
+                    stdin=subprocess.DEVNULL, stdout=2, pass_fds=(theirs.fileno(),), start_new_session=True,
+                )  # fmt: skip
+        except OSError:
+            self.socket.close()
+            raise
 
     @property
     def pid(self) -> int:
@@ -173,7 +177,7 @@ class Spares:
         self._looked = -_LOOK_EVERY_S
         self._seen: Stamp | None = None
         self._hopeless: Stamp | None = None
-        self._failures, self._not_before = 0, 0.0
+        self._failures, self._not_before, self._fill_after = 0, 0.0, 0.0
         self._is_slow = False
 
     def tick(self) -> None:
@@ -218,6 +222,8 @@ class Spares:
         elif self.zygote and self.zygote.is_ready:
             self._failures = 0
         for spare in [spare for spare in self._spares if not spare.look()]:
+            if not spare.is_ready and self.zygote:  # there may be no room for another process: do not try at every turn
+                self._fill_after = time.monotonic() + _LOOK_EVERY_S
             spare.drop()
             self._spares.remove(spare)
         if any(spare.is_ready for spare in self._spares):
@@ -233,7 +239,7 @@ class Spares:
         self._drop_zygote()
 
     def _fill(self) -> None:
-        if self.zygote is None:
+        if self.zygote is None or time.monotonic() < self._fill_after:
             return
         try:
             while len(self._spares) < self.wanted:
@@ -242,8 +248,7 @@ class Spares:
             return  # it has enough to do
         except OSError as error:
             log.warning("Warm spares cannot be made now (%s).", error)
-            self._drop_zygote()
-            return
+            self._fill_after = time.monotonic() + _LOOK_EVERY_S
         if any(not spare.is_ready and self.zygote.is_stuck(spare.asked) for spare in self._spares):
             log.warning("The process that warm spares are made from does not answer; another one is started.")
             self._drop_zygote()
@@ -273,7 +278,10 @@ class Spares:
             if left <= 0:
                 self._is_slow = True
                 return None
-            select.select([self.zygote.fileno(), *(spare.fileno() for spare in self._spares)], (), (), left)
+            poll = select.poll()
+            for descriptor in (self.zygote.fileno(), *(spare.fileno() for spare in self._spares)):
+                poll.register(descriptor, select.POLLIN)
+            poll.poll(left * 1000)
 
     @property
     def ready(self) -> int:

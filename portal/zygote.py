@@ -35,6 +35,10 @@ class NotWarm(Exception):
 
 def preload(control: socket.socket, names: Sequence[str]) -> None:
     """Import modules for as long as the worker is there. Raises NotWarm when one cannot be, or leaves behind what a fork must not take along."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError) as error:
+        raise NotWarm("this kernel has no pidfds, which tell the worker that a runner has ended") from error
     held = _held()
     for name in names:
         if _has_gone(control):

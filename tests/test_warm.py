@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -255,7 +256,7 @@ def test_what_waits_ends_with_a_killed_worker_and_what_has_a_job_goes_on(config:
     params = {"started": str(tmp_path / "started"), "wait": str(tmp_path / "go"), "witness": str(tmp_path / "witness")}
     with worker_process(config.home) as first:
         (zygote,) = until(lambda: [pid for pid in processes.descendants(first.pid) if "portal.zygote" in command_line(pid)])
-        until(lambda: len(processes.descendants(zygote)) == 2)
+        until(lambda: len(processes.descendants(zygote)) == 2, seconds=90)
         job = worker.spool.submit(a_job(params=params))
         (engine,) = until(lambda: lines(tmp_path / "started"))
         assert command_line(int(engine))[-1] == job.id, "it was started warm"
@@ -346,3 +347,25 @@ def test_as_many_are_kept_ready_as_there_are_slots(config: Settings) -> None:
     worker = Worker(config.model_copy(update={"warm": None}), slots=5, engines=ENGINES)
     assert worker._starter.spares.wanted == 5
     worker.leave()
+
+
+def test_a_runner_that_cannot_take_all_its_locks_runs_nothing(worker: Worker, tmp_path: Path) -> None:
+    runner = spare_runners(worker)[0]
+    resource.prlimit(runner, resource.RLIMIT_NOFILE, (8, 4096))  # 0, 1, 2, three of its own: two of order, log, lock and limits are received
+    job = worker.spool.submit(a_job(params={"started": str(tmp_path / "started")}, limits=("one", "two")))
+    ended = until(lambda: finished(worker.spool, job.id), turn=worker.turn)
+    assert (outcomes(ended), ended.interruptions, len(lines(tmp_path / "started"))) == (["interrupted", "succeeded"], 1, 1)
+    assert ended.attempts[1].pid != runner
+
+
+def test_spares_that_cannot_be_made_are_not_tried_at_every_turn(plain: Worker) -> None:
+    warm_up(plain)
+    spares = plain._starter.spares
+    assert spares.zygote
+    resource.prlimit(spares.zygote.pid, resource.RLIMIT_NOFILE, (5, 4096))  # what it forks cannot open the socket and the pipe
+    for pid in spare_runners(plain):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: spares._fill_after > time.monotonic(), turn=spares.tick)
+    assert outcomes(run(plain, a_job())[0]) == ["succeeded"], "it was started cold"
+    resource.prlimit(spares.zygote.pid, resource.RLIMIT_NOFILE, (1024, 4096))
+    warm_up(plain)
