@@ -93,7 +93,11 @@ class Attempt:
     """succeeded, partial, failed, rejected, cancelled, timeout or interrupted."""
     error: str | None = None
     peak_memory_bytes: int | None = None
+    """Of the largest single process of the attempt (ru_maxrss, getrusage(2)), not of all together."""
     cpu_s: float | None = None
+    """User and system time of all its processes."""
+    output_lost_bytes: int | None = None
+    """Output that the log does not hold: old parts were removed, lines cut, or the disk was full."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "max_attempts": (int, type(None)),
     "number": (int,), "worker": (str,), "host": (str,), "started_at": (str,), "pid": (int, type(None)), "process_started": (str, type(None)),
     "exit_code": (int, type(None)), "outcome": (str, type(None)), "peak_memory_bytes": (int, type(None)), "cpu_s": (int, float, type(None)),
+    "output_lost_bytes": (int, type(None)),
 }  # fmt: skip
 
 

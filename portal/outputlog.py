@@ -22,11 +22,21 @@ class OutputLog:
     def __init__(self, path: Path, max_bytes: int, redact: Redactor) -> None:
         self.path, self.max_bytes, self.redact = path, max_bytes, redact
         self.dropped_bytes = 0
+        """What a full disk did not take."""
+        self.removed_bytes = 0
+        """What was in parts that are not kept."""
+        self.cut_bytes = 0
+        """What was cut off lines that are too long."""
         self._told_dropped = 0
         self._carry = b""
         self._skipping = False
         self._file = self._opened()
         self._size = os.fstat(self._file).st_size
+
+    @property
+    def lost_bytes(self) -> int:
+        """Output that the log does not hold, for whatever reason; it says so where it is missing."""
+        return self.dropped_bytes + self.removed_bytes + self.cut_bytes
 
     def _opened(self) -> int:
         return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
@@ -39,7 +49,8 @@ class OutputLog:
         """Take output as it comes; whole lines are written at once."""
         data = self._carry + data
         if self._skipping:
-            _, newline, data = data.partition(b"\n")
+            rest, newline, data = data.partition(b"\n")
+            self.cut_bytes += len(rest)
             if not newline:
                 self._carry = b""
                 return
@@ -62,6 +73,7 @@ class OutputLog:
                 self._append(self._clean(line) + b"\n")
 
     def _append_cut(self, line: bytes) -> None:
+        self.cut_bytes += len(line) - LINE_MAX_BYTES // 2
         self._append(self._clean(line[:LINE_MAX_BYTES])[: LINE_MAX_BYTES // 2] + " … (line cut)\n".encode())
 
     def _clean(self, data: bytes) -> bytes:
@@ -92,6 +104,9 @@ class OutputLog:
             left = left[written:]
 
     def _rotate(self) -> None:
+        oldest = self.path.with_name(f"{self.path.name}.{KEPT_PARTS}")
+        if oldest.exists():
+            self.removed_bytes += oldest.stat().st_size
         for number in range(KEPT_PARTS, 0, -1):
             older = self.path if number == 1 else self.path.with_name(f"{self.path.name}.{number - 1}")
             if older.exists():
@@ -99,6 +114,9 @@ class OutputLog:
         fresh = self._opened()
         os.close(self._file)
         self._file, self._size = fresh, 0
+        if self.removed_bytes:
+            kept = f"a log keeps {KEPT_PARTS + 1} parts of {self.max_bytes} bytes"
+            self._write_all(f"({self.removed_bytes} bytes of older output were removed: {kept})\n".encode())
 
     def close(self) -> None:
         """Force the log to the disk."""

@@ -203,7 +203,7 @@ class Runner:
             "job": self.job_id, "attempt": self.attempt, "exit_code": self.exit_code, "ended_by": self.ended_by,
             "timeout_s": self.order["timeout_s"], "started_at": clock.iso(started), "finished_at": clock.iso(clock.now_ms()),
             "pid": known["pid"], "process_started": f"{known['start']} {known['boot']}", "peak_memory_bytes": self.peak_memory_bytes,
-            "cpu_s": round(self.cpu_s, 3), "left_over": self.left_over, "log_dropped_bytes": self.log.dropped_bytes,
+            "cpu_s": round(self.cpu_s, 3), "left_over": self.left_over, "output_lost_bytes": self.log.lost_bytes,
         })  # fmt: skip
 
     def _write(self, path: Path, data: dict[str, Any]) -> None:

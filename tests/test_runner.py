@@ -114,14 +114,21 @@ def test_a_line_without_end_is_cut_and_does_not_fill_the_memory_or_show_half_a_s
     assert (first.endswith("(line cut)"), second) == (True, "next")
     assert "hunt" not in first and len(first) < outputlog.LINE_MAX_BYTES
     assert len(log._carry) == 0
+    assert log.lost_bytes == len(endless) - half - len("\nnext\n")
 
 
 def test_only_so_many_old_parts_are_kept(tmp_path: Path) -> None:
     log = write_in_pieces(tmp_path / "log", b"".join(b"%03d%s\n" % (number, b"." * 96) for number in range(100)), list(range(0, 10_000, 500)),
                           Redactor(), max_bytes=1000)  # fmt: skip
-    assert log.dropped_bytes == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "log.1", "log.2", "log.3", "log.4"]
-    assert (tmp_path / "log").read_bytes().startswith(b"090") and (tmp_path / "log.1").read_bytes().startswith(b"080")
+    parts = [(tmp_path / name).read_bytes() for name in ("log.4", "log.3", "log.2", "log.1", "log")]
+    told = [line for part in parts for line in part.splitlines() if line.startswith(b"(")]
+    kept = [line for part in parts for line in part.splitlines() if not line.startswith(b"(")]
+    assert [int(line[:3]) for line in kept] == list(range(100 - len(kept), 100)), "what is kept has no hole"
+    assert log.dropped_bytes == log.cut_bytes == 0
+    own = len(b"(0000 bytes of older output were removed: a log keeps 5 parts of 1000 bytes)\n")
+    assert told[-1].startswith(b"(%d bytes of older output were removed" % log.removed_bytes)
+    assert 0 <= log.lost_bytes - 100 * (100 - len(kept)) <= 10 * own, "the notes about it are removed in their turn"
 
 
 def test_a_full_disk_loses_output_but_not_the_job_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
