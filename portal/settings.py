@@ -46,7 +46,9 @@ class Settings(BaseSettings):
     keep_archive_days: int | None = Field(None, ge=1, description="Days the record of a finished job is kept in archive/; empty: for ever")
     log_max_mb: int = Field(256, ge=1, description="Size at which a job's log is rotated (MiB)")
     kill_after_s: float = Field(10.0, ge=0, description="Seconds between TERM and KILL when a job is cancelled or times out")
-    limits: dict[str, int] = Field(default_factory=dict, description='How many jobs may hold a limit at once, as JSON: {"table:x": 1}; others 1')
+    limits: dict[str, Annotated[int, Field(ge=0)]] = Field(
+        default_factory=dict, description='How many jobs may hold a limit at once, as JSON: {"table:x": 1, "engine:migrate": 2}; others 1'
+    )
     local_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="Folders that file:// URLs may name, separated by ':'; none: only <home>/data"
     )

@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from portal import clock, settings
+from portal.errors import SettingError
 from portal.jobs import Attempt, Job, Status
 from portal.settings import Settings
 from portal.spool import Reason, Spool, claiming, limits, reasons, workers
@@ -321,3 +322,9 @@ def test_what_a_worker_does_makes_the_reason_go_away(config: Settings, spool: Sp
     done = spool.find(job.id)
     assert done and spool.why(done) is None
     worker.leave()
+
+
+def test_a_limit_below_nothing_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAL_LIMITS", '{"one": -1}')
+    with pytest.raises(SettingError, match="PORTAL_LIMITS"):
+        settings.load(home)
