@@ -128,7 +128,6 @@ def closed(attempt: Attempt, ended: Ended, verdict: Verdict, finished_at: str) -
         exit_code=found.get("exit_code"), pid=found.get("pid", attempt.pid), process_started=found.get("process_started", attempt.process_started),
         peak_memory_bytes=found.get("peak_memory_bytes"), cpu_s=found.get("cpu_s"),
         output_lost_bytes=found.get("output_lost_bytes"),
-        output_lost_bytes=found.get("output_lost_bytes"),
     )  # fmt: skip
 
 
