@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import resource
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from portal.jobs import Job, Status
 from portal.settings import Settings
 from portal.spool.locks import is_held
 from portal.worker import Worker
+from tests import test_recovery, test_worker
 from tests.queues import ENGINES, a_job, finished, is_running, lines, run, until, worker_process
 from tests.warming import child, command_line, setting, spare_runners, starting
 
@@ -94,6 +96,23 @@ def test_exit_codes_and_tracebacks_are_those_of_an_interpreter(worker: Worker, p
     assert job.attempts[0].exit_code == code
     log = worker.spool.log_path(job.id).read_text()
     assert said in log and "portal/" not in log, "no line of ours is in a traceback"
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        test_worker.test_a_job_is_run_and_archived_with_all_there_is_to_know,
+        test_worker.test_running_jobs_tell_who_runs_them,
+        test_worker.test_a_crash_is_tried_again_and_then_given_up,
+        test_worker.test_an_engines_process_gets_its_order_neither_by_argument_nor_by_environment,
+        test_recovery.test_when_a_runner_is_killed_its_processes_are_ended_before_the_job_runs_again,
+        test_recovery.test_a_cancelled_job_whose_runner_was_killed_does_not_run_again,
+    ],
+    ids=lambda behaviour: behaviour.__name__.removeprefix("test_"),
+)
+def test_the_queue_behaves_as_with_cold_starts(worker: Worker, tmp_path: Path, behaviour: Callable[..., None]) -> None:
+    given = {"worker": worker, "tmp_path": tmp_path}
+    behaviour(**{name: given[name] for name in inspect.signature(behaviour).parameters})
 
 
 # What others see of it
