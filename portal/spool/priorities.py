@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from portal import jobs
-from portal.durable import publish
+from portal.durable import publish, sync_folder
 from portal.errors import QueueRefused
 from portal.jobs import Job, Status
 from portal.spool.layout import Layout
@@ -44,6 +44,8 @@ def _changed(layout: Layout, job_id: str, priority: int) -> bool:
         target = layout.queue / f"{priority}-{job_id}.json"
         if paths[0] != target:
             move(paths[0], target)
+        else:
+            sync_folder(layout.queue)  # whoever gave it this name may have died before it was durable
         return True
     for path in delayed_paths(layout, job_id)[:1]:
         _rewrite(layout, path, priority)
@@ -57,6 +59,8 @@ def _rewrite(layout: Layout, path: Path, priority: int) -> None:
     if job is not None and job.priority != priority:
         data = job.evolve(priority=priority).to_json().encode()
         with_room(layout, lambda: publish(path, data, layout.tmp, replace=True))
+    else:
+        sync_folder(path.parent)
 
 
 def _let_go(layout: Layout, job_id: str, lock: Lock) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 
 from portal import clock, jobs
-from portal.durable import publish
+from portal.durable import publish, sync_folder
 from portal.errors import BadJobFile, QueueRefused
 from portal.jobs import Job, Status
 from portal.spool import disk, keys
 from portal.spool.layout import Layout, delayed_name, ready_name
 from portal.spool.locks import Lock
-from portal.spool.records import find, in_sight, known, with_room
+from portal.spool.records import archived_path, delayed_paths, find, in_sight, known, ready_paths, with_room
 
 _PATIENCE_S = 10.0
 
@@ -33,6 +33,7 @@ def submit(layout: Layout, job: Job) -> Job:
         place_once(layout, first)
         return find(layout, first.id) or first
     if in_sight(layout, job) and (earlier := find(layout, job.id)):
+        _sync_places(layout, job.id)
         return earlier
     _put(layout, job, data)
     return job
@@ -77,7 +78,7 @@ def place_once(layout: Layout, job: Job) -> None:
 
 
 def lock_unless_known(layout: Layout, job_id: str) -> Lock | None:
-    """Return the lock of a job that is nowhere, or None when it is somewhere.
+    """Return the lock of a job that is nowhere, or None when it is somewhere, durably.
 
     A lock that is held says nothing by itself: its holder may be looking only, or may die before the job has its place.
 
@@ -87,6 +88,7 @@ def lock_unless_known(layout: Layout, job_id: str) -> Lock | None:
     patience = time.monotonic() + _PATIENCE_S
     while (lock := Lock.take(layout.lock(job_id))) is None:
         if known(layout, job_id):
+            _sync_places(layout, job_id)
             return None
         if time.monotonic() > patience:
             raise QueueRefused(f"Somebody else has been submitting the job {job_id} for {_PATIENCE_S:g} s.", hint="Submit it again.")
@@ -94,7 +96,17 @@ def lock_unless_known(layout: Layout, job_id: str) -> Lock | None:
     is_known = True
     try:
         is_known = known(layout, job_id)
+        if is_known:
+            _sync_places(layout, job_id)
     finally:
         if is_known:
             lock.remove()
     return None if is_known else lock
+
+
+def _sync_places(layout: Layout, job_id: str) -> None:
+    """Make durable that a job is where it is: whoever put it there may have died before the sync, or not have come to it yet."""
+    record, archived = layout.record(job_id), archived_path(layout, job_id)
+    paths = [*ready_paths(layout, job_id), *delayed_paths(layout, job_id), *([record] if record.exists() else ()), *([archived] if archived else ())]
+    for folder in {path.parent for path in paths}:
+        sync_folder(folder)
