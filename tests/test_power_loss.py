@@ -16,7 +16,7 @@ from portal import durable
 from portal.spool import records
 from tests.power.cutting import Lab
 from tests.power.machine import put
-from tests.power.scenarios import SCENARIOS, Scenario
+from tests.power.scenarios import KILLED, SCENARIOS, Scenario
 from tests.power.states import MOST, MOST_OF_ALL, Disk, cut
 from tests.power.volume import Change, Volume, parent
 
@@ -36,6 +36,15 @@ def test_what_was_promised_is_kept_after_a_power_cut_at_any_moment(lab: Lab, sce
     print(report)
     assert not report.faults, "\n".join(report.faults.values())
     assert report.disks >= report.calls / 2, "a trace without alternatives proves nothing"
+
+
+@pytest.mark.timeout(7200 if EXHAUSTIVE else 600)
+@pytest.mark.parametrize("scenario", KILLED, ids=lambda item: item.name.replace(" ", "-"))
+def test_what_a_killed_process_left_unsynced_is_synced_by_the_one_that_goes_on(lab: Lab, scenario: Scenario) -> None:
+    report = lab.play_on(scenario, thorough=EXHAUSTIVE)
+    print(report)
+    assert not report.faults, "\n".join(report.faults.values())
+    assert report.disks
 
 
 # The harness can fail

@@ -7,7 +7,7 @@ import sys
 import time
 
 from tests.power.cutting import Lab
-from tests.power.scenarios import SCENARIOS
+from tests.power.scenarios import KILLED, SCENARIOS
 from tests.power.states import MOST, MOST_OF_ALL
 
 
@@ -18,11 +18,12 @@ def main() -> int:
     arguments = parser.parse_args()
     broken = disks = possible = 0
     with Lab.opened() as lab:
-        for scenario in SCENARIOS:
+        plays = [(lab.play, scenario) for scenario in SCENARIOS] + [(lab.play_on, scenario) for scenario in KILLED]
+        for play, scenario in plays:
             if arguments.names and not any(name in scenario.name for name in arguments.names):
                 continue
             begun = time.perf_counter()
-            report = lab.play(scenario, most=MOST_OF_ALL if arguments.all else MOST, thorough=arguments.all)
+            report = play(scenario, most=MOST_OF_ALL if arguments.all else MOST, thorough=arguments.all)
             print(f"{report}, {time.perf_counter() - begun:.1f} s", flush=True)
             for text in report.faults.values():
                 print(f"  BROKEN {text}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import shutil
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,8 +22,8 @@ from tests.faults.tracer import trace
 from tests.power.machine import put, quiet, rebooted, recover
 from tests.power.promises import Recovered, Story
 from tests.power.scenarios import Act, Scenario, Stage
-from tests.power.states import MOST, Cut, Disk, cut
-from tests.power.traced import Note, Notebook, Replay, differs, notes
+from tests.power.states import MOST, Cut, Disk, cut, extremes, is_settled, live
+from tests.power.traced import Note, Notebook, Replay, differs, read_notes
 from tests.power.volume import Volume
 
 LEFTOVERS = ("queue/tmp", "archive/.tmp", "queue/locks", "queue/workers")
@@ -34,27 +35,18 @@ class Report:
 
     name: str
     calls: int = 0
-    moments: int = 0
+    """Calls after which the power was cut: those that change something, and the notes."""
     possible: int = 0
     """Disks before equal ones of one moment, and then those of moments with the same promises, are taken together."""
     disks: int = 0
     sampled: int = 0
-    """Moments of which not every disk was visited."""
+    """Calls after which not every disk was visited."""
     faults: dict[str, str] = field(default_factory=dict)
     """What was broken, and where it was seen first."""
 
     def __str__(self) -> str:
-        how = f"{self.sampled} moments sampled" if self.sampled else "all visited"
-        return f"{self.name:28} {self.calls:4} calls {self.moments:4} moments {self.possible:7} possible {self.disks:6} disks, {how}"
-
-
-@dataclass(frozen=True)
-class Traced:
-    """A scenario that was done once: what was on the disk and promised before, and the calls."""
-
-    before: Volume
-    notes: tuple[Note, ...]
-    calls: list[Call]
+        how = f"sampled after {self.sampled} calls" if self.sampled else "all visited"
+        return f"{self.name:38} {self.calls:5} calls {self.possible:7} disks possible {self.disks:6} different, {how}"
 
 
 @dataclass
@@ -88,43 +80,39 @@ class Lab:
             thorough: look at each leftover alone at each moment, not only at the first at which it can be alone.
             enough: stop at a moment by which so many different faults were found.
         """
-        report = Report(scenario.name)
-        seen: set[tuple[Disk, int]] = set()
-        met: set[Hashable] | None = None if thorough else set()
-        traced = self.traced(scenario)
-        replay = Replay(traced.before, self.home, self.notebook, list(traced.notes))
-        with rebooted():
-            for call in replay.steps(traced.calls):
-                report.calls = replay.operations
-                for problem, where in self._cut(replay, call, report, seen, partial(cut, leftovers=LEFTOVERS, most=most, met=met)):
-                    report.faults.setdefault(_nameless(problem), f"{problem}\n{where}")
-                if len(report.faults) >= enough:
-                    break
-        return report
+        jobs, volume, notes = self._begin(scenario)
+        before = copy.deepcopy(volume)
+        calls = [call for act in scenario.acts for call in self._traced(act, jobs, before)]
+        visit = _Visit(self, Report(scenario.name), partial(cut, leftovers=LEFTOVERS, most=most, met=None if thorough else set()))
+        visit.follow(Replay(volume, self.home, self.notebook, notes), calls, enough)
+        return visit.report
 
-    def traced(self, scenario: Scenario) -> Traced:
-        """Do a scenario, really, and make sure that the model ends with what is really there."""
-        self._begin(scenario)
-        jobs = scenario.jobs()
-        for act in scenario.before:
-            self._do(act, jobs)
-        found = Traced(Volume.of(self.home), tuple(notes(self.notebook)), [])
-        mirror = Replay(Volume.of(self.home), self.home, self.notebook)
-        for act in scenario.acts:
-            calls = trace(partial(self._do, act, jobs), within=self.folder)
-            found.calls.extend(calls)
-            for _ in mirror.steps(calls):
-                pass
-        wrong = differs(mirror.volume, self.home)
-        assert not wrong, f"the model does not know what became of {wrong}"
-        return found
+    def play_on(self, scenario: Scenario, *, most: int = MOST, thorough: bool = False, enough: int = 20) -> Report:
+        """Let the process of the first act die at each of its calls, that of the others go on on what it left in memory, and cut the power then.
 
-    def _do(self, act: Act, jobs: list[Job]) -> None:
-        with quiet(), Notebook(self.notebook) as notebook:
-            act(Stage(self.settings, notebook, jobs))
+        Args:
+            thorough: let it die also where everything is synced, and recover from every disk; else from the extreme ones.
+        """
+        jobs, volume, notes = self._begin(scenario)
+        begun = self._traced(scenario.acts[0], jobs, copy.deepcopy(volume))
+        looking = partial(cut, leftovers=LEFTOVERS, most=most, met=set()) if thorough else partial(extremes, leftovers=LEFTOVERS)
+        visit = _Visit(self, Report(f"{scenario.name}, killed"), looking)
+        for number in range(1, len(begun) + 1):
+            replay = Replay(copy.deepcopy(volume), self.home, self.notebook, list(notes))
+            changed = list(replay.steps(begun[:number]))
+            if not changed or changed[-1] is not begun[number - 1] or (is_settled(replay.volume, leftovers=LEFTOVERS) and not thorough):
+                continue
+            put(live(replay.volume), self.home)
+            mirror = copy.deepcopy(replay.volume)
+            calls = [call for act in scenario.acts[1:] for call in self._traced(act, jobs, mirror)]
+            visit.killed_after = _told(begun[number - 1], self.home)
+            visit.follow(replay, calls, enough)
+            if len(visit.report.faults) >= enough:
+                break
+        return visit.report
 
-    def _begin(self, scenario: Scenario) -> None:
-        """An empty home with all its folders, durably. The reserve is there and small."""
+    def _begin(self, scenario: Scenario) -> tuple[list[Job], Volume, list[Note]]:
+        """An empty home with all its folders and a small reserve, and then what comes before the trace."""
         shutil.rmtree(self.home, ignore_errors=True)
         self.notebook.unlink(missing_ok=True)
         (self.home / "queue/reserve").mkdir(parents=True)
@@ -132,28 +120,66 @@ class Lab:
         Spool(self.settings)
         if scenario.has_keys:
             vault.ensure_keys(self.settings)
+        jobs = scenario.jobs()
+        for act in scenario.before:
+            self._do(act, jobs)
+        return jobs, Volume.of(self.home), read_notes(self.notebook)
 
-    def _cut(
-        self, replay: Replay, call: Call, report: Report, seen: set[tuple[Disk, int]], looking: Callable[[Volume], Cut],
-    ) -> Iterator[tuple[str, str]]:  # fmt: skip
-        found = looking(replay.volume)
-        report.moments += 1
-        report.possible += found.possible
-        report.sampled += found.sampled
-        story = Story.of(replay.notes)
-        for disk in found.disks:
-            if (disk, len(replay.notes)) in seen:
-                continue
-            seen.add((disk, len(replay.notes)))
-            report.disks += 1
-            for problem in self.recovered(disk, story):
-                yield problem, f"  cut after call {replay.operations}, {_told(call, self.home)}\n{_difference(replay.volume, disk)}"
+    def _traced(self, act: Act, jobs: list[Job], mirror: Volume) -> list[Call]:
+        """Do an act in a process of its own; `mirror` follows, and must end with what is really there."""
+        calls = trace(partial(self._do, act, jobs), within=self.folder)
+        for _ in Replay(mirror, self.home, self.notebook).steps(calls):
+            pass
+        wrong = differs(mirror, self.home)
+        assert not wrong, f"the model does not know what became of {wrong}"
+        return calls
+
+    def _do(self, act: Act, jobs: list[Job]) -> None:
+        with quiet(), Notebook(self.notebook) as notebook:
+            act(Stage(self.settings, notebook, jobs))
 
     def recovered(self, disk: Disk, story: Story) -> list[str]:
         """Put a disk in, let a worker recover, and say which promises are broken."""
         put(disk, self.home)
         engines, stuck = recover(self.settings)
         return list(Recovered(self.settings, story, disk, engines, stuck).broken())
+
+
+@dataclass
+class _Visit:
+    """What a play has seen already, and found out."""
+
+    lab: Lab
+    report: Report
+    looking: Callable[[Volume], Cut]
+    killed_after: str = ""
+    seen: set[tuple[Disk, int]] = field(default_factory=set)
+
+    def follow(self, replay: Replay, calls: list[Call], enough: int) -> None:
+        """Cut the power after each call."""
+        with rebooted():
+            for call in replay.steps(calls):
+                self._cut(replay, call)
+                if len(self.report.faults) >= enough:
+                    return
+
+    def _cut(self, replay: Replay, call: Call) -> None:
+        found = self.looking(replay.volume)
+        self.report.calls += 1
+        self.report.possible += found.possible
+        self.report.sampled += found.sampled
+        story = Story.of(replay.notes)
+        for disk in found.disks:
+            if (disk, len(replay.notes)) in self.seen:
+                continue
+            self.seen.add((disk, len(replay.notes)))
+            self.report.disks += 1
+            for problem in self.lab.recovered(disk, story):
+                self.report.faults.setdefault(_nameless(problem), f"{problem}\n{self._where(replay, call)}{_difference(replay.volume, disk)}")
+
+    def _where(self, replay: Replay, call: Call) -> str:
+        killed = f"  killed after {self.killed_after}\n" if self.killed_after else ""
+        return f"{killed}  cut after call {replay.operations}, {_told(call, self.lab.home)}\n"
 
 
 def _nameless(problem: str) -> str:

@@ -67,6 +67,14 @@ def _submit_all(stage: Stage) -> None:
     stage.submit(*stage.jobs)
 
 
+def _submit_first(stage: Stage) -> None:
+    stage.submit(stage.jobs[0])
+
+
+def _submit_second(stage: Stage) -> None:
+    stage.submit(stage.jobs[1])
+
+
 def _submit_twice(stage: Stage) -> None:
     stage.submit(stage.jobs[0])
     stage.submit(stage.jobs[1])
@@ -117,7 +125,6 @@ def _several() -> list[Job]:
 
 SCENARIOS = (
     Scenario("submit", _one(), (_submit_all,)),
-    Scenario("submit the same again", _one(), (_submit_all, _submit_all)),
     Scenario("submit with a key", _two_with_a_key, (_submit_twice,)),
     Scenario("submit delayed", lambda: [a_job(not_before=soon(3600))], (_submit_all,)),
     Scenario("cancel a waiting job", _one(), (_cancel, _turn), (_submit_all,)),
@@ -131,3 +138,15 @@ SCENARIOS = (
     Scenario("change the priority", _one(), (_prioritise,), (_submit_all,)),
     Scenario("several jobs", _several, (_everything,)),
 )
+
+KILLED = (
+    Scenario("submit again", _one(), (_submit_all, _submit_all)),
+    Scenario("submit a delayed job again", lambda: [a_job(not_before=soon(3600))], (_submit_all, _submit_all)),
+    Scenario("submit again with the key", _two_with_a_key, (_submit_first, _submit_second)),
+    Scenario("cancel again", _one(), (_cancel, _cancel, _turn), (_submit_all,)),
+    Scenario("change the priority again", _one(), (_prioritise, _prioritise), (_submit_all,)),
+    Scenario("run and finish", _one(), (_turns, _turns), (_submit_all,)),
+    Scenario("finish with follow-ups", _one(then=THEN[:2], key="k"), (_turn, _turn), (_submit_all, _turn)),
+    Scenario("retry", _one(params={"fail_in": [1]}), (_turn, _turn), (_submit_all, _turn)),
+)
+"""The process of the first act is killed; that of the second goes on."""

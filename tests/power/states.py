@@ -64,6 +64,19 @@ def cut(volume: Volume, *, leftovers: Collection[str] = (), most: int = MOST, me
     return Cut(tuple(dict.fromkeys(disks)), possible + len(single), possible > most)
 
 
+def extremes(volume: Volume, *, leftovers: Collection[str] = ()) -> Cut:
+    """Return the disks with nothing that is unsynced, with all of it, and with all but one change and what came after it in its entries."""
+    parts = [_ideals(part) for part in _parts(volume.pending)]
+    worlds = _Worlds(volume, leftovers, parts)
+    base = [ideals[-1] for ideals in parts]
+    chosen: list[Sequence[tuple[Change, ...]]] = [[], base]
+    for number, ideals in enumerate(parts):
+        if not all(_within(path, leftovers) for change in ideals[-1] for path in change.paths):
+            chosen += [[*base[:number], ideal, *base[number + 1 :]] for ideal in ideals[:-1]]
+    disks = [disk for picked in chosen for disk in worlds.ends(_entries(volume, chain(*picked)))]
+    return Cut(tuple(dict.fromkeys(disks)), len(disks), True)
+
+
 def _parts(pending: Sequence[Change]) -> list[list[Change]]:
     """Changes that have no entry in common with those of another part, each part in order."""
     parts: list[list[Change]] = []
@@ -106,6 +119,17 @@ def _entries(volume: Volume, changes: Iterable[Change]) -> Entries:
     return reachable
 
 
+def live(volume: Volume) -> Disk:
+    """What programs see: the disk after a crash of a process, when the machine lives."""
+    return _Worlds(volume, (), []).whole(volume.entries)
+
+
+def is_settled(volume: Volume, *, leftovers: Collection[str] = ()) -> bool:
+    """Tell whether a power cut can change nothing but leftovers now."""
+    entries = any(not _within(path, leftovers) for change in volume.pending for path in change.paths)
+    return not entries and not any(volume.inodes[inode].pending for path, inode in volume.entries.items() if not _within(path, leftovers))
+
+
 @dataclass(frozen=True)
 class _Worlds:
     """The disks that come from choosing one ideal of each part, and then a content for each unsynced file."""
@@ -125,7 +149,12 @@ class _Worlds:
                 yield self._disk(entries, picked)
 
     def whole(self, entries: Entries) -> Disk:
-        return self._disk(entries, [items[0] for items in self._contents(entries)])
+        return next(self.ends(entries))
+
+    def ends(self, entries: Entries) -> Iterator[Disk]:
+        contents = self._contents(entries)
+        for number in (0, -1):
+            yield self._disk(entries, [items[number] for items in contents])
 
     def sampled(self) -> Iterator[Disk]:
         chance = random.Random(_SEED)
@@ -137,10 +166,9 @@ class _Worlds:
 
     def _around(self, entries: Entries) -> Iterator[Disk]:
         """All content there, all absent, and each file alone in each of its states among whole ones."""
+        yield from self.ends(entries)
         contents = self._contents(entries)
         whole = [items[0] for items in contents]
-        yield self._disk(entries, whole)
-        yield self._disk(entries, [items[-1] for items in contents])
         for number, items in enumerate(contents):
             for content in items[1:]:
                 yield self._disk(entries, [*whole[:number], content, *whole[number + 1 :]])

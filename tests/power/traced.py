@@ -34,7 +34,7 @@ class Notebook:
 Note = dict[str, Any]
 
 
-def notes(path: Path) -> list[Note]:
+def read_notes(path: Path) -> list[Note]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
