@@ -227,6 +227,29 @@ def test_an_operator_is_told_that_no_worker_runs_and_cancels_what_waits(page: Pa
     assert Spool(config).cancel_requested(job.id)
 
 
+def test_an_operator_pauses_and_resumes_the_queue_and_puts_a_job_first(page: Page, guarded: Launcher) -> None:
+    config = settings.load(guarded.home)
+    spool = Spool(config)
+    last = [spool.submit(submission.new_job(config, "list", {"source": f"file://{guarded.home}/data/"}, by="olga")) for _ in range(2)][1]
+    page.goto(f"{guarded.url}/jobs")
+    sign_in(page, "olga", PASSWORDS["olga"])
+    page.wait_for_url("**/jobs")
+    page.get_by_role("button", name="Pause…").click()
+    page.get_by_role("textbox", name="Why").fill("the disk is changed")
+    page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("The queue is paused")).to_be_visible()
+    expect(page.get_by_text("the disk is changed")).to_be_visible()
+    (held,) = spool.pauses()
+    assert (held.engine, held.by, held.why) == (None, "olga", "the disk is changed")
+    expect(page.get_by_role("row", name=re.compile(last.id[-8:]))).to_contain_text("Paused with the whole queue")
+    page.get_by_label(f"Priority of {last.id}").select_option("0")
+    expect(page.get_by_role("table", name="Jobs").get_by_role("row").nth(1)).to_contain_text(last.id[-8:])
+    assert spool.waiting(1)[0].id == last.id
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_text("The queue is paused")).to_have_count(0)
+    assert spool.pauses() == []
+
+
 def sign_in(page: Page, name: str, password: str) -> None:
     page.get_by_label("User name").fill(name)
     page.get_by_label("Password").fill(password)

@@ -162,7 +162,7 @@ def test_the_overview_shows_workers_and_drains_them(home: Path, spool: Spool, wo
     assert "Oldest waiting" in [metric.label for metric in app.metric]
     button(app, "Drain").click().run()
     assert worker.draining and "No worker takes jobs: first is being drained." in words(app)
-    button(app, "Undo drain").click().run()
+    button(app, "Undo").click().run()
     assert not worker.draining
 
 

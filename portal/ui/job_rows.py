@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from portal import clock
-from portal.jobs import Job, Status
+from portal.jobs import ID_PATTERN, Job, Status
 from portal.progress import Progress
 from portal.spool import Reason, Spool
 from portal.ui import wording
 
+_SHORT = {"paused": "Paused with the whole queue.", "engine-paused": "Paused with its engine."}
+"""The banner says the rest."""
+_ID = re.compile(rf"\b{ID_PATTERN.pattern}\b")
 _RETRIED = (Status.PARTIAL, Status.FAILED, Status.CANCELLED, Status.REJECTED)
 
 
@@ -28,7 +32,7 @@ def _row(spool: Spool, job: Job, may_act: bool, reason: Reason | None) -> dict[s
     return {
         "id": job.id, "short": short(job.id), "name": job.name, "engine": job.engine, "owner": job.submitted_by, "state": job.status.value,
         "status_word": "Cancel requested" if cancelling else wording.STATUS_WORDS[job.status], "fraction": _fraction(job, progress),
-        "note": _note(job, progress, reason), "done": done(job, progress), "rate": rate(progress), "eta": eta(progress),
+        "note": _note(job, progress, reason), "more": unquoted(reason), "done": done(job, progress), "rate": rate(progress), "eta": eta(progress),
         "started": wording.moment(started or job.submitted_at), "took": wording.duration(wording.elapsed_s(started, job.finished_at)),
         "action": action, "enabled": may_act and not cancelling, "priority": job.priority if job.status is Status.QUEUED else None,
     }  # fmt: skip
@@ -47,7 +51,7 @@ def _fraction(job: Job, progress: Progress | None) -> float | None:
 
 def _note(job: Job, progress: Progress | None, reason: Reason | None) -> str:
     if job.status is Status.QUEUED:
-        return unquoted(reason)
+        return _SHORT.get(reason.kind) or _ID.sub(lambda found: short(found[0]), unquoted(reason)) if reason else ""
     if job.status is Status.RUNNING:
         return progress.note if progress else "starting"
     return (job.error or "").partition("\n")[0][:90]

@@ -13,6 +13,7 @@ from portal.ui.accounts import Role
 from portal.ui.wording import plain
 
 _LONGEST = 300
+_MEANS = "Nothing new starts; what runs goes on, and jobs can be submitted and cancelled."
 
 
 def banner(held: Pauses, engine: str | None = None) -> None:
@@ -43,8 +44,8 @@ def _title(item: Pause) -> str:
 def told(item: Pause) -> str:
     """Who paused it, since when, why, and what that means; safe for Markdown."""
     since = f" since {wording.moment(item.at)} UTC" if item.at else ""
-    why = f": {item.why}" if item.why else "."
-    return f"{plain(f'By {item.by}{since}{why}')}  \nNothing new starts; what runs goes on, and jobs can be submitted and cancelled."
+    why = f": {item.why}{'' if item.why.endswith(('.', '!', '?')) else '.'}" if item.why else "."
+    return f"{plain(f'By {item.by}{since}{why}')} {_MEANS}"
 
 
 def _resume(item: Pause) -> None:

@@ -27,7 +27,7 @@ def show(spool: Spool, known: Sequence[WorkerInfo], waiting: Sequence[Job]) -> N
     used = limits.uses(spool.layout, waiting)
     if not known and not used:
         return
-    left, right = st.columns([3, 2], gap="large") if used else (st.container(), st.container())
+    left, right = st.columns([5, 3], gap="large") if used else (st.container(), st.container())
     with left:
         _workers(known)
     with right:
@@ -54,9 +54,14 @@ def _worker(worker: WorkerInfo) -> None:
     st.space("stretch")
     may_act = access.may(state.config(), Role.ADMIN)
     if worker.draining:
-        if st.button("Undo drain", key=f"undrain-{worker.name}", disabled=not may_act, help="Let it take jobs again"):
+        if st.button(
+            "Undo", key=f"undrain-{worker.name}", type="tertiary", icon=":material/undo:", disabled=not may_act, help="Let it take jobs again"
+        ):
             _act(actions.undrain, worker.name)
-    elif st.button("Drain", key=f"drain-{worker.name}", disabled=not may_act, help="It takes no more jobs, and ends when those it has have ended"):
+    elif st.button(
+        "Drain", key=f"drain-{worker.name}", type="tertiary", icon=":material/hourglass_bottom:", disabled=not may_act,
+        help="It takes no more jobs, and ends when those it has have ended",
+    ):  # fmt: skip
         _act(actions.drain, worker.name)
 
 
@@ -73,7 +78,7 @@ def _state(worker: WorkerInfo) -> tuple[str, Literal["green", "orange", "red", "
 def _facts(worker: WorkerInfo) -> str:
     beat = "no heartbeat" if worker.beat_age_s is None else f"heartbeat {wording.duration(worker.beat_age_s)} ago"
     busy = f"{worker.running} of {wording.count_of(worker.slots, 'slot')} busy"
-    return " · ".join((busy, beat, f"pid {worker.pid}", f"since {wording.moment(worker.started_at)} UTC"))
+    return " · ".join((busy, beat, f"pid {worker.pid}"))
 
 
 def _act(action: Callable[[str], object], name: str) -> None:

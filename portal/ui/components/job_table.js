@@ -75,7 +75,7 @@ function showProgress(cell, row) {
   set(percent, known ? value + "%" : "");
   percent.style.display = known ? "" : "none";
   set(note, known ? "" : row.note || "");
-  note.title = row.note || "";
+  note.title = row.more || row.note || "";
 }
 
 // A job that waits has no figures yet: why it waits takes their place.
