@@ -35,5 +35,3 @@ def wait(contender: Contender, count: int, folder: Path) -> None:
         log = folder / "output.log"
         said = log.read_text("utf-8", "replace")[-2000:] if log.exists() else ""
         raise RuntimeError(f"{contender.title}: {contender.done()} of {count} jobs are done after {_PATIENCE_S:.0f} s.\n{said}")
-
-

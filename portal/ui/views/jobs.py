@@ -141,7 +141,6 @@ def _bulk(spool: Spool, filters: Filters) -> None:
     ):
         _confirm("Retry", "submitted again", _failed_ids(spool, filters), actions.retry)
 
-
     if st.button(
         "Priority…", icon=":material/low_priority:", disabled=not may_act, help="Change the priority of every waiting job that fits the filters"
     ):
