@@ -7,7 +7,7 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --constraint .lock --universal --pyt
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo portal test lint types bench bench-queue lock clean
+.PHONY: help demo portal test lint types war bench bench-queue lock clean
 
 help:            ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -34,6 +34,9 @@ types: $(MARK)-test    ## types
 test: lint types       ## lint, types and every test
 	$(BIN)/python tests/browser.py
 	$(BIN)/pytest
+
+war: $(MARK)-test      ## a thousand jobs under five hundred kills: nothing lost, nothing done twice
+	$(BIN)/python -m tests.war
 
 bench: $(MARK)-test    ## the benchmarks, side by side with their peers
 	$(BIN)/python -m bench
