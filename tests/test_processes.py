@@ -7,6 +7,7 @@ runner are ended before the job runs again: test_recovery. The rest is here.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -21,12 +22,12 @@ from portal.jobs import Job, Status
 from portal.settings import Settings
 from portal.spool.locks import is_held
 from portal.worker import Worker
-from tests.queues import ENGINES, a_job, finished, is_running, lines, until
+from tests.queues import ENGINES, a_job, finished, is_running, lines, run, until
 
 
 @pytest.fixture
 def worker(config: Settings) -> Iterator[Worker]:
-    made = Worker(config.model_copy(update={"kill_after_s": 0.2, "retry_base_s": 0.01}), engines=ENGINES)
+    made = Worker(config.model_copy(update={"kill_after_s": 0.2, "retry_base_s": 0.01, "warm": 0}), engines=ENGINES)
     yield made
     made.leave()
 
@@ -44,10 +45,11 @@ def runner_of(worker: Worker, job: Job) -> int:
     return found.attempts[-1].pid
 
 
-@pytest.fixture(params=[0, 1], ids=["cold", "warm"])
-def either(config: Settings, request: pytest.FixtureRequest) -> Iterator[Worker]:
-    """A worker that starts its engines as new interpreters, and one that has a spare ready."""
-    made = Worker(config.model_copy(update={"kill_after_s": 0.2, "retry_base_s": 0.01, "warm": request.param}), engines=ENGINES)
+@pytest.fixture(params=[0, 1], ids=["cold", "warm"], scope="module")
+def either(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Worker]:
+    """A worker that starts its engines as new interpreters, and one that has a spare ready. All tests share the two."""
+    quick = Settings(home=tmp_path_factory.mktemp("home"), min_free_mb=1, min_free_inodes=1, kill_after_s=0.2, retry_base_s=0.01, warm=request.param)
+    made = Worker(quick, engines=ENGINES)
     if request.param:
         until(lambda: any(spare.is_ready for spare in made._starter.spares._spares), 60, turn=made.turn)
     yield made
@@ -130,3 +132,96 @@ def test_a_number_goes_down_to_every_child_and_belongs_to_one_job_of_one_home(tm
     assert Path(f"/proc/{process.pid}/limits").read_bytes(), "its exit status is still there, and is nobody to wait for"
     assert processes.end_marked(job.id, home)
     process.communicate()
+
+
+# Who is who
+
+
+def test_a_lock_file_that_names_a_foreign_process_ends_nobody(worker: Worker, tmp_path: Path) -> None:
+    """The pid of a runner that died long ago may be anybody's now."""
+    bystander = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"], start_new_session=True)
+    job, engine = starting(worker, tmp_path)
+    lock = worker.layout.lock(job.id)
+    real = json.loads(lock.read_text())
+    lock.write_text(json.dumps({**real, "pid": bystander.pid}))  # the start time is not the bystander's
+    assert worker.end_running() == []
+    lock.write_text(json.dumps(real))
+    os.kill(real["pid"], signal.SIGKILL)
+    until(lambda: worker.turn().settled and not is_running(engine))
+    assert bystander.poll() is None, "it is no process of the job"
+    bystander.kill()
+    bystander.wait()
+
+
+def test_a_pid_that_is_used_again_is_another_process() -> None:
+    """The kernel is made to give the pid away at once (ns_last_pid, pid_namespaces(7))."""
+    last = Path("/proc/sys/kernel/ns_last_pid")
+    if not os.access(last, os.W_OK):
+        pytest.skip("only root can choose the next pid")
+    first = subprocess.Popen(["sleep", "0.05"])
+    known = processes.identity(first.pid)
+    assert processes.is_alive(known)
+    first.wait()
+    for _ in range(200):  # others start processes too
+        last.write_text(str(first.pid - 1))
+        second = subprocess.Popen(["sleep", "600"])
+        taken = second.pid == first.pid
+        if taken:
+            assert processes.start_time(second.pid) is not None and not processes.is_alive(known)
+        second.kill()
+        second.wait()
+        if taken:
+            return
+    pytest.skip("somebody else was always quicker")
+
+
+def test_no_zombies_are_left(either: Worker) -> None:
+    """Neither of many children that an engine never waited for, nor of the runners of many jobs."""
+    run(either, *(a_job("tribe", params={"do": "many", "count": 5}) for _ in range(4)))
+    until(lambda: not zombies(os.getpid()), turn=either.turn)
+
+
+def zombies(parent: int) -> list[int]:
+    found = []
+    for pid, above in processes.parents().items():
+        stat = processes._stat(pid)
+        if above == parent and stat and stat[0] == "Z":
+            found.append(pid)
+    return found
+
+
+def test_a_runner_reaps_the_children_that_its_engine_left_to_it(worker: Worker, tmp_path: Path) -> None:
+    params = {"do": "many", "count": 20, "until": str(tmp_path / "go"), "pids": str(tmp_path / "pids")}
+    job = worker.spool.submit(a_job("tribe", params=params))
+    until(lambda: lines(tmp_path / "pids"), turn=worker.turn)
+    runner = runner_of(worker, job)
+    until(lambda: not zombies(runner) and len(processes.descendants(runner)) == 1)
+    (tmp_path / "go").touch()
+    assert until(lambda: finished(worker.spool, job.id), turn=worker.turn).status is Status.SUCCEEDED
+
+
+# What they used and said
+
+
+def test_memory_and_time_of_an_attempt_are_those_of_its_processes(either: Worker) -> None:
+    """Memory is the most that one process used, time is that of all of them."""
+    own, in_child = (
+        a_job("tribe", params={"do": "burn", "own": [mine, 0.3], "child": [childs, 0.3]}) for mine, childs in ((200, 20), (20, 200))
+    )  # fmt: skip
+    for job in run(either, own, in_child):
+        (attempt,) = job.attempts
+        assert attempt.peak_memory_bytes and 200 << 20 <= attempt.peak_memory_bytes < 330 << 20
+        assert attempt.cpu_s and 0.6 <= attempt.cpu_s < 5
+
+
+def test_lost_output_is_told_in_the_log_and_in_the_attempt(config: Settings) -> None:
+    worker = Worker(config.model_copy(update={"log_max_mb": 1, "warm": 0}), engines=ENGINES)
+    long, short = run(worker, a_job(params={"say": ["x" * 60_000] * 110}), a_job(params={"say": ["x" * 60_000]}))
+    worker.leave()
+    lost = long.attempts[0].output_lost_bytes
+    assert lost and lost > 1 << 20 and short.attempts[0].output_lost_bytes == 0
+    log = worker.spool.log_path(long.id)
+    kept = [path.read_text() for path in [log, *(log.with_name(f"{log.name}.{number}") for number in (1, 2, 3, 4))]]
+    assert f"({lost} bytes of older output were removed" in "".join(kept)
+    said = sum(text.count("x" * 60_000) for text in kept)
+    assert 110 * 60_001 - said * 60_001 <= lost <= 110 * 60_001 - said * 60_001 + 1000
