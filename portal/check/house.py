@@ -114,8 +114,8 @@ def _clock(look: Look) -> Iterator[Finding]:
     if look.depth:
         for day in look.days:
             if day > look.today + timedelta(days=1):
-                text = "This day of the archive is in the future: its jobs are not found by their ids."
-                hint = "Look at the clock. If that is right, move the records to the day they belong to."
+                text = "This day of the archive is in the future."
+                hint = "Look at the clock. If that is right, leave the records where they are: they say when their jobs finished, and are found."
                 yield Finding("clock", look.layout.day(day), text, why, hint)
 
 
