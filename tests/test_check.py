@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from portal.spool.finishing import finish, freeze
 from portal.spool.locks import Lock
 from portal.worker import Worker
 from tests.archives import finished_job, put
-from tests.queues import ENGINES, a_job, archived, soon
+from tests.queues import ENGINES, a_job, archived, finished, soon, until, worker_process
 
 
 @pytest.fixture
@@ -232,6 +233,29 @@ def test_ends_of_an_earlier_life_are_not_taken_for_the_next_attempts_end(config:
     assert kinds(config) == {"exit-1.json": "earlier-end"}
     check.repair(config)
     assert wrong(config) == [] and not spool.layout.exit_file(job.id, 1).exists() and len(names(spool.folder(job.id))) == 1
+
+
+def test_check_and_repair_disturb_no_worker_and_raise_no_false_alarm(config: Settings, spool: Spool) -> None:
+    """Jobs go through, some of them failing once and some starting others, while one process checks and repairs all the time."""
+    with (config.home / ".env").open("a") as file:
+        file.write("PORTAL_POLL_S=0.1\nPORTAL_SLOTS=3\nPORTAL_RETRY_BASE_S=0.01\n")
+    found: list[Finding] = []
+    done: list[str] = []
+    with worker_process(config.home):
+        ids = []
+        for number in range(24):
+            about: dict[str, Any] = {"params": {"fail_in": [1]}, "key": str(number)} if number % 3 else {"then": (Followup("act"),)}
+            ids.append(spool.submit(a_job(**about)).id)
+            if not number % 2:
+                found += wrong(config, Depth.DEEP)
+                done += check.repair(config, Depth.DEEP)
+        until(lambda: all(finished(spool, job_id) for job_id in ids), turn=lambda: found.extend(wrong(config)))
+        until(lambda: not any(spool.counts().values()))
+    assert found == []
+    assert [line for line in done if "settled" not in line] == [], "settling is what a worker would have done in the same moment"
+    counted = Counter(path.stem for path in config.archive_dir.glob("*/*/*/*.json"))
+    assert len(counted) == 24 + 8 and set(counted.values()) == {1}
+    assert all((job := spool.find(job_id)) and job.status is Status.SUCCEEDED and job.interruptions == 0 for job_id in ids)
 
 
 THEN = (Followup("act", {"n": 1}), Followup("act", {"n": 2}), Followup("act", when=When.FAILED))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+from portal.check import family
 from portal.check.finding import Finding
 from portal.check.look import Look
 from portal.check.waiting import MOVED, UNREADABLE
@@ -52,6 +53,7 @@ def _record(look: Look, path: Path, job_id: str) -> Iterator[Finding]:
         yield problem
     elif job is not None:
         yield from _artefacts(look, path, job)
+        yield from family.children(look, path, job)
 
 
 def wrong(look: Look, path: Path, job: Job) -> Finding | None:
@@ -87,6 +89,7 @@ def _several(look: Look, path: Path, job_id: str) -> Iterator[Finding]:
             why = "It ran twice: two queues that come from one backup were put together."
             yield Finding("duplicate-record", path, text, why, f"Compare it with {ends[0]}, and keep one.", job_id=job_id)
         yield from _artefacts(look, path, job)
+        yield from family.children(look, path, job)
         return
     same = any(other.read_bytes() == path.read_bytes() for other in others if other.exists() and _is_home(look, other))
     hint = "" if same else "Compare them, and keep one."

@@ -10,23 +10,15 @@ from portal.check.look import Look
 from portal.durable import make_folder
 from portal.jobs import Job
 from portal.spool import finishing, records
-from portal.spool.layout import running_id
 from portal.spool.locks import is_held
 
 _TYPED = "typed_connections"
 
 
 def inspect(look: Look) -> Iterator[Finding]:
-    """Look at the records that are read, and at the jobs that wait or run."""
+    """Look for the parents of the jobs that wait or run."""
     if not look.depth:
         return
-    for day, names in look.days.items():
-        if look.is_read(day):
-            for name in names:
-                path = look.layout.day(day) / name
-                parent = look.job(path) if running_id(name) else None
-                if isinstance(parent, Job) and parent.then and parent.finished_at and parent.id == path.stem:
-                    yield from _children(look, path, parent)
     paths = [path for path, _ in look.waiting()] + [look.layout.record(job_id) for job_id in look.running]
     for path in paths:
         job = look.job(path)
@@ -34,8 +26,9 @@ def inspect(look: Look) -> Iterator[Finding]:
             yield from _parent(look, path, job)
 
 
-def _children(look: Look, path: Path, parent: Job) -> Iterator[Finding]:
-    if look.layout.record(parent.id).exists() or is_held(look.layout.lock(parent.id)):
+def children(look: Look, path: Path, parent: Job) -> Iterator[Finding]:
+    """Look for the follow-ups that the end of an archived job started."""
+    if not parent.then or not parent.finished_at or look.layout.record(parent.id).exists() or is_held(look.layout.lock(parent.id)):
         return  # it is being finished
     for index, followup in enumerate(parent.then):
         if not followup.when.fires(parent.status):

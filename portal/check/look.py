@@ -57,7 +57,9 @@ class Look:
                 yield folder / item.name, item
 
     def job(self, path: Path) -> Job | BadJobFile | None:
-        """Return what a file holds: a job, why it is none, or None when it is gone. A job file of the queue is read once."""
+        """Return what a file holds: a job, why it is none, or None when it is gone. A job file of the queue is read once and remembered."""
+        if path.is_relative_to(self.layout.archive):
+            return read(path)
         if path not in self._read:
             self._read[path] = read(path)
         return self._read[path]
