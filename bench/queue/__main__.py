@@ -34,6 +34,7 @@ class Size:
 
     rounds: int
     submits: int
+    through_rounds: int
     through: dict[str, int]
     """No-op jobs a round: ours, a forking peer, any other peer."""
     starts: int
@@ -47,8 +48,14 @@ class Size:
     patience_s: float
 
 
-FULL = Size(5, 300, {"portal": 60, "rq": 200, "peer": 1000}, 16, 200, 30, 1000, 100_000, 100_000, 10_000, 5, 10.0)
-QUICK = Size(3, 100, {"portal": 12, "rq": 30, "peer": 200}, 6, 15, 5, 100, 10_000, 5_000, 1_000, 1, 2.0)
+FULL = Size(
+    rounds=5, submits=300, through_rounds=3, through={"portal": 100, "rq": 200, "peer": 1000}, starts=20, warm=200, cold=30, claims=1000,
+    waiting=100_000, archived=100_000, page_waiting=10_000, crashes=3, patience_s=5.0,
+)  # fmt: skip
+QUICK = Size(
+    rounds=3, submits=100, through_rounds=1, through={"portal": 20, "rq": 30, "peer": 200}, starts=8, warm=20, cold=5, claims=100,
+    waiting=10_000, archived=5_000, page_waiting=1_000, crashes=1, patience_s=2.0,
+)  # fmt: skip
 
 
 def main() -> int:
@@ -124,7 +131,7 @@ class Bench:
     def throughput(self) -> None:
         counts = self.size.through
         wanted = [(name, kind, counts.get(name, counts["peer"])) for name in self.names for kind in load(name).kinds]
-        self.through = speed.through(self.root / "through", wanted, self.size.starts, self.size.rounds)
+        self.through = speed.through(self.root / "through", wanted, self.size.starts, self.size.through_rounds)
         self._add([speed.through_figure(self.through)])
 
     def claims(self) -> None:
@@ -146,7 +153,8 @@ class Bench:
         """Print the tables."""
         print(figures(self.found))
         if self.submits or self.through:
-            print("\nside by side, medians of", self.size.rounds, "rounds; CPU of all processes, the server's too")
+            counts = f"{self.size.rounds} rounds of enqueueing, {self.size.through_rounds} of running through with 2 workers"
+            print(f"\nside by side, medians of {counts}; CPU for each job, of all processes, the server's too")
             head = ("queue", "a job runs in", "enqueue", "CPU ms", "through", "CPU ms")
             print(table(head, list(self._side_by_side()), right=(2, 3, 4, 5)))
         if self.promises:
