@@ -146,6 +146,9 @@ class _Copy:
         self._beside("*.audit.parquet")
         self._beside("*.retained.json")  # what retention removed since has its tombstone
         self._beside("*.audit.parquet")
+        for path in sorted((self.layout.archive / ".metrics").glob("*")):  # totals that outlive the records they were counted from
+            if path.is_file():
+                _copy(path, self._in_target(path))
 
     def _beside(self, pattern: str) -> None:
         for path in sorted(self.layout.archive.glob(f"[0-9]*/[0-9]*/{pattern}")):

@@ -37,7 +37,7 @@ def inspect(look: Look) -> Iterator[Finding]:
 
 
 def _strays(look: Look) -> Iterator[Finding]:
-    endings = (".seal.json", ".audit.parquet", ".retained.json", ".metrics.json")
+    endings = (".seal.json", ".audit.parquet", ".retained.json")
     for path in look.layout.archive.glob("[0-9]*/[0-9]*/*"):
         derived = path.name[:2].isdecimal() and path.name.endswith(endings)
         is_day = len(path.name) == 2 and path.name.isdecimal() and path.is_dir()

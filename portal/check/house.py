@@ -111,12 +111,10 @@ def _clock(look: Look) -> Iterator[Finding]:
     for path, item in look.waiting():
         if item.due_ms is None and jobs.id_ms(item.job_id) > look.now_ms + _AHEAD_MS:
             yield Finding("clock", path, "The id of this job is of the future.", why, "Look at the clock; the job runs all the same.", note=True)
-    if look.depth:
-        for day in look.days:
-            if day > look.today + timedelta(days=1):
-                text = "This day of the archive is in the future."
-                hint = "Look at the clock. If that is right, leave the records where they are: they say when their jobs finished, and are found."
-                yield Finding("clock", look.layout.day(day), text, why, hint)
+    for day in look.days if look.depth else ():
+        if day > look.today + timedelta(days=1):
+            text = "This day of the archive is in the future: it is sealed, and retained, only when it is over."
+            yield Finding("clock", look.layout.day(day), text, why, "Look at the clock. The records are found all the same.", note=True)
 
 
 def repair(layout: Layout, finding: Finding) -> str | None:

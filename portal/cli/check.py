@@ -16,8 +16,8 @@ _EPILOG = """
 Safe beside running workers and submitters. Exit status: 0 in order (notes do not count), 1 something is left to do.
 
 The normal check reads every job in the queue, every name in archive/ and logs/, and the archive records of the last three days and of days
-that are not sealed. 100,000 records take about a second. --quick leaves archive/ and logs/ out. --deep reads every record and looks for every
-file of every job (about 15 s per 100,000): use it after a restore. Whether records were changed is told by `audit verify`.
+that are not sealed. 100,000 records take about 2 s. --quick leaves archive/ and logs/ out. --deep reads every record and looks for every
+file of every job (about 10 s per 100,000): use it after a restore. Whether records were changed is told by `audit verify`.
 """
 
 
