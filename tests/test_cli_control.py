@@ -129,6 +129,13 @@ def test_jobs_and_show_tell_why_a_job_waits(spool: Spool, worker: Registration, 
     claim.let_go()
 
 
+def test_who_submits_into_a_pause_is_told(spool: Spool, worker: Registration, capsys: pytest.CaptureFixture[str]) -> None:
+    order = ("submit", "list", "--source", "s3://bucket/")
+    assert len(run(capsys, *order)[2].splitlines()) == 1
+    spool.pause("list", by="ann", why="repair")
+    assert "Paused is the engine list, by ann" in run(capsys, *order)[2]
+
+
 def test_without_a_worker_the_table_and_a_warning_say_so(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:
     ready(spool)
     _, out, err = run(capsys, "jobs")

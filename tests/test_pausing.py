@@ -110,6 +110,23 @@ def test_a_pause_is_durable_when_the_call_returns(spool: Spool, monkeypatch: pyt
     assert synced == [str(spool.layout.paused)]
 
 
+def test_a_full_disk_can_be_paused_with_the_reserve(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    registered, full = workers.register(spool.layout, 1, "w1"), [OSError(28, "No space left on device")] * 2
+    real = durable.publish
+
+    def publish(*arguments: Any, **named: Any) -> bool:
+        if any(spool.layout.reserve.iterdir()):
+            raise full.pop()
+        return real(*arguments, **named)
+
+    for module, ask in ((pausing, lambda: spool.pause(by="ann")), (workers, lambda: spool.drain("w1", by="ann"))):
+        durable.keep_reserve(spool.layout.reserve)
+        monkeypatch.setattr(module, "publish", publish)
+        ask()
+    assert full == [] and spool.pauses() and registered.draining
+    registered.leave()
+
+
 def test_dying_while_pausing_leaves_it_paused_or_not(spool: Spool) -> None:
     with unsynced():
         for number in range(1, 40):

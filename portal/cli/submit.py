@@ -12,16 +12,18 @@ from portal import catalog, submission
 from portal.cli.jobs import public
 from portal.cli.parsing import PROGRAM, add_json, add_user, find, parser
 from portal.cli.text import as_json, moment, seconds
-from portal.cli.watch import Screen, exit_code, nobody_works, wait, wait_chain
+from portal.cli.watch import Screen, exit_code, wait, wait_chain
 from portal.errors import BadParameters
 from portal.jobs import DEFAULT_PRIORITY, Job, Status
 from portal.settings import Settings
 from portal.spool import Spool
-from portal.spool.reasons import NO_WORKER
 
 _SUBMIT = """Submit a job: it is safe on the disk when this returns, and its id is on standard output.
 
 With --wait the exit status tells the outcome: 0 succeeded, 3 partial, 1 failed or cancelled, 2 rejected."""
+
+_WORTH_TELLING = ("no-worker", "paused", "engine-paused", "draining")
+"""What nobody who just submitted a job expects, and what does not go away by waiting."""
 
 _FILE_FIELDS = {"engine", "params", "name", "priority", "not_before", "timeout_s", "max_attempts", "key", "then", "labels", "limits"}
 
@@ -173,8 +175,8 @@ def _submitted(spool: Spool, jobs: list[Job], given: argparse.Namespace) -> int:
         jobs = _waited(spool, jobs, screen, chain=given.wait == "chain")
     elif not given.json:
         screen.say(f"submitted; to follow it: {PROGRAM} logs -f {jobs[0].id}")
-        if nobody_works(spool):
-            screen.say(NO_WORKER)
+        if (reason := spool.why(jobs[0])) and reason.kind in _WORTH_TELLING:
+            screen.say(reason.text)
     if given.json:
         told = [public(job) for job in jobs]
         print(as_json(told[0] if len(told) == 1 and given.wait != "chain" else told))

@@ -17,7 +17,7 @@ from portal.errors import QueueRefused
 from portal.jobs import ENGINE_PATTERN
 from portal.spool.layout import Layout
 from portal.spool.listing import known_names
-from portal.spool.records import remove
+from portal.spool.records import remove, with_room
 
 QUEUE = "queue"
 """The scope of a pause of everything; the scope of any other is the name of an engine."""
@@ -72,12 +72,13 @@ def pause(layout: Layout, engine: str | None, by: str, why: str = "") -> Pause:
     path = _path(layout, engine)
     wanted = Pause(path.stem, by, clock.iso(clock.now_ms()), why)
     data = (json.dumps({"by": wanted.by, "at": wanted.at, "why": wanted.why}) + "\n").encode()
-    if publish(path, data, layout.tmp):
+    # A full disk is a reason to pause, so a pause may use the reserve.
+    if with_room(layout, lambda: publish(path, data, layout.tmp)):
         return wanted
     earlier = _read(path)
     if earlier is not None and why in ("", earlier.why):
         return earlier
-    publish(path, data, layout.tmp, replace=True)
+    with_room(layout, lambda: publish(path, data, layout.tmp, replace=True))
     return wanted
 
 

@@ -25,7 +25,7 @@ from portal.durable import publish
 from portal.errors import QueueRefused
 from portal.spool.layout import Layout
 from portal.spool.locks import Lock, is_held
-from portal.spool.records import names, remove
+from portal.spool.records import names, remove, with_room
 from portal.version import version
 
 _TRIES, _TRIES_OF_A_FREE_NAME = 20, 3
@@ -182,7 +182,8 @@ def drain(layout: Layout, name: str, by: str) -> WorkerInfo:
         living = ", ".join(item.name for item in workers(layout) if item.alive) or "none"
         raise QueueRefused(f"No worker called {name!r} is running on this queue.", hint=f"Running are: {living}.")
     asked = {"by": by, "at": clock.iso(clock.now_ms())}
-    publish(_path(layout, name, "drain"), (json.dumps(asked) + "\n").encode(), layout.tmp)
+    data = (json.dumps(asked) + "\n").encode()
+    with_room(layout, lambda: publish(_path(layout, name, "drain"), data, layout.tmp))
     return info
 
 
