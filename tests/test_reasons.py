@@ -154,6 +154,14 @@ def test_jobs_that_cannot_start_are_overtaken(spool: Spool, enter: Callable[...,
     assert why(spool, free[2]).text == "7 jobs are before it, and 2 of 2 slots are free."
 
 
+def test_jobs_that_a_limit_holds_back_are_overtaken(spool: Spool, enter: Callable[..., Registration]) -> None:
+    enter(slots=2, running=1)
+    jobs = [spool.submit(a_job(limits=names)) for names in (("one",), ("one",), ("one",), (), ())]
+    held = claim(spool)
+    assert [why(spool, job).kind for job in jobs[1:]] == ["limit", "limit", "next", "slots"]
+    held.let_go()
+
+
 def test_a_drained_worker_takes_nothing(spool: Spool, enter: Callable[..., Registration]) -> None:
     job = spool.submit(a_job())
     enter(name="w1")
