@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from portal.durable import sync_folder, write_durably, write_synced
+from portal.durable import make_folder, sync_folder, write_durably, write_synced
 from portal.errors import SettingError
 
 KEY_BYTES = 32
@@ -103,7 +103,9 @@ def _read(path: Path) -> bytes | None:
 
 def _add(folder: Path, purpose: Purpose, *, replacing: bool) -> PublicKey:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(folder.parent)  # what is sealed to a key that a power cut took can never be opened again
         return _install(folder, purpose, replacing=replacing)
     except OSError as error:
         raise SettingError(f"No key can be made in {folder}.", hint=f"It must be a folder that the portal may write. {_WHERE}") from error
