@@ -178,7 +178,7 @@ def test_a_job_that_something_holds_back_is_not_overdue(
     assert [kind for kind in problems(spool) if kind != "cancel"] == []
 
 
-@pytest.mark.parametrize("event", ["resume", "an end", "a start"])
+@pytest.mark.parametrize("event", ["resume", "an end", "a start", "a submit"])
 def test_what_became_free_a_moment_ago_is_not_overdue(
     spool: Spool, enter: Callable[..., Registration], monkeypatch: pytest.MonkeyPatch, event: str
 ) -> None:
@@ -192,7 +192,8 @@ def test_what_became_free_a_moment_ago_is_not_overdue(
     monkeypatch.setattr(clock, "now_ms", lambda: real() + LATER_S * 1000)
     assert problems(spool) == ["overdue"]
     touched = {"resume": spool.layout.paused, "an end": spool.layout.running, "a start": spool.layout.workers / f"{registration.info.name}.json"}
-    aged[touched[event]] = clock.now_ms() - 1000
+    for path in [touched[event]] if event in touched else spool.layout.queue.glob("*.json"):
+        aged[path] = clock.now_ms() - 1000
     assert problems(spool) == []
 
 
