@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 
 from portal import clock, jobs
-from portal.errors import BadJobFile
+from portal.durable import is_shortage
+from portal.errors import BadJobFile, PortalError
 from portal.jobs import Job
 from portal.seal_tombstones import Tombstone, trusted
 from portal.settings import Settings
@@ -126,6 +127,8 @@ def read(path: Path) -> Job | BadJobFile | None:
     except FileNotFoundError:
         return None
     except OSError as error:
+        if is_shortage(error):  # the file is not at fault, and must not be set aside
+            raise PortalError(f"{path.name} cannot be read now: {error.strerror}.", hint="Check again.") from error
         return BadJobFile(f"{path.name} cannot be read: {error.strerror}.")
     except BadJobFile as error:
         return error
