@@ -263,6 +263,15 @@ def test_a_look_costs_the_same_in_an_archive_of_ten_years(spool: Spool, monkeypa
     assert sum(files.values()) <= 4
 
 
+def test_a_record_within_the_same_tick_of_the_clock_is_counted(spool: Spool) -> None:
+    (first,) = fill(spool, NOON, 1)
+    exporter, changed_ns = totals(spool), first.parent.stat().st_mtime_ns
+    assert jobs(exporter.look(NOON)) == 1
+    fill(spool, NOON, 1)
+    os.utime(first.parent, ns=(changed_ns, changed_ns))
+    assert jobs(exporter.look(NOON)) == 2
+
+
 def test_many_records_of_today_are_kept_for_the_next_process(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics_archive, "_SAVE_AFTER", 10)
     since = reads(monkeypatch)
