@@ -7,6 +7,7 @@ has exactly one archive record. `PORTAL_WAR=long` plays many more games.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from unittest import mock
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as how
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from portal import check, clock, processes
 from portal.errors import QueueRefused
@@ -34,6 +35,8 @@ from portal.worker import Worker
 from tests.queues import ENGINES, a_job
 
 LONG = os.environ.get("PORTAL_WAR") == "long"
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Nothing here is about the disk; the machine is quicker without it."""
 DAY_MS = 86_400_000
 LIMITS = {"one": 1, "two": 2}
 WORKERS = ("a", "b")
@@ -44,6 +47,9 @@ ENDS: dict[str, tuple[dict[str, Any] | None, str | None]] = {
     "runner killed": (None, None), "runner killed after the result": (None, "succeeded"),
 }  # fmt: skip
 """What runner and engine leave: the exit file, and the outcome in the result file."""
+
+
+LIMITED = st.sampled_from([(), (), ("one",), ("two",), ("one", "two")])
 
 
 class Killed(BaseException):
@@ -96,7 +102,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.home = Path(tempfile.mkdtemp(prefix="portal-machine-"))
+        self.home = Path(tempfile.mkdtemp(prefix="portal-machine-", dir=MEMORY))
         self.settings = Settings(
             home=self.home, min_free_mb=1, min_free_inodes=1, retry_base_s=10, retry_max_s=60, slots=3, limits=LIMITS, max_interruptions=3, warm=0,
         )  # fmt: skip
@@ -131,10 +137,14 @@ class QueueMachine(RuleBasedStateMachine):
 
     # What happens
 
+    @initialize(jobs=st.lists(LIMITED, min_size=2, max_size=5))
+    def begin(self, jobs: list[tuple[str, ...]]) -> None:
+        for limits in jobs:
+            self.take_in(a_job(limits=limits, max_attempts=2))
+
     @rule(
         key=st.sampled_from([None, None, "k1", "k2"]), priority=st.integers(0, 9), delay_h=st.sampled_from([None, None, None, 1, 30]),
-        limits=st.sampled_from([(), (), ("one",), ("two",), ("one", "two")]), then=st.lists(st.sampled_from(list(When)), max_size=2),
-        engine=st.sampled_from(["act", "act", "act", "none"]),
+        limits=LIMITED, then=st.lists(st.sampled_from(list(When)), max_size=2), engine=st.sampled_from(["act", "act", "act", "none"]),
     )  # fmt: skip
     def submit(self, key: str | None, priority: int, delay_h: int | None, limits: tuple[str, ...], then: list[When], engine: str) -> None:
         due = clock.iso(clock.now_ms() + delay_h * 3_600_000) if delay_h else None
@@ -148,41 +158,36 @@ class QueueMachine(RuleBasedStateMachine):
             self.cut_off.discard(job.key)
         self.acknowledged[stands.id] = stands
 
-    @precondition(lambda self: self.acknowledged)
-    @rule(pick=st.integers(0, 99))
-    def submit_again(self, pick: int) -> None:
-        """The same job once more: somebody did not hear the acknowledgement."""
-        job = self.one_of(list(self.acknowledged.values()), pick)
-        assert self.spool.submit(job.evolve(status=Status.QUEUED, attempts=(), finished_at=None)).id == job.id
-
-    @rule(key=st.sampled_from(["k1", "k2"]))
-    def submit_is_cut_off(self, key: str) -> None:
+    @rule(pick=st.integers(0, 99), key=st.sampled_from([None, None, "k1", "k2"]))
+    def submit_has_trouble(self, pick: int, key: str | None) -> None:
+        """A submit whose acknowledgement nobody heard is repeated; one with a key is cut off before it has put its job anywhere."""
+        if key is None:
+            job = self.one_of(list(self.acknowledged.values()), pick)
+            assert self.spool.submit(job.evolve(status=Status.QUEUED, attempts=(), finished_at=None)).id == job.id
+            return
         first = keys.claim(self.layout, a_job(key=key))
         assert self.known_keys.setdefault(key, first.id) == first.id
         if first.id not in self.acknowledged:
             self.cut_off.add(key)
 
-    @rule(name=st.sampled_from(WORKERS), heard=st.booleans())
-    def turn(self, name: str, heard: bool) -> None:
-        if heard:
-            self.workers[name].hear(None)
-        self.workers[name].turn()
+    @rule(names=st.sampled_from([WORKERS, WORKERS, WORKERS[:1], WORKERS[1:]]), heard=st.sampled_from([True, True, False]))
+    def turn(self, names: tuple[str, ...], heard: bool) -> None:
+        for name in names:
+            if heard:
+                self.workers[name].hear(None)
+            self.workers[name].turn()
 
-    @rule(name=st.sampled_from(WORKERS))
-    def worker_is_killed(self, name: str) -> None:
-        """Between two turns; its runners go on, and it is started again."""
+    @rule(name=st.sampled_from(WORKERS), starting=st.booleans())
+    def worker_is_killed(self, name: str, starting: bool) -> None:
+        """Between two turns, or as it starts a job; its runners go on, and it is started again."""
+        if starting:
+            self.workers[name].hear(None)
+            self.runners.dies = True
+            with contextlib.suppress(Killed):
+                self.workers[name].turn()
+            self.runners.dies = False
         self.workers[name].registration.lock.release()
         self.workers[name] = self.enter(name)
-
-    @rule(name=st.sampled_from(WORKERS))
-    def worker_is_killed_as_it_starts_a_job(self, name: str) -> None:
-        self.workers[name].hear(None)
-        self.runners.dies = True
-        try:
-            self.workers[name].turn()
-        except Killed:
-            self.worker_is_killed(name)
-        self.runners.dies = False
 
     @precondition(lambda self: self.runners.runs)
     @rule(pick=st.integers(0, 99), end=st.sampled_from([*ENDS, "succeeded", "failed"]))
@@ -202,37 +207,23 @@ class QueueMachine(RuleBasedStateMachine):
             self.layout.exit_file(job_id, number).write_text(json.dumps({"ended_by": None, **about, **left}))
         self.runners.end(job_id)
 
-    @precondition(lambda self: self.acknowledged)
-    @rule(pick=st.integers(0, 99))
-    def cancel(self, pick: int) -> None:
-        self.spool.cancel(self.one_of(sorted(self.acknowledged), pick), "me")
-
-    @precondition(lambda self: self.acknowledged)
-    @rule(pick=st.integers(0, 99), priority=st.integers(0, 9))
-    def hurry(self, pick: int, priority: int) -> None:
-        try:
-            self.spool.priority(self.one_of(sorted(self.acknowledged), pick), priority)
-        except QueueRefused:
-            return
-
-    @precondition(lambda self: self.acknowledged)
-    @rule(pick=st.integers(0, 99))
-    def retry(self, pick: int) -> None:
-        old = self.spool.find(self.one_of(sorted(self.acknowledged), pick))
-        if old and old.status in (Status.FAILED, Status.CANCELLED, Status.REJECTED):
+    @rule(pick=st.integers(0, 99), what=st.sampled_from(["cancel", "hurry", "retry"]), priority=st.integers(0, 9))
+    def somebody_asks(self, pick: int, what: str, priority: int) -> None:
+        job_id = self.one_of(sorted(self.acknowledged), pick)
+        if what == "cancel":
+            self.spool.cancel(job_id, "me")
+        elif what == "hurry":
+            with contextlib.suppress(QueueRefused):
+                self.spool.priority(job_id, priority)
+        elif (old := self.spool.find(job_id)) and old.status in (Status.FAILED, Status.CANCELLED, Status.REJECTED):
             self.take_in(a_job(old.engine, retry_of=old.id, parent=old.id, key=f"retry-{old.id}", limits=old.limits))
 
-    @rule(offset_ms=st.sampled_from([-DAY_MS, 0, DAY_MS]))
-    def clock_jumps(self, offset_ms: int) -> None:
-        self.offset_ms = offset_ms
-
-    @rule(seconds=st.sampled_from([15, 120]))
-    def time_passes(self, seconds: int) -> None:
-        self.offset_ms += seconds * 1000
+    @rule(days=st.sampled_from([-1, 0, 1, None, None]), seconds=st.sampled_from([0, 15, 120]))
+    def time_goes_on_or_jumps(self, days: int | None, seconds: int) -> None:
+        self.offset_ms = (self.offset_ms if days is None else days * DAY_MS) + seconds * 1000
 
     # What a hand may do
 
-    @precondition(lambda self: self.acknowledged)
     @rule(pick=st.integers(0, 99), priority=st.integers(0, 9), delayed=st.booleans())
     def job_file_is_put_back(self, pick: int, priority: int, delayed: bool) -> None:
         """From a backup: a second file of a job that is somewhere, as it was when it was submitted."""
@@ -242,25 +233,23 @@ class QueueMachine(RuleBasedStateMachine):
             path.write_text(job.evolve(status=Status.QUEUED, attempts=(), finished_at=None).to_json())
             self.doubled.add(job.id)
 
-    @rule(misnamed=st.booleans())
-    def job_is_put_in_by_hand(self, misnamed: bool) -> None:
-        """It counts once a worker has taken it in."""
+    @rule(
+        what=st.sampled_from(["a job", "a job with another's name", "no job", "leftovers"]), text=st.sampled_from(["", "{", "[]", '{"schema": 99}'])
+    )  # fmt: skip
+    def something_is_put_in(self, what: str, text: str) -> None:
+        """A job counts once a worker has taken it in."""
         job = a_job()
-        name = f"3-{a_job().id}.json" if misnamed else f"my job {job.id}.json"
-        (self.layout.queue / name).write_text(job.to_json())
-        self.by_hand[job.id] = job
-
-    @rule(text=st.sampled_from(["", "{", "[]", '{"schema": 99}']), job_name=st.booleans())
-    def unreadable_file_is_put_in(self, text: str, job_name: bool) -> None:
-        name = f"0-{a_job().id}.json" if job_name else f"{self.unreadable}.json"
-        (self.layout.queue / name).write_text(text)
-        self.unreadable += 1
-
-    @rule()
-    def leftovers_of_the_killed(self) -> None:
-        other = a_job().id
-        for path in (self.layout.tmp / other, self.layout.archive_tmp / other, self.layout.lock(other), self.layout.marker(other)):
-            path.touch()
+        if what == "no job":
+            name = f"0-{job.id}.json" if self.unreadable % 2 else f"{self.unreadable}.json"
+            (self.layout.queue / name).write_text(text)
+            self.unreadable += 1
+        elif what == "leftovers":
+            for path in (self.layout.tmp / job.id, self.layout.archive_tmp / job.id, self.layout.lock(job.id), self.layout.marker(job.id)):
+                path.touch()
+        else:
+            name = f"my job {job.id}.json" if what == "a job" else f"3-{a_job().id}.json"
+            (self.layout.queue / name).write_text(job.to_json())
+            self.by_hand[job.id] = job
 
     @rule()
     def repair(self) -> None:
