@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from portal import clock
 from portal.connections import KIND_OF_SCHEME, Connections
-from portal.durable import write_durably
+from portal.durable import free_reserve, is_full, write_durably
 from portal.errors import Cancelled
 from portal.progress import Progress
 from portal.settings import Settings
@@ -108,10 +108,14 @@ class JobContext:
         self.check_cancelled()
 
     def _write_progress(self) -> None:
+        """Tell the progress if the disk takes it: no work fails for want of that."""
         target = self.folder / "progress.json"
         fresh = target.with_name(f".progress.{os.getpid()}")
-        fresh.write_text(self._progress.to_json(), "utf-8")
-        fresh.replace(target)
+        try:
+            fresh.write_text(self._progress.to_json(), "utf-8")
+            fresh.replace(target)
+        except OSError as error:
+            self.log.debug("the progress cannot be written: %s", error)
 
     def load_checkpoint(self) -> dict[str, Any] | None:
         """Return what an earlier attempt of this job saved last, or None."""
@@ -137,8 +141,14 @@ class JobContext:
             raise Cancelled
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write the last progress and this attempt's result."""
+        """Write the last progress and this attempt's result, on a full disk with the room that is kept for it."""
         with self._lock:
             self._write_progress()
         data = json.dumps({"job": self.job_id, "attempt": self.attempt, **result}, ensure_ascii=False, indent=1, default=str)
-        write_durably(self.folder / f"result-{self.attempt}.json", data.encode())
+        path = self.folder / f"result-{self.attempt}.json"
+        try:
+            write_durably(path, data.encode())
+        except OSError as error:
+            if not (is_full(error) and free_reserve(self.settings.queue_dir / "reserve")):
+                raise
+            write_durably(path, data.encode())

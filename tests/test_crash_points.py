@@ -7,69 +7,31 @@ every single point.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from tests.faults.campaign import LEAST, Report
-from tests.queues import ROOT
-
-_PROCESSES = 2
-_PATIENCE_S = 100
-
-
-class Campaign:
-    """Runs scenarios in processes that have nothing else in them, so that forking is cheap and no other thread is there."""
-
-    def __init__(self, names: list[str]) -> None:
-        self.reports: dict[str, Report] = {}
-        command = [sys.executable, "-m", "tests.faults.campaign"]
-        shares = [names[number::_PROCESSES] for number in range(_PROCESSES)]
-        self.processes = [subprocess.Popen([*command, *share], cwd=ROOT, stdout=subprocess.PIPE, text=True) for share in shares if share]
-        self._shares = [share for share in shares if share]
-
-    def report(self, name: str) -> Report:
-        for process, share in zip(self.processes, self._shares, strict=True):
-            while name in share and name not in self.reports:
-                assert process.stdout
-                line = process.stdout.readline()
-                assert line, f"the process of {name} ended: {process.wait()}"
-                report = Report(**json.loads(line))
-                self.reports[report.scenario] = report
-        return self.reports[name]
-
-    def end(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
-            assert process.stdout
-            process.stdout.close()
+from tests.faults.farm import Farm, farm
 
 
 @pytest.fixture(scope="module")
-def campaign(request: pytest.FixtureRequest) -> Iterator[Campaign]:
-    """The scenarios that were asked for, all at once."""
-    asked: list[Any] = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
-    running = Campaign([item.callspec.params["name"] for item in asked if "name" in item.callspec.params])
-    yield running
-    running.end()
+def campaign(request: pytest.FixtureRequest) -> Iterator[Farm]:
+    with farm("tests.faults.campaign", request) as running:
+        yield running
 
 
 @pytest.mark.parametrize("name", LEAST)
-def test_a_crash_at_any_call_is_recovered_from(campaign: Campaign, name: str) -> None:
-    report = campaign.report(name)
+def test_a_crash_at_any_call_is_recovered_from(campaign: Farm, name: str) -> None:
+    report = Report(**campaign.report(name))
     assert not report.broken, "\n".join([f"{len(report.broken)} of {report.killed}:", *report.broken[:5]])
     assert report.points >= 2 * LEAST[name], f"a harness that traces nothing proves nothing: {report}"
     assert report.killed >= (1 if report.sampled else report.states) > 0
 
 
-def test_the_figures(campaign: Campaign) -> None:
+def test_the_figures(campaign: Farm) -> None:
     """Printed by `pytest -s`."""
-    reports = list(campaign.reports.values())
+    reports = [Report(**item) for item in campaign.reports.values()]
     for report in reports:
         print(f"{report.scenario:32} {report.points:6} points {report.states:5} states {report.killed:5} killed {report.seconds:7} s  {report.kinds}")
     print(f"{'together':32} {sum(item.points for item in reports):6} points {sum(item.states for item in reports):5} states")

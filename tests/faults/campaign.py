@@ -93,7 +93,7 @@ def crash_everywhere(name: str) -> Report:
             _crash_again(home, scenario, report, *scenario.again)
         else:
             crash(home, scenario, report, scenario.every)
-            if problem := _problem(scenario, home, repair=False):  # the survey came to its end
+            if problem := problem_of(scenario, home, repair=False):  # the survey came to its end
                 report.broken.append(f"not killed at all: {problem}")
     report.seconds = round(time.monotonic() - begun, 2)
     return report
@@ -110,7 +110,7 @@ def crash(home: Home, scenario: Scenario, report: Report, every: int = 1) -> Non
     report.states += len(chosen)
     report.kinds = dict(Counter(report.kinds) + Counter(point.call.partition("(")[0] for point in points if point.when == "before"))
     for number, point in enumerate(points if EXHAUSTIVE else chosen[::every]):
-        if problem := _killed_at(home, scenario, action, point) or _problem(scenario, home, repair=number % 3 == 2):
+        if problem := _killed_at(home, scenario, action, point) or problem_of(scenario, home, repair=number % 3 == 2):
             report.broken.append(f"{point.when} call {point.number}, {point.call}: {problem}")
         report.killed += 1
     home.put_back()
@@ -142,7 +142,7 @@ def _crash_again(home: Home, scenario: Scenario, report: Report, every: int, inn
         report.broken[found:] = [f"after a crash {point.when} {point.call}: {problem}" for problem in report.broken[found:]]
 
 
-def _problem(scenario: Scenario, home: Home, *, repair: bool) -> str | None:
+def problem_of(scenario: Scenario, home: Home, *, repair: bool) -> str | None:
     """Recover and look; what is wrong, or None."""
     try:
         acknowledged = home.acknowledged()

@@ -51,7 +51,10 @@ class Home:
 
     def submit(self, job: Job) -> Job:
         """Submit, and take down outside of the home that `submit` returned."""
-        job = self.spool.submit(job)
+        spool = self.spool
+        with (self.outside / "tried").open("a") as file:
+            file.write(f"{job.id}\n")
+        job = spool.submit(job)
         self.acknowledge(job.id)
         return job
 

@@ -27,6 +27,8 @@ class Scenario:
         allowed: kinds of findings of `portal check` that the scenario itself makes.
         live: runners and engines are real processes, in the scenario and in the recovery.
         every: only each so many-th of the different states is recovered from, unless all are asked for.
+        long: it has so many calls that errors are injected one or two at each, and not all at each, unless all are asked for.
+        guarded: no error comes out of it, whatever fails.
         again: recovery is killed, too: at each so many-th state, in each so many-th of its own.
     """
 
@@ -38,6 +40,8 @@ class Scenario:
     live: bool = False
     every: int = 1
     again: tuple[int, int] | None = None
+    guarded: bool = False
+    long: bool = False
 
 
 THEN = (
@@ -46,13 +50,16 @@ THEN = (
 )  # fmt: skip
 
 
-def expects(*statuses: str) -> Callable[[Home, dict[str, Job]], None]:
-    """The scenario's jobs, in their order, end like this."""
+def expects(*statuses: str, attempts: int | None = None) -> Callable[[Home, dict[str, Job]], None]:
+    """The scenario's jobs, in their order, end like this, after so many attempts each."""
 
     def look(home: Home, found: dict[str, Job]) -> None:
         ended = [found[job.id].status.value for job in home.jobs]
         if ended != list(statuses):
             raise Broken(f"the jobs ended {ended}, not {list(statuses)}")
+        numbers = [len(found[job.id].attempts) for job in home.jobs]
+        if attempts is not None and set(numbers) != {attempts}:
+            raise Broken(f"the jobs had {numbers} attempts, not {attempts}")
 
     return look
 
@@ -273,7 +280,7 @@ def new_queue(home: Home) -> None:
 ORPHAN = frozenset({"key"})
 """A key whose submit was cut off before it returned: nobody was promised anything, and the next submit with the key completes it."""
 SUBMITS = {
-    "first submit of all": Scenario(new_queue, submit_all, 30, allowed=frozenset({"missing"})),
+    "first submit of all": Scenario(new_queue, submit_all, 30, allowed=frozenset({"missing"}), long=True),
     "submit": Scenario(ours(a_job(), a_job()), submit_all, 16),
     "submit with a key": Scenario(ours(a_job(key="a", sealed="SEALED")), submit_all, 16, submitted_again, ORPHAN),
     "submit a key again": Scenario(ready(key="a"), submit_twins, 8),
@@ -282,32 +289,32 @@ SUBMITS = {
 }
 STARTS = {
     "claim": Scenario(ready(limits=("a", "b")), claim_all, 8, expects("succeeded")),
-    "start": Scenario(ready(limits=("a", "b")), one_turn, 20, expects("succeeded")),
+    "start": Scenario(ready(limits=("a", "b")), one_turn, 20, expects("succeeded"), long=True),
     "reject": Scenario(ready(a_job("nowhere", then=(Followup("act", when=When.ALWAYS),))), one_turn, 30, expects("rejected")),
     "a worker from start to end": Scenario(ready(a_job(), a_job(params={"fail_in": [1]})), to_the_end, 100, expects("succeeded", "succeeded")),
 }
 ENDS = {
-    "finish: succeeded": Scenario(ended(), settle_all, 20, expects("succeeded")),
-    "finish: partial": Scenario(ended("partial"), settle_all, 20, expects("partial")),
-    "finish: failed": Scenario(ended("failed", max_attempts=1), settle_all, 20, expects("failed")),
-    "finish: rejected": Scenario(ended("rejected"), settle_all, 20, expects("rejected")),
-    "finish: crashed engine": Scenario(ended(silent=True, code=-11, max_attempts=1), settle_all, 20, expects("failed")),
-    "finish: cancelled": Scenario(ended(silent=True, code=-15, cancel=True), settle_all, 20, expects("cancelled")),
-    "finish: too late to cancel": Scenario(ended(cancel=True), settle_all, 20, expects("succeeded")),
+    "finish: succeeded": Scenario(ended(), settle_all, 20, expects("succeeded", attempts=1)),
+    "finish: partial": Scenario(ended("partial"), settle_all, 20, expects("partial", attempts=1)),
+    "finish: failed": Scenario(ended("failed", max_attempts=1), settle_all, 20, expects("failed", attempts=1)),
+    "finish: rejected": Scenario(ended("rejected"), settle_all, 20, expects("rejected", attempts=1)),
+    "finish: crashed engine": Scenario(ended(silent=True, code=-11, max_attempts=1), settle_all, 20, expects("failed", attempts=1)),
+    "finish: cancelled": Scenario(ended(silent=True, code=-15, cancel=True), settle_all, 20, expects("cancelled", attempts=1)),
+    "finish: too late to cancel": Scenario(ended(cancel=True), settle_all, 20, expects("succeeded", attempts=1)),
     "finish: key and secrets": Scenario(ended(key="a", sealed="SEALED"), settle_all, 25, sealed_parts_are_gone),
-    "chain": Scenario(ended(then=THEN, key="a", sealed="SEALED"), settle_all, 60, sealed_parts_are_gone),
-    "chain of a failure": Scenario(ended("failed", then=THEN, max_attempts=1), settle_all, 40, expects("failed")),
-    "interrupted": Scenario(ended(silent=True), settle_all, 8, expects("succeeded")),
-    "retry": Scenario(ended("failed"), settle_all, 8, expects("succeeded")),
+    "chain": Scenario(ended(then=THEN, key="a", sealed="SEALED"), settle_all, 60, sealed_parts_are_gone, long=True),
+    "chain of a failure": Scenario(ended("failed", then=THEN, max_attempts=1), settle_all, 40, expects("failed", attempts=1)),
+    "interrupted": Scenario(ended(silent=True), settle_all, 8, expects("succeeded", attempts=2)),
+    "retry": Scenario(ended("failed"), settle_all, 8, expects("succeeded", attempts=2)),
 }
 CHANGES = {
-    "cancel waiting": Scenario(ready(a_job(), a_job(not_before=soon(600))), cancel_all, 40, cancelled_if_promised),
+    "cancel waiting": Scenario(ready(a_job(), a_job(not_before=soon(600))), cancel_all, 40, cancelled_if_promised, long=True),
     "cancel running": Scenario(ended(silent=True), cancel_all, 20, cancelled_if_promised),
     "promote": Scenario(ready(a_job(not_before=soon(600))), promote_all, 5, expects("succeeded")),
     "change the priority": Scenario(ready(), more_urgent, 8, expects("succeeded")),
 }
 MENDS = {
-    "check --repair": Scenario(a_mess, mend, 60, expects("succeeded", "succeeded", "succeeded"), allowed=frozenset({"corrupt"})),
+    "check --repair": Scenario(a_mess, mend, 60, expects("succeeded", "succeeded", "succeeded"), allowed=frozenset({"corrupt"}), long=True),
     "sweep": Scenario(swept, sweep_all, 12),
     "forget keys": Scenario(an_old_key, forget_keys, 2),
     "set aside": Scenario(a_broken_file, claim_all, 15, expects("succeeded"), allowed=frozenset({"corrupt"})),

@@ -1,0 +1,192 @@
+"""Letting each system call of a scenario fail once, or write only half, and looking at what comes of it.
+
+`python -m tests.faults.lying [NAME …]` runs scenarios by hand.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import logging
+import os
+import re
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal
+
+from tests.faults.calls import LOOKING, Call
+from tests.faults.campaign import EXHAUSTIVE, problem_of
+from tests.faults.homes import Broken, Home, new_home
+from tests.faults.live import LIVE
+from tests.faults.scenarios import SCENARIOS, Scenario
+from tests.faults.tracer import SHORT_WRITE, Outcome, inject, trace
+
+Lie = int | Literal["short"]
+
+ERRORS: dict[str, tuple[Lie, ...]] = {
+    "open": (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EMFILE), "write": (errno.ENOSPC, errno.EIO, SHORT_WRITE),
+    "pwrite": (errno.ENOSPC, SHORT_WRITE), "fsync": (errno.EIO, errno.ENOSPC), "close": (errno.EIO,), "link": (errno.ENOSPC, errno.EIO, errno.EACCES),
+    "rename": (errno.ENOSPC, errno.EIO, errno.EACCES), "unlink": (errno.EIO, errno.EACCES), "mkdir": (errno.ENOSPC, errno.EACCES),
+    "flock": (errno.ENOLCK,), "utime": (errno.EACCES,), "ftruncate": (errno.EIO,), "dup": (errno.EMFILE,), "fallocate": (errno.ENOSPC,),
+    "read": (errno.EIO,), "pread": (errno.EIO,), "getdents64": (errno.EIO,), "stat": (errno.EACCES, errno.EIO), "statfs": (errno.EIO,),
+    "access": (errno.EIO,),
+}  # fmt: skip
+"""What each kind of call is made to fail with: what its manual page allows, of what a full or broken disk and a busy process bring."""
+
+_READING: tuple[Lie, ...] = (errno.EMFILE,)
+ALLOWED = {"OSError", "PortalError"}
+"""What an operation may raise; a worker's turn raises nothing."""
+
+
+@dataclass
+class Report:
+    """What became of one scenario: how many errors were injected, by call and error, and what went wrong."""
+
+    scenario: str
+    injected: int = 0
+    calls: int = 0
+    refused: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+_UNREADABLE = re.compile(r"/(result|exit)-\d+\.json$")
+"""What an attempt left and the disk cannot give back is not there: the attempt is judged without it, and the engine may run again."""
+
+
+def _nothing_more(_: Home, __: object) -> None:
+    """Only the invariants."""
+
+
+class Leak(Exception):
+    """Descriptors are open that were not before."""
+
+
+def lie_everywhere(name: str, *, looking: bool = False) -> Report:
+    """Run one scenario with each of its calls failing in each way.
+
+    Args:
+        looking: also those that only look: reading, listing, stat.
+    """
+    scenario, report, errors = ALL[name], Report(name), Counter[str]()
+    begun = time.monotonic()
+    with new_home() as home:
+        scenario.prepare(home)
+        home.keep()
+        action, select = functools.partial(careful, scenario.action, home), _fallible if looking else _serious
+        home.put_back()
+        calls = [call for call in trace(action, within=home.path, alone=not looking) if select(call)]
+        for number, call in enumerate(calls, 1):
+            lies = _lies_for(call)
+            chosen = lies if EXHAUSTIVE or not scenario.long else (lies[number % len(lies)],)
+            for lie in chosen:
+                home.put_back()
+                outcome = inject(action, number, lie, within=home.path, alone=not looking, select=select)
+                _note(report, errors, number, lie, outcome, _wrong(home, scenario, outcome))
+    report.calls, report.errors, report.seconds = len(calls), dict(errors), round(time.monotonic() - begun, 2)
+    return report
+
+
+def _note(report: Report, errors: Counter[str], number: int, lie: Lie, outcome: Outcome, problem: str | None) -> None:
+    if outcome.injected_at is None:  # a single byte cannot be cut short
+        return
+    what = lie if isinstance(lie, str) else errno.errorcode[lie]
+    report.injected += 1
+    report.refused += outcome.error is not None
+    errors[f"{outcome.injected_at.name} {what}"] += 1
+    if problem:
+        report.broken.append(f"{what} at call {number}, {outcome.injected_at}: {problem}")
+
+
+def _lies_for(call: Call) -> tuple[Lie, ...]:
+    if call.name == "open" and not call.changes:
+        return _READING
+    return ERRORS.get(call.name, (errno.EIO,))
+
+
+def _serious(call: Call) -> bool:
+    return call.changes or call.name in ("open", "dup")
+
+
+def _fallible(call: Call) -> bool:
+    return _serious(call) or call.name in LOOKING - {"lseek", "readlink"}
+
+
+def careful(action: Callable[[Home], object], home: Home) -> None:
+    """Do something and count the descriptors that it leaves open, whatever it raises."""
+    before = set(os.listdir("/proc/self/fd"))
+    try:
+        action(home)
+    finally:
+        left = {name: os.path.realpath(f"/proc/self/fd/{name}") for name in set(os.listdir("/proc/self/fd")) - before}
+        left = {name: path for name, path in left.items() if path.startswith(str(home.path))}
+        if left:
+            raise Leak(f"left open: {left}")
+
+
+def _wrong(home: Home, scenario: Scenario, outcome: Outcome) -> str | None:
+    """What is wrong after an error, or None."""
+    if outcome.error:
+        names, text, trace = outcome.error
+        if not ALLOWED.intersection(names) or scenario.guarded:
+            return f"it raised {names[0]}: {text}\n{trace}"
+    try:
+        _refused_is_nothing(home, outcome)
+    except Broken as error:
+        return str(error)
+    except Exception:
+        return traceback.format_exc()
+    if outcome.injected_at and _UNREADABLE.search(outcome.injected_at.path):
+        scenario = replace(scenario, expect=_nothing_more)
+    return problem_of(scenario, home, repair=False)
+
+
+def _refused_is_nothing(home: Home, outcome: Outcome) -> None:
+    """A submit that raised has left nothing; submitting again works.
+
+    When the disk fails to force a whole job's name out, nobody knows whether it would outlast a power cut: it is not acknowledged, and is there.
+    """
+    unsure = outcome.injected_at is not None and outcome.injected_at.name == "fsync"
+    path = home.outside / "tried"
+    acknowledged = home.acknowledged()
+    for job_id in path.read_text().split() if path.exists() else []:
+        if job_id in acknowledged:
+            continue
+        (job,) = (item for item in home.jobs if item.id == job_id)
+        if home.spool.find(job_id) and not job.key and not unsure:
+            raise Broken(f"{job_id} was refused and is there")
+        home.submit(job)
+
+
+ALL = {**SCENARIOS, "engine frame": LIVE["engine frame"]}
+CHOSEN = [
+    "first submit of all", "submit", "submit with a key", "submit for later", "claim", "start", "finish: succeeded", "finish: failed", "chain",
+    "finish: key and secrets", "retry", "interrupted", "cancel waiting", "cancel running", "promote", "change the priority", "check --repair",
+    "sweep", "forget keys", "set aside", "engine frame",
+]  # fmt: skip
+LOOKING_TOO = " (looking)"
+LOOKED_AT = ["submit with a key", "claim", "finish: succeeded", "cancel waiting", "promote"]
+"""Where calls that only look fail, too."""
+NAMES = [*CHOSEN, *(name + LOOKING_TOO for name in LOOKED_AT)]
+
+
+def main(names: list[str]) -> int:
+    logging.disable()
+    good = True
+    for name in names or NAMES:
+        plain = name.removesuffix(LOOKING_TOO)
+        report = lie_everywhere(plain, looking=plain != name)
+        report.scenario = name
+        print(json.dumps(asdict(report)), flush=True)
+        good = good and not report.broken
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
