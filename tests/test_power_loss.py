@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, combinations
 from typing import Any
 from unittest.mock import patch
@@ -12,8 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portal import durable
-from portal.spool import records
 from tests.power.cutting import Lab
 from tests.power.machine import put
 from tests.power.scenarios import KILLED, SCENARIOS, Scenario
@@ -54,39 +52,41 @@ def named(name: str) -> Scenario:
     return next(item for item in SCENARIOS if item.name == name)
 
 
-def nothing(*_: Any, **__: Any) -> None: ...
+def breaks(lab: Lab, name: str, forgotten: Callable[[str], bool]) -> str:
+    """What is broken when the fsync of some files or folders is left out."""
+    real = os.fsync
 
+    def fsync(descriptor: int) -> None:
+        if not forgotten(os.readlink(f"/proc/self/fd/{descriptor}")):
+            real(descriptor)
 
-real_fsync, real_sync_folder = os.fsync, durable.sync_folder
-
-
-def breaks(lab: Lab, name: str) -> str:
-    return "\n".join(lab.play(named(name), enough=1).faults.values())
+    with patch.object(os, "fsync", fsync):
+        return "\n".join(lab.play(named(name), enough=1).faults.values())
 
 
 def test_a_submit_that_does_not_sync_the_folder_is_caught(lab: Lab) -> None:
-    with patch.object(durable, "sync_folder", nothing):
-        assert "was taken and is lost" in breaks(lab, "submit")
+    assert "was taken and is lost" in breaks(lab, "submit", os.path.isdir)
 
 
 def test_a_submit_that_does_not_sync_the_file_is_caught(lab: Lab) -> None:
-    with patch.object(os, "fsync", lambda descriptor: real_fsync(descriptor) if os.path.isdir(f"/proc/self/fd/{descriptor}") else None):
-        assert "of a job that was taken is set aside" in breaks(lab, "submit")
+    assert "of a job that was taken is set aside" in breaks(lab, "submit", os.path.isfile)
 
 
-def test_a_retry_that_is_written_in_place_of_the_old_record_without_sync_is_caught(lab: Lab) -> None:
-    def careless(path: Any, data: bytes, staging: Any, **_: Any) -> bool:
-        path.with_suffix(".new").write_bytes(data)
-        path.with_suffix(".new").replace(path)
-        return True
-
-    with patch.object(records, "publish", careless):
-        assert "set aside" in breaks(lab, "run and finish")
+def test_a_running_record_that_is_replaced_by_an_unsynced_one_is_caught(lab: Lab) -> None:
+    assert "of a job that was taken is set aside" in breaks(lab, "claim and start", os.path.isfile)
 
 
-def test_a_running_record_that_is_removed_before_the_archive_record_is_durable_is_caught(lab: Lab) -> None:
-    with patch.object(durable, "sync_folder", lambda folder: None if "/archive" in str(folder) else real_sync_folder(folder)):
-        assert "was taken and is lost" in breaks(lab, "run and finish")
+def test_a_job_that_is_removed_from_the_queue_before_its_archive_record_has_its_name_is_caught(lab: Lab) -> None:
+    assert "was taken and is lost" in breaks(lab, "run and finish", lambda path: "/archive/" in path and os.path.isdir(path))
+
+
+def test_follow_ups_that_are_not_synced_before_their_parent_goes_are_caught(lab: Lab) -> None:
+    found = breaks(lab, "finish with follow-ups", lambda path: path.endswith("/queue"))
+    assert "the follow-up" in found and "is lost" in found
+
+
+def test_a_cancel_that_is_not_synced_is_caught(lab: Lab) -> None:
+    assert "was cancelled and ran" in breaks(lab, "cancel a waiting job", lambda path: path.endswith("/cancel"))
 
 
 # The model itself, on a small file system
@@ -299,7 +299,7 @@ def test_leftovers_are_not_combined_with_each_other() -> None:
         volume.sync(volume.create(f"a/{number:02}"))
     volume.sync(volume.create("b/x"))
     assert len(cut(volume, most=1 << 13).disks) == 1 << 13
-    found = cut(volume, leftovers=("a",))
+    found = cut(volume, leftovers=lambda path: parent(path) == "a")
     assert len(found.disks) == 2 * 2 + 12 * 2 and not found.sampled
     assert {len([path for path in disk.content if parent(path) == "a"]) for disk in found.disks} == {0, 11, 12}
 

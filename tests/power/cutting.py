@@ -5,11 +5,10 @@ from __future__ import annotations
 import copy
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,11 +21,18 @@ from tests.faults.tracer import trace
 from tests.power.machine import put, quiet, rebooted, recover
 from tests.power.promises import Recovered, Story
 from tests.power.scenarios import Act, Scenario, Stage
-from tests.power.states import MOST, Cut, Disk, cut, extremes, is_settled, live
+from tests.power.states import MOST, Cut, Disk, cut, extremes, live
 from tests.power.traced import Note, Notebook, Replay, differs, read_notes
 from tests.power.volume import Volume
 
-LEFTOVERS = ("queue/tmp", "archive/.tmp", "queue/locks", "queue/workers")
+_PASSING = ("queue/tmp/", "archive/.tmp/", "queue/locks/", "queue/workers/")
+
+
+def is_leftover(path: str) -> bool:
+    """Tell of a path in a home whether the queue decides nothing by it: what is swept away, and of logs/ all but results and exits."""
+    folder, _, name = path.rpartition("/")
+    shown = folder.startswith("logs") and ("." in name and not name.startswith(("result-", "exit-")))
+    return path.startswith(_PASSING) or name.startswith(".") or shown
 
 
 @dataclass
@@ -51,22 +57,25 @@ class Report:
 
 @dataclass
 class Lab:
-    """Where scenarios are played: a folder in memory with the home and the notebook."""
+    """Where scenarios are played: a folder in memory. Each play has a home of its own, because processes remember what they know of one."""
 
-    settings: Settings
     folder: Path
+    plays: int = 0
 
     @classmethod
     @contextmanager
     def opened(cls) -> Iterator[Lab]:
         """A lab in memory, where there is such a file system; it is removed in the end."""
         with TemporaryDirectory(prefix="power-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as name:
-            folder = Path(name).resolve()
-            yield cls(Settings(home=folder / "home", retry_base_s=600.0, min_free_mb=0, min_free_inodes=0), folder)
+            yield cls(Path(name).resolve())
 
     @property
     def home(self) -> Path:
-        return self.settings.home
+        return self.folder / f"home-{self.plays}"
+
+    @property
+    def settings(self) -> Settings:
+        return _settings(self.home)
 
     @property
     def notebook(self) -> Path:
@@ -83,24 +92,25 @@ class Lab:
         jobs, volume, notes = self._begin(scenario)
         before = copy.deepcopy(volume)
         calls = [call for act in scenario.acts for call in self._traced(act, jobs, before)]
-        visit = _Visit(self, Report(scenario.name), partial(cut, leftovers=LEFTOVERS, most=most, met=None if thorough else set()))
+        visit = _Visit(self, Report(scenario.name), partial(cut, leftovers=is_leftover, most=most, met=None if thorough else set()))
         visit.follow(Replay(volume, self.home, self.notebook, notes), calls, enough)
         return visit.report
 
     def play_on(self, scenario: Scenario, *, most: int = MOST, thorough: bool = False, enough: int = 20) -> Report:
-        """Let the process of the first act die at each of its calls, that of the others go on on what it left in memory, and cut the power then.
+        """Let the process of the first act die, that of the others go on with what it left in memory, and cut the power then.
 
         Args:
-            thorough: let it die also where everything is synced, and recover from every disk; else from the extreme ones.
+            thorough: let it die after each of its calls, cut the power after each of theirs and recover from every disk. Else it dies after
+                each change of entries that means something, and the power is cut after each sync and note and leaves one of the extremes.
         """
         jobs, volume, notes = self._begin(scenario)
         begun = self._traced(scenario.acts[0], jobs, copy.deepcopy(volume))
-        looking = partial(cut, leftovers=LEFTOVERS, most=most, met=set()) if thorough else partial(extremes, leftovers=LEFTOVERS)
-        visit = _Visit(self, Report(f"{scenario.name}, killed"), looking)
+        looking = partial(cut, leftovers=is_leftover, most=most, met=set()) if thorough else partial(extremes, leftovers=is_leftover)
+        visit = _Visit(self, Report(f"{scenario.name}, killed"), looking, after=None if thorough else ("fsync", "write"))
         for number in range(1, len(begun) + 1):
             replay = Replay(copy.deepcopy(volume), self.home, self.notebook, list(notes))
             changed = list(replay.steps(begun[:number]))
-            if not changed or changed[-1] is not begun[number - 1] or (is_settled(replay.volume, leftovers=LEFTOVERS) and not thorough):
+            if not changed or changed[-1] is not begun[number - 1] or (not thorough and all(map(is_leftover, replay.volume.just_changed))):
                 continue
             put(live(replay.volume), self.home)
             mirror = copy.deepcopy(replay.volume)
@@ -113,7 +123,7 @@ class Lab:
 
     def _begin(self, scenario: Scenario) -> tuple[list[Job], Volume, list[Note]]:
         """An empty home with all its folders and a small reserve, and then what comes before the trace."""
-        shutil.rmtree(self.home, ignore_errors=True)
+        self.plays += 1
         self.notebook.unlink(missing_ok=True)
         (self.home / "queue/reserve").mkdir(parents=True)
         (self.home / "queue/reserve/space").touch()
@@ -140,9 +150,10 @@ class Lab:
 
     def recovered(self, disk: Disk, story: Story) -> list[str]:
         """Put a disk in, let a worker recover, and say which promises are broken."""
-        put(disk, self.home)
-        engines, stuck = recover(self.settings)
-        return list(Recovered(self.settings, story, disk, engines, stuck).broken())
+        settings = _settings(self.folder / "recovered")
+        put(disk, settings.home)
+        engines, stuck = recover(settings)
+        return list(Recovered(settings, story, disk, engines, stuck).broken())
 
 
 @dataclass
@@ -152,6 +163,8 @@ class _Visit:
     lab: Lab
     report: Report
     looking: Callable[[Volume], Cut]
+    after: tuple[str, ...] | None = None
+    """Calls after which the power is cut; `write` means notes. None: all."""
     killed_after: str = ""
     seen: set[tuple[Disk, int]] = field(default_factory=set)
 
@@ -159,7 +172,8 @@ class _Visit:
         """Cut the power after each call."""
         with rebooted():
             for call in replay.steps(calls):
-                self._cut(replay, call)
+                if self.after is None or (call.name in self.after and (call.name != "write" or call.path == str(self.lab.notebook))):
+                    self._cut(replay, call)
                 if len(self.report.faults) >= enough:
                     return
 
@@ -180,6 +194,11 @@ class _Visit:
     def _where(self, replay: Replay, call: Call) -> str:
         killed = f"  killed after {self.killed_after}\n" if self.killed_after else ""
         return f"{killed}  cut after call {replay.operations}, {_told(call, self.lab.home)}\n"
+
+
+@cache
+def _settings(home: Path) -> Settings:
+    return Settings(home=home, retry_base_s=600.0, min_free_mb=0, min_free_inodes=0)
 
 
 def _nameless(problem: str) -> str:

@@ -33,6 +33,9 @@ class Story:
     outcomes: dict[str, str] = field(default_factory=dict)
     """Outcome of the last attempt, once engine and runner have ended."""
     delayed: set[str] = field(default_factory=set)
+    paused: bool = False
+    kept: set[str] = field(default_factory=set)
+    """Names of files that nobody can read."""
 
     @classmethod
     def of(cls, notes: Sequence[Note]) -> Story:
@@ -56,6 +59,12 @@ class Story:
             case "started":
                 self.attempts[job_id] = note["attempt"]
                 self.outcomes.pop(job_id, None)
+            case "due":
+                self.delayed.discard(job_id)
+            case "paused":
+                self.paused = True
+            case "kept":
+                self.kept.add(job_id)
             case "ended":
                 self.outcomes[job_id] = note["outcome"]
 
@@ -112,6 +121,9 @@ class Recovered:
         for job_id in story.cancelled & set(self.records):
             if self.records[job_id].status is not Status.CANCELLED:
                 yield f"{job_id} was cancelled and is {self.records[job_id].status.value}"
+        for job_id in story.taken & set(self.records):
+            if self.records[job_id].status is Status.FAILED:
+                yield f"{job_id} failed: {self.records[job_id].error}"
         for job_id, priority in story.priorities.items():
             if job_id in self.records and self.records[job_id].priority != priority:
                 yield f"{job_id} was given priority {priority} and has {self.records[job_id].priority}"
@@ -155,6 +167,7 @@ class Recovered:
             if job_id in ran and outcome != "failed":
                 yield f"{job_id} had {outcome} and ran again"
         yield from (f"{job_id} was cancelled and ran" for job_id in self.story.cancelled & ran)
+        yield from (f"{run.job_id} ran while the queue was paused" for run in runs if self.story.paused and not run.later)
         yield from (f"{run.job_id} ran before its moment" for run in runs if run.job_id in self.story.delayed and not run.later)
         for job_id in ran:
             good = [run for run in runs if run.job_id == job_id and run.attempt not in self._failing(job_id)]
@@ -166,6 +179,8 @@ class Recovered:
 
     def _set_aside(self) -> Iterator[str]:
         promised = self.story.taken | {job_id for job in self.records.values() for job_id in finishing.child_ids(job)}
+        there = [item.name for item in corrupt.listed(self.layout) if not item.name.endswith(".reason")]
+        yield from (f"{name}, which nobody could read, is lost" for name in self.story.kept if not any(item.startswith(name) for item in there))
         for item in corrupt.listed(self.layout):
             if any(job_id in item.name for job_id in promised):
                 yield f"{item.name} of a job that was taken is set aside: {item.reason}"

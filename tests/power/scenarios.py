@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
+from portal import clock, vault
 from portal.jobs import Followup, Job, When
 from portal.settings import Settings
 from portal.spool import Spool
-from tests.power.machine import worker_of
+from tests.power.machine import LATER_MS, worker_of
 from tests.power.traced import Notebook
 from tests.queues import a_job, soon
 
@@ -36,8 +38,12 @@ class Stage:
         Spool(self.settings).priority(job.id, priority)
         self.notebook.note("changed", job.id, priority=priority)
 
+    def pause(self) -> None:
+        Spool(self.settings).pause(by="me")
+        self.notebook.note("paused", "")
+
     def turns(self, count: int = 1, **about: Any) -> None:
-        """A worker that takes so many turns and goes."""
+        """A worker that takes so many turns and goes; see `Engines`."""
         with worker_of(self.settings, notebook=self.notebook, **about) as (worker, _):
             for _ in range(count):
                 worker.hear(None)
@@ -100,6 +106,36 @@ def _start_only(stage: Stage) -> None:
     stage.turns(1, silent=True)
 
 
+def _turns_later(stage: Stage) -> None:
+    now_ms = clock.now_ms
+    stage.notebook.note("due", stage.jobs[0].id)
+    with patch.object(clock, "now_ms", lambda: now_ms() + LATER_MS):
+        stage.turns(2)
+
+
+def _really_run(stage: Stage) -> None:
+    stage.turns(2, real=True)
+
+
+def _submit_sealed(stage: Stage) -> None:
+    (job,) = stage.jobs
+    stage.submit(job.evolve(sealed=vault.seal(stage.settings, {"connections": {"s3": {"secret": "x"}}})))
+
+
+def _pause(stage: Stage) -> None:
+    stage.pause()
+
+
+def _leave_odd_files(stage: Stage) -> None:
+    """What people put there by hand: one nobody can read, and one with another's name, which is as good as taken."""
+    (job,) = stage.jobs
+    for name, text in (("5-01M7Z00000000000000000000X.json", "{"), ("nightly.json", job.to_json())):
+        (stage.settings.queue_dir / name).write_text(text)
+    stage.notebook.note("kept", "5-01M7Z00000000000000000000X.json")
+    stage.notebook.note("submitting", job.id)
+    stage.notebook.note("submitted", job.id)
+
+
 def _everything(stage: Stage) -> None:
     first, second, third = stage.jobs
     stage.submit(first, second)
@@ -136,6 +172,11 @@ SCENARIOS = (
     Scenario("retry", _one(params={"fail_in": [1]}), (_turns,), (_submit_all,)),
     Scenario("reject", lambda: [a_job("unknown")], (_turn,), (_submit_all,)),
     Scenario("change the priority", _one(), (_prioritise,), (_submit_all,)),
+    Scenario("promote", lambda: [a_job(not_before=soon(3600))], (_turns_later,), (_submit_all,)),
+    Scenario("run by a real runner", _one(), (_really_run,), (_submit_all,)),
+    Scenario("submit sealed", _one(), (_submit_sealed,), has_keys=False),
+    Scenario("pause", _one(), (_pause,), (_submit_all,)),
+    Scenario("files left by hand", _one(), (_turn,), (_leave_odd_files,)),
     Scenario("several jobs", _several, (_everything,)),
 )
 

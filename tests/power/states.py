@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations, product
 
@@ -41,19 +41,25 @@ class Cut:
 
 Entries = dict[str, int]
 
+Leftover = Callable[[str], bool]
+"""Tells of a path whether what lies there means nothing to anything else: half-written files, locks, what is only shown."""
 
-def cut(volume: Volume, *, leftovers: Collection[str] = (), most: int = MOST, met: set[Hashable] | None = None) -> Cut:
+
+def nothing(_: str) -> bool:
+    return False
+
+
+def cut(volume: Volume, *, leftovers: Leftover = nothing, most: int = MOST, met: set[Hashable] | None = None) -> Cut:
     """Return what a power cut may leave now.
 
     Args:
-        leftovers: folders of files that mean nothing to each other (half-written ones, locks). Their unsynced changes are combined with
-            those of the rest in three ways: none persisted, all with their contents, all with none. That one of them alone did not persist
-            is combined with the rest wholly there and wholly absent.
+        leftovers: the unsynced changes of these are combined with those of the rest in three ways: none persisted, all with their contents,
+            all with none. That one of them alone did not persist is combined with the rest wholly there and wholly absent.
         most: above so many disks, those that lack or have at most two of the unsynced changes, and a sample.
         met: what could not persist alone at an earlier moment; gets what can now. Without it every moment looks at all of these.
     """
     parts = _parts(volume.pending)
-    apart = [part for part in parts if all(_within(path, leftovers) for change in part for path in change.paths)]
+    apart = [part for part in parts if all(leftovers(path) for change in part for path in change.paths)]
     free = [_ideals(part) for part in parts if not any(part is other for other in apart)]
     alone = [_ideals(part) for part in apart]
     together = [tuple(chain(*(ideals[extreme] for ideals in alone))) for extreme in (0, -1)]
@@ -64,14 +70,14 @@ def cut(volume: Volume, *, leftovers: Collection[str] = (), most: int = MOST, me
     return Cut(tuple(dict.fromkeys(disks)), possible + len(single), possible > most)
 
 
-def extremes(volume: Volume, *, leftovers: Collection[str] = ()) -> Cut:
+def extremes(volume: Volume, *, leftovers: Leftover = nothing) -> Cut:
     """Return the disks with nothing that is unsynced, with all of it, and with all but one change and what came after it in its entries."""
     parts = [_ideals(part) for part in _parts(volume.pending)]
     worlds = _Worlds(volume, leftovers, parts)
     base = [ideals[-1] for ideals in parts]
     chosen: list[Sequence[tuple[Change, ...]]] = [[], base]
     for number, ideals in enumerate(parts):
-        if not all(_within(path, leftovers) for change in ideals[-1] for path in change.paths):
+        if not all(leftovers(path) for change in ideals[-1] for path in change.paths):
             chosen += [[*base[:number], ideal, *base[number + 1 :]] for ideal in ideals[:-1]]
     disks = [disk for picked in chosen for disk in worlds.ends(_entries(volume, chain(*picked)))]
     return Cut(tuple(dict.fromkeys(disks)), len(disks), True)
@@ -121,13 +127,7 @@ def _entries(volume: Volume, changes: Iterable[Change]) -> Entries:
 
 def live(volume: Volume) -> Disk:
     """What programs see: the disk after a crash of a process, when the machine lives."""
-    return _Worlds(volume, (), []).whole(volume.entries)
-
-
-def is_settled(volume: Volume, *, leftovers: Collection[str] = ()) -> bool:
-    """Tell whether a power cut can change nothing but leftovers now."""
-    entries = any(not _within(path, leftovers) for change in volume.pending for path in change.paths)
-    return not entries and not any(volume.inodes[inode].pending for path, inode in volume.entries.items() if not _within(path, leftovers))
+    return _Worlds(volume, nothing, []).whole(volume.entries)
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class _Worlds:
     """The disks that come from choosing one ideal of each part, and then a content for each unsynced file."""
 
     volume: Volume
-    leftovers: Collection[str]
+    leftovers: Leftover
     parts: list[list[tuple[Change, ...]]]
 
     def count(self, most: int) -> int:
@@ -178,7 +178,7 @@ class _Worlds:
 
     def _contents(self, entries: Entries) -> list[Sequence[dict[int, bytes]]]:
         """For each unsynced file its possible contents; the leftovers have theirs together: all there, or all absent."""
-        meant = {inode for path, inode in entries.items() if not _within(path, self.leftovers)}
+        meant = {inode for path, inode in entries.items() if not self.leftovers(path)}
         unsynced = {inode: item for inode in dict.fromkeys(entries.values()) if (item := self.volume.inodes[inode]).pending}
         found: list[Sequence[dict[int, bytes]]] = [
             [{inode: content} for content in item.variants()] for inode, item in unsynced.items() if inode in meant
@@ -206,7 +206,3 @@ def _near(parts: list[list[tuple[Change, ...]]], extreme: int) -> Iterator[list[
             for picked in product(*(parts[number] for number in numbers)):
                 changed = dict(zip(numbers, picked, strict=True))
                 yield [changed.get(number, ideal) for number, ideal in enumerate(base)]
-
-
-def _within(path: str, folders: Collection[str]) -> bool:
-    return parent(path) in folders

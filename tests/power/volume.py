@@ -109,6 +109,7 @@ class Volume:
         """What is on the disk whatever happens."""
         self.pending: list[Change] = []
         self._removed_folders: set[str] = set()
+        self._just_changed: Change | None = None
 
     @classmethod
     def of(cls, root: Path) -> Volume:
@@ -138,17 +139,21 @@ class Volume:
         return self._new(path, Inode())
 
     def write(self, inode: int, offset: int, data: bytes) -> None:
+        self._just_changed = None
         self.inodes[inode].change(Write(offset, data))
 
     def truncate(self, inode: int, size: int) -> None:
+        self._just_changed = None
         self.inodes[inode].change(Truncate(size))
 
     def sync(self, inode: int) -> None:
         """fsync of a file: rule 2."""
+        self._just_changed = None
         self.inodes[inode].sync()
 
     def sync_folder(self, path: str) -> None:
         """fsync of a folder: rule 3, with what rules 5 and 6 draw after it."""
+        self._just_changed = None
         here = [change for change in self.pending if any(parent(name) == path for name in change.paths)]
         chosen = self.with_needs(here)
         for change in chosen:
@@ -163,6 +168,11 @@ class Volume:
             if any(change is item for item in wanted) or any(later.touches(change.paths) for later in chosen):
                 chosen.append(change)
         return chosen[::-1]
+
+    @property
+    def just_changed(self) -> tuple[str, ...]:
+        """The entries that the last operation changed."""
+        return self._just_changed.paths if self._just_changed else ()
 
     def link(self, source: str, target: str) -> None:
         self._change((target, self.entries[source]))
@@ -191,6 +201,7 @@ class Volume:
         change = Change(entries)
         _apply(change, self.entries)
         self.pending.append(change)
+        self._just_changed = change
 
 
 def _apply(change: Change, entries: dict[str, int]) -> None:
