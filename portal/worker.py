@@ -14,14 +14,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from portal import clock, processes, vault
-from portal.durable import sweep
+from portal.durable import sweep, sync_folder
 from portal.errors import PortalError, explain
 from portal.jobs import Attempt, Job, Status
 from portal.sealer import Retainer, Sealer
 from portal.settings import Settings
 from portal.spool import Spool, claiming, disk, keys, pausing, records, settling, workers
 from portal.spool.claiming import Claim
-from portal.spool.finishing import finish, freeze
+from portal.spool.finishing import ended, finish
 from portal.spool.listing import known_names
 from portal.spool.locks import holder
 from portal.spool.outcome import Verdict
@@ -124,6 +124,8 @@ class Worker:
     def _tidy(self, now_ms: int) -> None:
         """What needs to be done only now and then."""
         self._tidied_ms = now_ms
+        for folder in (self.layout.queue, self.layout.running, self.layout.delayed, self.layout.cancel):
+            sync_folder(folder)  # removals and returns to the queue that nothing else forced to the disk since
         vault.ensure_keys(self.settings)
         sweep(self.layout.tmp)
         sweep(self.layout.archive_tmp)
@@ -175,6 +177,8 @@ class Worker:
         """The job with its next attempt, as it is recorded before anything starts; None when it cannot start or shall not."""
         if self._starter.problem(job) or os.path.exists(self.layout.marker(job.id)):
             return None
+        if job.finished_at or job.open_attempt:
+            return None  # somebody moved its record into the queue: it is finished or settled, and not run beside that
         number = max((attempt.number for attempt in job.attempts), default=0) + 1
         attempt = Attempt(number, self.name, self.registration.info.host, clock.iso(clock.now_ms()))
         return job.evolve(status=Status.RUNNING, attempts=(*job.attempts, attempt), error=None)
@@ -188,7 +192,7 @@ class Worker:
                 return True
             if problem := self._starter.problem(job):
                 log.warning("%s is rejected: %s", job.id, problem)
-                finish(self.layout, freeze(self.layout, job, Status.REJECTED, problem))
+                finish(self.layout, ended(job, Status.REJECTED, problem))
                 claim.lock.remove()
             else:
                 _tell(settling.settle_held(self.layout, job.id, claim.lock))
@@ -203,7 +207,8 @@ class Worker:
         try:
             self._starter.start(job, claim)
         except PortalError as error:
-            _tell(settling.close_attempt(self.layout, job, Verdict("failed", explain(error), error.retryable)))
+            _tell(settling.end_unstarted(self.layout, job, Verdict("failed", explain(error), error.retryable)))
+            claim.lock.remove()
             return
         self._watched.add(job.id)
         log.info("%s %s: attempt %d started", job.id, job.engine, job.attempts[-1].number)

@@ -280,21 +280,27 @@ def test_a_retry_cut_off_anywhere_is_completed_and_counted_once(quick: Settings)
     at_every_call(prepare, lambda job: settling.settle(spool.layout, job.id), check, least=8)
 
 
-def test_a_claim_cut_off_anywhere_leaves_the_job_to_the_next(quick: Settings) -> None:
+def opened(job: Job) -> Job:
+    return job.evolve(status=Status.RUNNING, attempts=(*job.attempts, Attempt(len(job.attempts) + 1, "w", "h", job.submitted_at)))
+
+
+@pytest.mark.parametrize(("opening", "least"), [(claiming.unopened, 4), (opened, 7)])
+def test_a_claim_cut_off_anywhere_leaves_the_job_to_the_next(quick: Settings, opening: claiming.Opening, least: int) -> None:
     spool = Spool(quick)
 
     def claim(job: Job) -> None:
-        for claimed in claiming.claims(spool.layout):
+        for claimed in claiming.claims(spool.layout, opening=opening):
             claimed.let_go()
 
     def check(job: Job) -> None:
         settling.settle(spool.layout, job.id)
-        assert [item.id for item in spool.waiting()] == [job.id]
+        assert {item.id for item in spool.waiting()} == {job.id}
         (claimed,) = claiming.claims(spool.layout)
         claimed.let_go()
+        assert [item.id for item in spool.running()] == [job.id] and not spool.waiting()
         spool.layout.record(job.id).unlink()
 
-    at_every_call(lambda: spool.submit(a_job(limits=("a", "b"))), claim, check, least=6)
+    at_every_call(lambda: spool.submit(a_job(limits=("a", "b"))), claim, check, least=least)
 
 
 def test_a_cancel_of_a_waiting_job_cut_off_anywhere_is_completed(quick: Settings) -> None:
@@ -311,7 +317,7 @@ def test_a_cancel_of_a_waiting_job_cut_off_anywhere_is_completed(quick: Settings
         assert [item.status for item in archived(spool) if item.id == job.id] == [Status.CANCELLED]
         assert spool.counts()["queued"] == spool.counts()["running"] == spool.counts()["cancel_requested"] == 0
 
-    at_every_call(prepare, lambda job: settling.cancel_waiting(spool.layout, job.id), check, least=10)
+    at_every_call(prepare, lambda job: settling.cancel_waiting(spool.layout, job.id), check, least=7)
 
 
 # What a death may leave

@@ -14,10 +14,10 @@ from portal.errors import BadJobFile
 from portal.jobs import Job
 from portal.spool import corrupt, limits, records
 from portal.spool.layout import Layout, Waiting, ready_name
-from portal.spool.listing import stamp_of
+from portal.spool.listing import GONE, Stamp, stamp_of
 from portal.spool.locks import Lock
 from portal.spool.ready_index import ReadyIndex
-from portal.spool.records import move, read, remove
+from portal.spool.records import move, read
 
 _PARKED_A_LOOK = 1000
 
@@ -72,7 +72,7 @@ def claims(
         paused: engines that start nothing new.
     """
     look = _Look(layout, index or ReadyIndex(layout), opening, paused)
-    for name in look.each():
+    for name, stamp in look.each():
         item = Waiting.ready(name)
         if item is None:
             tidy_name(layout, name, guard)
@@ -80,7 +80,7 @@ def claims(
         found: Claim | Left = Left.BUSY
         with guard(item.job_id):
             try:
-                found = look.claim(item)
+                found = look.claim(item, stamp)
             except BadJobFile as error:
                 found = Left.GONE
                 _set_aside(layout, item, error)
@@ -99,18 +99,21 @@ class _Look:
         self._full = index.full()
         self._parked = 0
 
-    def each(self) -> Iterator[str]:
-        """Yield the names to try; stops early when so many had to be laid aside that other work comes first."""
+    def each(self) -> Iterator[tuple[str, Stamp]]:
+        """Yield the names to try, with the stamps of their files; stops early when so many had to be laid aside that other work comes first."""
         self.index.refresh()
+        folder = str(self.layout.queue)
         for name in self.index.each(self._full, self._paused):
-            yield name
+            stamp = stamp_of(f"{folder}/{name}")
+            if stamp == GONE:
+                continue  # another worker took it, as it may have taken thousands
+            yield name, stamp
             if self._parked >= _PARKED_A_LOOK:
                 self.index.unfinished = True
                 return
 
-    def claim(self, item: Waiting) -> Claim | Left:
+    def claim(self, item: Waiting, stamp: Stamp) -> Claim | Left:
         path = self.layout.queue / item.name
-        stamp = stamp_of(path)
         data = records.read_bytes(path)
         if data is None:
             return Left.GONE
@@ -131,7 +134,7 @@ class _Look:
                 limits.release(places)
         return found
 
-    def _park(self, item: Waiting, key: str, stamp: tuple[int, int, int]) -> Left:
+    def _park(self, item: Waiting, key: str, stamp: Stamp) -> Left:
         self.index.park(item.name, key, stamp)
         self._parked += 1
         return Left.PARKED
@@ -146,12 +149,12 @@ class _Look:
             if records.read_bytes(path) != data:
                 return Left.BUSY
             if is_duplicate(self.layout, item, path) or records.is_delayed(self.layout, seen):
-                remove(path)
+                path.unlink(missing_ok=True)
                 return Left.GONE
             job = records.as_waiting(seen, item)
             opened = self.opening(job)
             if opened is None:
-                move(path, self.layout.record(seen.id))
+                path.rename(self.layout.record(seen.id))  # the end of the job will be durable, or the claim is undone
             else:
                 _record(self.layout, path, opened)
             claimed = True
@@ -256,9 +259,9 @@ def _promote(layout: Layout, item: Waiting) -> bool:
         if job.id != item.job_id:
             raise BadJobFile(f"The file is named for {item.job_id} and holds {job.id}.")
         if layout.record(job.id).exists() or records.archived_path(layout, job.id):
-            remove(path)
+            path.unlink(missing_ok=True)
             return False
-        move(path, layout.queue / ready_name(job))
+        path.rename(layout.queue / ready_name(job))  # a power cut that undoes it leaves the job delayed and due
         return True
     except BadJobFile as error:
         corrupt.set_aside(layout, path, error)

@@ -1,7 +1,9 @@
-"""Finishing: the steps from a frozen running record to an archive record, each of which can be repeated.
+"""Finishing: the steps from a running record to an archive record, each of which can be repeated.
 
-finished_at frozen in the running record → archive record → children → secrets out of the key file → running record removed →
-cancel marker removed → (by the caller) the lock.
+archive record → children → secrets out of the key file → running record removed → cancel marker removed → (by the caller) the lock.
+
+The archive record says how and when the job ended: whoever finds one goes on with what it says, whatever is in the running record. The
+removals are not forced to the disk: what a power cut brings back stands beside an archive record, and is removed again.
 """
 
 from __future__ import annotations
@@ -13,44 +15,51 @@ from pathlib import Path
 from typing import Any
 
 from portal import clock
-from portal.durable import publish, sync_folder
+from portal.durable import is_shortage, publish, sync_folder
 from portal.errors import BadJobFile, explain
 from portal.jobs import Followup, Job, Status, derived_id, id_ms, resolve_quotes
 from portal.outputlog import KEPT_PARTS
 from portal.spool import keys
 from portal.spool.layout import Layout
-from portal.spool.records import make_archive_day, read, remove, save, with_room
+from portal.spool.records import archived_path, make_archive_day, make_day_durable, read, save, with_room
 from portal.spool.submitting import lock_unless_known, place
 
 _CHUNK = 1 << 20
 
 
-def freeze(layout: Layout, job: Job, status: Status, error: str | None) -> Job:
-    """Write the end of a job into its running record; from here on every step follows from that record. Under the job's lock."""
+def ended(job: Job, status: Status, error: str | None) -> Job:
+    """The job with its end."""
     moment = max([clock.now_ms(), id_ms(job.id), *(clock.parse_ms(item.started_at) for item in job.attempts)])
-    job = job.evolve(status=status, error=error, finished_at=clock.iso(moment))
+    return job.evolve(status=status, error=error, finished_at=clock.iso(moment))
+
+
+def freeze(layout: Layout, job: Job, status: Status, error: str | None) -> Job:
+    """Write the end of a job into its running record, for somebody else to finish it. Under the job's lock."""
+    job = ended(job, status, error)
     save(layout, job)
     return job
 
 
 def finish(layout: Layout, job: Job) -> Job:
-    """Do what is left of finishing a frozen job; returns the archived one. Under the job's lock, which the caller removes after."""
+    """Do what is left of finishing a job that has ended; returns the archived one. Under the job's lock, which the caller removes after."""
     archived = _archive(layout, job)
+    job = job.evolve(status=archived.status, finished_at=archived.finished_at, result=archived.result)
     for index, followup in enumerate(job.then):
         if followup.when.fires(job.status):
             start_child(layout, job, index, followup)
     keys.forget_secrets(layout, job)
-    remove(layout.record(job.id))
-    if layout.marker(job.id).exists():
-        remove(layout.marker(job.id))
+    for path in (layout.record(job.id), layout.marker(job.id)):
+        path.unlink(missing_ok=True)
     return archived
 
 
 def _archive(layout: Layout, job: Job) -> Job:
-    path = make_archive_day(layout, job)
-    if earlier := read(path):
-        sync_folder(path.parent)
+    known = archived_path(layout, job.id)
+    if known and (earlier := read(known)):
+        make_day_durable(known.parent)
+        sync_folder(known.parent)
         return earlier
+    path = make_archive_day(layout, job)
     archived = job.without_sealed().evolve(artefacts=tuple(artefacts(layout, job.id)))
     data = archived.to_json().encode()
     with_room(layout, lambda: publish(path, data, layout.archive_tmp))
@@ -65,9 +74,11 @@ def artefacts(layout: Layout, job_id: str) -> Iterator[Mapping[str, Any]]:
     logs = [(name, layout.logs / name) for name in named if (layout.logs / name).is_file()]
     for name, path in logs + inside:
         yield {"name": name, **_digest(path)}
-    if folder.is_dir():
-        sync_folder(folder)
-    sync_folder(layout.logs)
+    for made in sorted({path.parent for _, path in inside} | {folder}):
+        if made.is_dir():
+            sync_folder(made)
+    if len(logs) > 1:  # the log and the folder were made durable before the attempt started; what was rotated since was not
+        sync_folder(layout.logs)
 
 
 def _counts(path: Path, folder: Path) -> bool:
@@ -83,8 +94,11 @@ def _digest(path: Path) -> Mapping[str, Any]:
             while data := file.read(_CHUNK):
                 digest.update(data)
                 size += len(data)
-    except OSError as error:  # a file that the engine made unreadable is no reason never to finish
-        return {"size_bytes": size, "sha256": None, "error": explain(error)}
+    except OSError as error:
+        if is_shortage(error):
+            raise  # the record is written once, for ever: not with what could not be read only now
+        # A file that the engine made unreadable is no reason never to finish.
+        return {"size_bytes": path.stat().st_size, "sha256": None, "error": explain(error)}
     return {"size_bytes": size, "sha256": digest.hexdigest()}
 
 
@@ -116,7 +130,7 @@ def start_child(layout: Layout, parent: Job, index: int, followup: Followup) -> 
         if problem is None:
             place(layout, child)
         else:
-            finish(layout, freeze(layout, child, Status.REJECTED, problem))
+            finish(layout, ended(child, Status.REJECTED, problem))
     finally:
         lock.remove()
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
 from portal.spool.layout import READY_LENGTH, Layout
-from portal.spool.listing import GONE, Stamp, settled_stamp, stamp_of
+from portal.spool.listing import Stamp, settled_stamp, stamp_of
 
 _SHARE = 50
 """After a listing that took t seconds the next comes t times this later: it takes at most 2 % of the time."""
@@ -168,8 +168,6 @@ class ReadyIndex:
 
     def park(self, name: str, key: str, stamp: Stamp) -> None:
         """Lay a name aside until `key` is not closed any more, or until its file is replaced."""
-        if stamp == GONE:
-            return
         self._parked[name] = Parked(key, stamp)
         self._just_parked.append(name)
 

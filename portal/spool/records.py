@@ -205,11 +205,18 @@ def remove(path: Path) -> None:
 
 
 def put_back(layout: Layout, job: Job, due_ms: int) -> Path:
-    """Move a running record to where it waits: for `due_ms`, or ready at once. Called under the job's lock."""
+    """Move a running record to where it waits: for `due_ms`, or ready at once. Called under the job's lock.
+
+    Not forced to the disk: a power cut that undoes it leaves the running record, which is put back again.
+    """
     name = f"{due_ms:013d}-{job.id}.json"
     target = layout.delayed / name if due_ms > clock.now_ms() else layout.queue / ready_name(job)
-    move(layout.record(job.id), target)
+    layout.record(job.id).rename(target)
     return target
+
+
+_durable_days: dict[Path, int] = {}
+"""The inodes of the archive's folders that this process knows to be durable."""
 
 
 def make_archive_day(layout: Layout, job: Job) -> Path:
@@ -218,7 +225,17 @@ def make_archive_day(layout: Layout, job: Job) -> Path:
         raise ValueError(f"{job.id} has not finished")
     path = layout.archived(job.id, job.finished_at)
     with_room(layout, lambda: make_folder(path.parent))
+    make_day_durable(path.parent)
     return path
+
+
+def make_day_durable(day: Path) -> None:
+    """Make the folder of an archive day durable that is there: who made it may have been killed before he came to it."""
+    inode = day.stat().st_ino
+    if _durable_days.get(day) != inode:
+        for folder in (day, *day.parents[:2]):
+            sync_folder(folder.parent)
+        _durable_days[day] = inode
 
 
 def make_room_for_output(layout: Layout, job_id: str) -> None:

@@ -6,11 +6,12 @@ from portal import clock, processes
 from portal.errors import BadJobFile
 from portal.jobs import ID_PATTERN, Job, Status
 from portal.spool import corrupt
-from portal.spool.finishing import finish, freeze
+from portal.spool.finishing import ended as ended_job
+from portal.spool.finishing import finish
 from portal.spool.layout import Layout
 from portal.spool.locks import Lock
 from portal.spool.outcome import Verdict, closed, delay_s, judge, left_behind, status_after
-from portal.spool.records import archived_path, delayed_paths, move, names, put_back, read, ready_paths, remove, save
+from portal.spool.records import archived_path, delayed_paths, names, put_back, read, ready_paths, save
 
 
 def settle(layout: Layout, job_id: str) -> Job | None:
@@ -32,10 +33,11 @@ def settle_held(layout: Layout, job_id: str, lock: Lock) -> Job | None:
             return None
         if job.id != job_id:
             raise BadJobFile(f"The file is named for {job_id} and holds {job.id}.")
-        if job.finished_at is None and (job := _close(layout, job)) is None:
+        archived = archived_path(layout, job_id) is not None
+        if not archived and job.finished_at is None and (job := _close(layout, job)) is None:
             settled = False
             return None
-        return finish(layout, job) if job.finished_at else _wait_again(layout, job)
+        return finish(layout, job) if archived or job.finished_at else _wait_again(layout, job)
     except BadJobFile as error:
         processes.end_marked(job_id, layout.settings.home)
         corrupt.set_aside(layout, layout.record(job_id), error)
@@ -48,22 +50,24 @@ def settle_held(layout: Layout, job_id: str, lock: Lock) -> Job | None:
 
 
 def _close(layout: Layout, job: Job) -> Job | None:
-    """Write into the running record how its last attempt ended; None while processes of the job cannot be ended."""
+    """Find out how the last attempt ended and what follows; None while processes of the job cannot be ended."""
     cancelled = layout.marker(job.id).exists()
     attempt = job.open_attempt
     if attempt is None:
-        return freeze(layout, job, Status.CANCELLED, _cancelled_text(job)) if cancelled else job
+        return ended_job(job, Status.CANCELLED, _cancelled_text(job)) if cancelled else job
     ended = left_behind(layout, job, attempt)
     if ended.exit is None:
         if not processes.end_marked(job.id, layout.settings.home):
             return None
         ended = left_behind(layout, job, attempt)
+        for path in ready_paths(layout, job.id):
+            path.unlink(missing_ok=True)  # its worker died between recording the claim and removing what it claimed
     verdict = judge(ended, cancelled=cancelled)
     return close_attempt(layout, job, verdict)
 
 
 def close_attempt(layout: Layout, job: Job, verdict: Verdict) -> Job:
-    """Record the end of the open attempt and what follows: the end of the job, or another attempt. Under the job's lock."""
+    """Return the job with the end of the open attempt and what follows: its own end, or, recorded, another attempt. Under the job's lock."""
     attempt = job.attempts[-1]
     ended = left_behind(layout, job, attempt)
     done = closed(attempt, ended, verdict, clock.iso(clock.now_ms()))
@@ -72,10 +76,16 @@ def close_attempt(layout: Layout, job: Job, verdict: Verdict) -> Job:
     )  # fmt: skip
     status = status_after(job, verdict, layout.settings)
     if status.finished:
-        return freeze(layout, job, status, verdict.error)
+        return ended_job(job, status, verdict.error)
     job = job.evolve(status=Status.QUEUED, error=verdict.error, result=None)
     save(layout, job)
     return job
+
+
+def end_unstarted(layout: Layout, job: Job, verdict: Verdict) -> Job:
+    """Close an attempt whose runner could not be started, and finish the job or let it wait. Under the job's lock."""
+    job = close_attempt(layout, job, verdict)
+    return finish(layout, job) if job.finished_at else _wait_again(layout, job)
 
 
 def _wait_again(layout: Layout, job: Job) -> Job:
@@ -99,9 +109,9 @@ def cancel_waiting(layout: Layout, job_id: str) -> Job | None:
     try:
         waiting = ready_paths(layout, job_id) + delayed_paths(layout, job_id)
         if archived_path(layout, job_id) or not waiting:
-            remove(layout.marker(job_id))
+            layout.marker(job_id).unlink(missing_ok=True)  # after a power cut it may be there again, to no other effect
             return None
-        move(waiting[0], layout.record(job_id))
+        waiting[0].rename(layout.record(job_id))
         moved = True
     finally:
         if not moved:
