@@ -85,7 +85,7 @@ def test_everything_acknowledged_before_the_backup_ends_once_where_it_is_restore
         other = restored(tmp_path / "backup", tmp_path / "keys", tmp_path / "other")
         check.repair(other, Depth.DEEP)
         assert {item.kind for item in check.inspect(other, Depth.DEEP) if not item.note} == set()
-        with worker_process(other.home):
+        with worker_process(other.home) as there:
             started = until(lambda: len(lines(tmp_path / "started")) > 1, 60)
             assert started and spool.find(typed.id).status is Status.RUNNING, "the same job goes on in the first home"  # type: ignore[union-attr]
             (tmp_path / "go").touch()
@@ -93,6 +93,8 @@ def test_everything_acknowledged_before_the_backup_ends_once_where_it_is_restore
             wanted = {*before, typed.id, later.id}
             until(lambda: all(finished(copy, job_id) for job_id in wanted), 60)
             until(lambda: not sum(copy.counts()[name] for name in ("queued", "delayed", "running")), 60)
+            there.terminate()
+            there.wait(30)
         first = until(lambda: finished(spool, typed.id), 60)
     assert [attempt.outcome for attempt in first.attempts] == ["succeeded"], "nothing over there touched it"
     _whole(other, wanted)

@@ -109,14 +109,14 @@ def _half_written(look: Look) -> Iterator[Finding]:
     for folder in (look.layout.tmp, look.layout.archive_tmp):
         if folder.is_dir():
             for path in sweep(folder, dry_run=True):
-                yield Finding("half-written", path, "Somebody was cut off while writing this.", why, repairable=True)
+                yield Finding("half-written", path, "Somebody was cut off while writing this.", why, repairable=True, note=True)
             for path in folder.iterdir():
                 if path.is_dir():
                     yield Finding("stray", path, "Only files that are being written belong here.", "Somebody made it.", "Remove it.", note=True)
     places = [look.settings.key_pair_dir, *(look.layout.archive.glob("[0-9]*/[0-9]*") if look.depth else ())]
     for path in (path for place in places if place.is_dir() for path in place.iterdir()):
         if _FRESH.fullmatch(path.name) and _age_s(path) > _DEAD_AFTER_S:
-            yield Finding("half-written", path, "Somebody was cut off while writing this, more than an hour ago.", why, repairable=True)
+            yield Finding("half-written", path, "Somebody was cut off while writing this, more than an hour ago.", why, repairable=True, note=True)
 
 
 def _age_s(path: Path) -> float:

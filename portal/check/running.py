@@ -34,7 +34,7 @@ def inspect(look: Look) -> Iterator[Finding]:
             yield Finding("stray", path, "This is not the name of a job's lock.", "Somebody put it there.", "Remove it.", note=True)
         elif not layout.record(name).exists() and path.exists() and not is_held(path):
             why = "Its process was killed, or a copy took the locks along. It does no harm."
-            yield Finding("lock", path, "Nobody holds this lock and its job does not run.", why, repairable=True, job_id=name)
+            yield Finding("lock", path, "Nobody holds this lock and its job does not run.", why, repairable=True, note=True, job_id=name)
     for path, item in look.waiting():
         yield from _earlier_life(look, look.job(path) if look.depth else None, item.job_id)
 
