@@ -23,7 +23,7 @@ from portal.spool import Spool, claiming, disk, keys, pausing, records, settling
 from portal.spool.claiming import Claim
 from portal.spool.finishing import ended, finish
 from portal.spool.listing import known_names
-from portal.spool.locks import holder
+from portal.spool.locks import holder, is_told
 from portal.spool.outcome import Verdict
 from portal.spool.ready_index import ReadyIndex
 from portal.spool.running import Running
@@ -34,6 +34,8 @@ log = logging.getLogger("portal.worker")
 _TIDY_EVERY_MS = 60_000
 _OVERDUE_S = 0.1
 """Until the next try of a delayed job that is due and that somebody holds."""
+_SOON_S = 0.25
+"""Until the next look at a job whose runner has not said yet who it is."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ class Worker:
         self._sealer, self._retainer = Sealer(settings), Retainer(settings)
         self._ready, self._running = ReadyIndex(self.layout), Running(self.layout)
         self._watched: set[str] = set()
-        """Jobs of this worker whose end the starter tells, or whose runner had said nothing about itself yet."""
+        """Jobs whose end the starter tells."""
+        self._unwatched = False
+        """A job runs whose runner has not said yet who it is."""
         self._tidied_ms = 0
         self._troubled: list[str] = []
 
@@ -93,8 +97,8 @@ class Worker:
         cancelled = tuple(self._cancel())
         promoted = tuple(claiming.promote(self.layout, now_ms, self._guard))
         started = tuple(self._start_jobs()) if claim and self._may_claim() else ()
-        self._watch(mine := self.mine())
-        self.registration.tell(len(mine))
+        self._watch()
+        self.registration.tell(len(self.mine()))
         return Turn(settled, cancelled, promoted, started, tuple(self._troubled), self._ready.unfinished)
 
     def _may_claim(self) -> bool:
@@ -105,21 +109,26 @@ class Worker:
         """Tell whether this worker was asked to run out of jobs, and has."""
         return self.registration.draining and not self.mine()
 
-    def _watch(self, mine: list[str]) -> None:
-        """Be told of the end of those jobs, too, that an earlier worker of this name started."""
-        for job_id in mine:
-            if job_id not in self._watched:
-                self._starter.watch(holder(self.layout.lock(job_id)))
-        self._watched = set(mine)
+    def _watch(self) -> None:
+        """Be told of the end of those jobs, too, that others started: whose worker has died is settled as soon as its runner ends."""
+        running = self._running.ids()
+        for job_id in running:
+            lock = self.layout.lock(job_id)
+            if job_id not in self._watched and is_told(lock):
+                self._starter.watch(holder(lock))
+                self._watched.add(job_id)
+        self._watched.intersection_update(running)
+        self._unwatched = len(self._watched) < len(running)
 
     def hear(self, names: Collection[str] | None) -> None:
         """Take in the names of files that came into queue/; None when events were lost or none will come."""
         self._ready.hear(names)
 
     def rest_s(self) -> float:
-        """Seconds until the next look at the queue: until a delayed job is due, if that is sooner."""
+        """Seconds until the next look at the queue: until a delayed job is due, or until a runner has said who it is, if that is sooner."""
         due_ms = claiming.next_due_ms(self.layout)
-        return self.settings.poll_s if due_ms is None else min(self.settings.poll_s, max(_OVERDUE_S, (due_ms - clock.now_ms()) / 1000))
+        longest_s = min(self.settings.poll_s, _SOON_S) if self._unwatched else self.settings.poll_s
+        return longest_s if due_ms is None else min(longest_s, max(_OVERDUE_S, (due_ms - clock.now_ms()) / 1000))
 
     def _tidy(self, now_ms: int) -> None:
         """What needs to be done only now and then."""
@@ -233,7 +242,7 @@ class Worker:
         return told
 
     def endings(self) -> list[int]:
-        """Return descriptors of which one becomes readable when a job has ended that this worker started."""
+        """Return descriptors of which one becomes readable when a job has ended that this worker knows to run."""
         return self._starter.endings()
 
     def empty(self) -> bool:

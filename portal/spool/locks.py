@@ -86,6 +86,14 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def is_told(path: Path) -> bool:
+    """Tell, without reading it, whether a job's lock file says who holds it."""
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
 def holder(path: Path) -> dict[str, Any]:
     """Return what the runner wrote into a job's lock file (pid, start, boot, attempt, …), or {}."""
     try:

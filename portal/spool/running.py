@@ -18,9 +18,17 @@ class Running:
 
     def of(self, worker: str) -> list[str]:
         """Return the ids of the jobs in running/ whose open attempt a worker of this name started."""
+        self._look()
+        return [job_id for job_id, (_, owner) in self._records.items() if owner == worker]
+
+    def ids(self) -> list[str]:
+        """Return the ids of all jobs in running/."""
+        self._look()
+        return list(self._records)
+
+    def _look(self) -> None:
         if self._seen is None or self._seen != stamp_of(self._layout.running):
             self._read()
-        return [job_id for job_id, (_, owner) in self._records.items() if owner == worker]
 
     def _read(self) -> None:
         seen = settled_stamp(self._layout.running)
