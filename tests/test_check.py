@@ -50,7 +50,7 @@ def notes(settings: Settings, depth: Depth = Depth.NORMAL) -> set[str]:
 
 
 def kinds(settings: Settings) -> dict[str, str]:
-    return {finding.path.name: finding.kind for finding in wrong(settings)}
+    return {finding.path.name: finding.kind for finding in check.inspect(settings) if finding.repairable or not finding.note}
 
 
 def test_a_home_in_order_has_no_findings(config: Settings, spool: Spool, tmp_path: Path) -> None:
@@ -211,6 +211,23 @@ def test_a_record_moved_into_the_queue_goes_back_and_does_not_run_again(config: 
     assert set(kinds(config).values()) == {"misplaced"}
     check.repair(config)
     assert path.read_bytes() == before and wrong(config) == [] and spool.waiting() == []
+
+
+def test_a_worker_does_not_run_again_what_has_finished_and_settles_what_was_running(config: Settings, spool: Spool) -> None:
+    """It may be quicker than the check."""
+    job = done(spool)
+    path = spool.archive_path(job)
+    before = path.read_bytes()
+    path.rename(spool.layout.queue / f"5-{job.id}.json")
+    cut_off = a_job()
+    running = cut_off.evolve(attempts=(Attempt(1, "w", "h", cut_off.submitted_at),))
+    (spool.layout.queue / f"5-{cut_off.id}.json").write_text(running.to_json())
+    worker = Worker(config, engines=ENGINES)
+    until(lambda: finished(spool, cut_off.id), turn=worker.turn)
+    worker.leave()
+    assert path.read_bytes() == before and {item.id for item in archived(spool)} == {job.id, cut_off.id}
+    ended = spool.find(cut_off.id)
+    assert ended and [item.outcome for item in ended.attempts] == ["interrupted", "succeeded"]
 
 
 def test_a_running_record_moved_into_the_queue_is_settled_by_what_its_attempt_left(config: Settings, spool: Spool) -> None:
