@@ -189,6 +189,8 @@ class Worker:
         if job.finished_at or job.open_attempt:
             return None  # somebody moved its record into the queue: it is finished or settled, and not run beside that
         number = max((attempt.number for attempt in job.attempts), default=0) + 1
+        while os.path.exists(self.layout.exit_file(job.id, number)) or os.path.exists(self.layout.result_file(job.id, number)):
+            number += 1  # the job file is older than what is in logs/: from a backup, or put back by hand
         attempt = Attempt(number, self.name, self.registration.info.host, clock.iso(clock.now_ms()))
         return job.evolve(status=Status.RUNNING, attempts=(*job.attempts, attempt), error=None)
 

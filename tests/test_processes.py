@@ -225,3 +225,13 @@ def test_lost_output_is_told_in_the_log_and_in_the_attempt(config: Settings) -> 
     assert f"({lost} bytes of older output were removed" in "".join(kept)
     said = sum(text.count("x" * 60_000) for text in kept)
     assert 110 * 60_001 - said * 60_001 <= lost <= 110 * 60_001 - said * 60_001 + 1000
+
+
+def test_what_an_earlier_life_of_a_job_left_is_not_taken_for_the_end_of_an_attempt(worker: Worker) -> None:
+    """A job file from a backup knows nothing of the attempts whose files are in logs/."""
+    job = a_job(params={"kill_in": [1, 2, 3]}, max_attempts=1)
+    worker.spool.folder(job.id).mkdir()
+    worker.layout.result_file(job.id, 1).write_text(json.dumps({"job": job.id, "attempt": 1, "outcome": "succeeded"}))
+    worker.layout.exit_file(job.id, 2).write_text(json.dumps({"job": job.id, "attempt": 2, "exit_code": 0, "ended_by": None}))
+    (ended,) = run(worker, job)
+    assert (ended.status, [(item.number, item.exit_code) for item in ended.attempts]) == (Status.FAILED, [(3, -signal.SIGSEGV)])
