@@ -444,6 +444,7 @@ def test_clients_that_dawdle_keep_nobody_out_for_long(config: Settings, spool: S
         dawdling = [socket.create_connection(server.server_address[:2]) for _ in range(8)]  # type: ignore[arg-type]
         for client in dawdling:
             client.sendall(b"GET /met")
+            client.settimeout(10)
         assert all(client.recv(100) == b"" for client in dawdling), "each is cut off"
         for client in dawdling:
             client.close()
