@@ -15,7 +15,7 @@ from bench.queue import bare
 from bench.queue.contender import Contender
 from bench.queue.contenders import load
 from bench.queue.filling import put, wait
-from bench.queue.measuring import ROOT, Taken, middle, running, share, taking
+from bench.queue.measuring import ROOT, Taken, middle, running, share, taking, until
 from bench.queue.ours import Portal
 from bench.queue.table import Figure, ms, rate
 
@@ -159,6 +159,7 @@ def _sample(ours: Portal, found: Latencies, number: int, folder: Path) -> None:
     job_id = ours.submit("noop").id
     wait(ours, number, folder)
     found.archived.append((time.monotonic_ns() - asked_ns) / 1e9)
+    until(lambda: (job := ours.spool.find(job_id)) is None or job.status.finished, 30)  # its record in running/ is removed last
     job = ours.spool.find(job_id)
     told = job.result["report"] if job and job.result else {}
     if "run_ns" not in told:
