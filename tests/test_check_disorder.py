@@ -106,7 +106,8 @@ def disorder(home: Path, earlier: Path, act: Act) -> None:
             shutil.rmtree(home / act[1])
         shutil.copytree(earlier / act[1], home / act[1], dirs_exist_ok=True)
         return
-    files = sorted(path for place in ("queue", "archive", "logs") for path in (home / place).rglob("*") if path.is_file() and "reserve" not in path.parts)
+    found = [path for place in ("queue", "archive", "logs") for path in (home / place).rglob("*") if path.is_file()]
+    files = sorted(path for path in found if "reserve" not in path.parts)
     path = files[act[1] % len(files)]
     if act[0] == "truncate":
         path.write_bytes(path.read_bytes()[: act[2]])
@@ -140,73 +141,82 @@ def content(path: Path) -> Job | None:
     return job if re.fullmatch(ID, job.id) else None
 
 
-def inconsistent(home: Path) -> Iterator[tuple[str, Path | str]]:
+PATTERNS = {"": rf"[0-9]-({ID})\.json", "delayed": rf"[0-9]{{13,15}}-({ID})\.json", "running": rf"({ID})\.json"}
+Told = dict[str, list[Path]]
+Wrong = Iterator[tuple[str, Path | str]]
+
+
+def inconsistent(home: Path) -> Wrong:
     """Yield what is inconsistent: why, and the path or the job that a finding must name."""
-    patterns = {"": rf"[0-9]-({ID})\.json", "delayed": rf"[0-9]{{13,15}}-({ID})\.json", "running": rf"({ID})\.json"}
-    places: Counter[str] = Counter()
-    told: dict[str, list[Path]] = {}
-    for folder, pattern in patterns.items():
-        for path in sorted((home / "queue" / folder).glob("*")):
-            if path.is_dir():
-                continue
-            found, job = re.fullmatch(pattern, path.name), content(path)
-            if not found:
-                yield "no name of a job", path
-                continue
-            places[found[1]] += 1
-            told.setdefault(found[1], []).append(path)
-            if job is None or job.id != found[1]:
-                yield "unreadable or misnamed", path
-            elif folder == "running":
-                yield "nobody runs it", path
-            elif job.finished_at or job.open_attempt:
-                yield "it does not wait", path
-    archived: dict[str, list[Path]] = {}
+    told: Told = {}
+    archived: Told = {}
+    for folder, pattern in PATTERNS.items():
+        for path in sorted(item for item in (home / "queue" / folder).glob("*") if not item.is_dir()):
+            yield from _in_queue(path, folder, re.fullmatch(pattern, path.name), told)
     for path in sorted((home / "archive").glob("*/*/*/*")):
-        found, job = re.fullmatch(patterns["running"], path.name), content(path)
-        if not found:
-            yield "no name of a record", path
-            continue
-        archived.setdefault(found[1], []).append(path)
-        if job is None or job.id != found[1] or not job.finished_at or job.finished_at[:10] != "-".join(path.parts[-4:-1]):
-            yield "no record of that day", path
-        elif any(not (home / "logs" / item["name"]).is_file() for item in job.artefacts):
-            yield "a file of it is missing", path
+        yield from _in_archive(home, path, re.fullmatch(PATTERNS["running"], path.name), archived)
     for job_id in set(told) | set(archived):
         if len(archived.get(job_id, ())) > 1:
             yield "several records", job_id
         if len(told.get(job_id, ())) + bool(archived.get(job_id)) > 1:
             yield "in several places", job_id
-    yield from _related(home, set(told) | set(archived), archived)
-
-
-def _related(home: Path, known: set[str], archived: dict[str, list[Path]]) -> Iterator[tuple[str, Path | str]]:
+    known = set(told) | set(archived)
     for paths in archived.values():
-        parent = content(paths[0])
-        if parent and parent.finished_at and len(paths) == 1 and parent.id == paths[0].stem:
-            for number, item in enumerate(parent.then):
-                child = derived_id(parent.id, number, clock.parse_ms(parent.finished_at))
-                if item.when.fires(parent.status) and child not in known and not (home / "queue/running" / paths[0].name).exists():
-                    yield "never started", child
-    for path in (home / "queue/keys").glob("*"):
-        job = content(path)
-        if job is None or job.id not in known:
-            yield "a key of nothing", path
-    for path in (home / "queue/cancel").glob("*"):
-        if path.name in archived or path.name not in known:
-            yield "a marker of nothing", path
-    for path in (home / "queue/locks").glob("*"):
-        if not (home / f"queue/running/{path.name}.json").exists():
-            yield "a lock of nothing", path
+        if len(paths) == 1 and not (home / "queue/running" / paths[0].name).exists():
+            yield from _children(paths[0], known)
+    yield from _small(home, known, set(archived))
+
+
+def _in_queue(path: Path, folder: str, found: re.Match[str] | None, told: Told) -> Wrong:
+    if not found:
+        yield "no name of a job", path
+        return
+    told.setdefault(found[1], []).append(path)
+    job = content(path)
+    if job is None or job.id != found[1]:
+        yield "unreadable or misnamed", path
+    elif folder == "running":
+        yield "nobody runs it", path
+    elif job.finished_at or job.open_attempt:
+        yield "it does not wait", path
+
+
+def _in_archive(home: Path, path: Path, found: re.Match[str] | None, archived: Told) -> Wrong:
+    if not found:
+        yield "no name of a record", path
+        return
+    archived.setdefault(found[1], []).append(path)
+    job = content(path)
+    if job is None or job.id != found[1] or not job.finished_at or job.finished_at[:10] != "-".join(path.parts[-4:-1]):
+        yield "no record of that day", path
+    elif any(not (home / "logs" / item["name"]).is_file() for item in job.artefacts):
+        yield "a file of it is missing", path
+
+
+def _children(path: Path, known: set[str]) -> Wrong:
+    parent = content(path)
+    if parent and parent.finished_at and parent.id == path.stem:
+        for number, item in enumerate(parent.then):
+            child = derived_id(parent.id, number, clock.parse_ms(parent.finished_at))
+            if item.when.fires(parent.status) and child not in known:
+                yield "never started", child
+
+
+def _small(home: Path, known: set[str], archived: set[str]) -> Wrong:
+    queue = home / "queue"
+    keys = [path for path in (queue / "keys").glob("*") if (job := content(path)) is None or job.id not in known]
+    markers = [path for path in (queue / "cancel").glob("*") if path.name in archived or path.name not in known]
+    locks = [path for path in (queue / "locks").glob("*") if not (queue / f"running/{path.name}.json").exists()]
+    for why, paths in (("a key of nothing", keys), ("a marker of nothing", markers), ("a lock of nothing", locks)):
+        yield from ((why, path) for path in paths)
     for path in (home / "logs").glob("*"):
         if (found := re.match(ID, path.name)) and found[0] not in known:
             yield "files of nothing", found[0]
 
 
 def named(found: list[Finding]) -> set[Path | str]:
-    return {item.path for item in found} | {item.job_id or "" for item in found} | {match for item in found for match in re.findall(ID, item.what)} | {
-        match for item in found for match in re.findall(ID, item.path.name)
-    }  # fmt: skip
+    texts = [text for item in found for text in (item.what, item.path.name)]
+    return {item.path for item in found} | {item.job_id or "" for item in found} | {job_id for text in texts for job_id in re.findall(ID, text)}
 
 
 def readable(home: Path) -> set[str]:
@@ -227,7 +237,10 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspecting, "_PAUSE_S", 0.0)
 
 
-@hypothesis_settings(max_examples=int(os.environ.get("DISORDER_EXAMPLES", "40")), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = int(os.environ.get("DISORDER_EXAMPLES", "40"))
+
+
+@hypothesis_settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=st.lists(ACTS, max_size=5))
 def test_all_disorder_is_named_and_nothing_that_can_be_read_is_lost(
     lives: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory, acts: list[Act]
