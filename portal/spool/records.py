@@ -42,8 +42,12 @@ def parsed(data: bytes) -> Job:
 
 
 def is_there(path: str) -> bool:
-    """Tell whether a file exists, at half the cost of `Path.exists`, which counts when a submit asks a dozen times."""
-    return os.access(path, os.F_OK)
+    """Tell whether a file exists, sooner than `Path.exists`, which counts when a submit asks a dozen times. Raises OSError when nobody can tell."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def names(folder: Path) -> list[str]:
