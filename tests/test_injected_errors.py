@@ -27,7 +27,7 @@ def lies(request: pytest.FixtureRequest) -> Iterator[Farm]:
 def test_any_call_may_fail(lies: Farm, name: str) -> None:
     report = Report(**lies.report(name))
     assert not report.broken, "\n".join([f"{len(report.broken)} of {report.injected}:", *report.broken[:5]])
-    assert report.injected >= report.calls > 0, f"a harness that injects nothing proves nothing: {report}"
+    assert report.injected >= 0.7 * report.calls > 2, f"a harness that injects nothing proves nothing: {report}"
 
 
 def test_the_figures(lies: Farm) -> None:

@@ -26,7 +26,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
     options = f"size={SIZE_MIB}m,nr_inodes={INODES}"
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, text=True, check=False)
     if mounted.returncode:
-        raise CannotMount(mounted.stderr.strip())
+        raise CannotMount(mounted.stderr.strip().partition("\n")[0])
     try:
         yield folder
     finally:

@@ -27,7 +27,7 @@ class Scenario:
         allowed: kinds of findings of `portal check` that the scenario itself makes.
         live: runners and engines are real processes, in the scenario and in the recovery.
         every: only each so many-th of the different states is recovered from, unless all are asked for.
-        long: it has so many calls that errors are injected one or two at each, and not all at each, unless all are asked for.
+        long: it has so many calls that only one error is injected at each, and none at those that only open, unless all are asked for.
         guarded: no error comes out of it, whatever fails.
         again: recovery is killed, too: at each so many-th state, in each so many-th of its own.
     """
