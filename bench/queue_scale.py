@@ -1,13 +1,16 @@
 """What a full queue and a long archive cost: one turn of a worker, claims, look-ups, lists, reports, and what a page reads at each poll.
 
-`python -m bench.queue_scale [--waiting 20000] [--blocked 2000] [--delayed 2000] [--records 50000] [--days 60]` prints milliseconds, a line a
-figure. All lies in a temporary folder; the files are written without waiting for the disk, what is measured waits for it as usual.
+`python -m bench.queue_scale [--waiting 20000] [--blocked 2000] [--delayed 2000] [--records 50000] [--days 60] [--many 100000]` prints
+milliseconds, a line a figure. All lies in a temporary folder; the files are written without waiting for the disk, what is measured waits for it
+as usual. `--only submits claims` measures some parts.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import secrets
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,10 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from portal import audit, clock, seal, settings
-from portal.jobs import Job
+from portal.jobs import Attempt, Job, Status
 from portal.settings import CODE_ROOT
 from portal.spool import Spool, claiming
 from portal.spool.layout import delayed_name, ready_name
+from portal.spool.ready_index import ReadyIndex
 from portal.ui import health, job_rows, job_search
 from portal.ui.job_search import Filters
 from portal.worker import Worker
@@ -33,6 +37,8 @@ _PLACEHOLDER = "0" * 26
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _DAY_MS = 86_400_000
 _CLAIMS = 100
+_AMORTISED, _SLOTS = 1000, 2
+_SUBMITS = 400
 
 
 def main() -> int:
@@ -42,12 +48,90 @@ def main() -> int:
     parser.add_argument("--delayed", type=int, default=2_000, help="jobs that are not due yet")
     parser.add_argument("--records", type=int, default=50_000, help="finished jobs")
     parser.add_argument("--days", type=int, default=60, help="days they finished on")
+    parser.add_argument("--many", type=int, default=100_000, help="jobs that are ready where the cost of a claim is measured")
+    parser.add_argument("--only", nargs="+", choices=("queue", "blocked", "archive", "submits", "claims"), help="measure only this")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bench-queue-") as folder:
-        queue(Path(folder, "queue-home"), given.waiting, given.delayed)
-        blocked(Path(folder, "blocked-home"), given.blocked)
-        archive(Path(folder, "archive-home"), given.records, given.days)
+    parts: dict[str, Callable[[Path], None]] = {
+        "submits": lambda home: submits(home, given.delayed),
+        "claims": lambda home: claims(home, given.many),
+        "queue": lambda home: queue(home, given.waiting, given.delayed),
+        "blocked": lambda home: blocked(home, given.blocked),
+        "archive": lambda home: archive(home, given.records, given.days),
+    }
+    for name in given.only or parts:
+        with tempfile.TemporaryDirectory(prefix="bench-queue-") as folder:
+            parts[name](Path(folder, "home"))
     return 0
+
+
+def submits(home: Path, delayed: int) -> None:
+    """Submits, each beside one of the same system calls without a queue, in turn, so that both meet the same disk."""
+    print(f"submits: {_SUBMITS} of each kind in turn, medians, {delayed:,} jobs delayed")
+    spool = spool_at(home)
+    put_waiting(spool, delayed, delayed=True)
+    plain, ours = home / "plain", []
+    (plain / "tmp").mkdir(parents=True)
+    bare = []
+    for _ in range(_SUBMITS):
+        job = Job(an_id(clock.now_ms(), secrets.randbits(60)), "migrate", {"source": "s3://demo-data/raw/"}, clock.iso(clock.now_ms()), "bench")
+        data = job.to_json().encode()
+        bare.append(seconds(lambda data=data: write_link_sync(plain, data)))
+        ours.append(seconds(lambda job=job: spool.submit(job)))
+    least, taken_s = statistics.median(bare), statistics.median(ours)
+    told("bare write, fsync, link, fsync of the folder", least)
+    told("submit", taken_s)
+    print(f"  {'submits a second, as a part of the bare loop':<74}{least / taken_s:>10.2f} x", flush=True)
+
+
+def write_link_sync(folder: Path, data: bytes) -> None:
+    fresh, name = f"{folder}/tmp/{secrets.token_hex(10)}", f"{folder}/{secrets.token_hex(10)}.json"
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+    os.write(descriptor, data)
+    os.fsync(descriptor)
+    os.close(descriptor)
+    os.link(fresh, name)
+    os.unlink(fresh)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def claims(home: Path, many: int) -> None:
+    """What one claim costs a worker with few and with many jobs waiting, over many claims; its listings are told apart."""
+    print(f"claims: {_AMORTISED:,} by one worker, {_SLOTS} a look, the attempt recorded")
+    medians = {count: amortised(home.with_name(f"claims-{count}"), count) for count in (100, many)}
+    print(f"  {f'one of {many:,} against one of 100':<74}{medians[many] / medians[100]:>10.2f} x", flush=True)
+
+
+def amortised(home: Path, waiting: int) -> float:
+    spool = spool_at(home)
+    put_waiting(spool, waiting)
+    os.sync()
+    index = ReadyIndex(spool.layout)
+    index.hear(())
+    figure(f"{waiting:,} waiting: the first listing", index.refresh)
+    looks: list[float] = []
+    while len(looks) * _SLOTS < _AMORTISED:
+        looks.append(seconds(lambda: taken(spool, _SLOTS, index)))
+        if waiting <= _AMORTISED:  # as many come as go
+            index.hear([ready_name(Job(job_id, "", {}, "")) for job_id in put_waiting(spool, _SLOTS)])
+    told(f"{waiting:,} waiting: a claim, on average, listings included", statistics.mean(looks) / _SLOTS)
+    told(f"{waiting:,} waiting: a claim, median", statistics.median(looks) / _SLOTS)
+    return statistics.median(looks)
+
+
+def opened(job: Job) -> Job:
+    return job.evolve(status=Status.RUNNING, attempts=(Attempt(1, "bench", "bench", job.submitted_at),))
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def told(what: str, taken_s: float) -> None:
+    print(f"  {what:<74}{taken_s * 1000:>10,.2f} ms", flush=True)
 
 
 def an_id(moment_ms: int, number: int) -> str:
@@ -65,8 +149,7 @@ def figure(what: str, work: Callable[[], Any], *, each: int = 1) -> Any:
     """Time one call, print it in milliseconds (for `each` things: of one of them), and return what it gave."""
     begun = time.perf_counter()
     found = work()
-    told = (time.perf_counter() - begun) * 1000 / each
-    print(f"  {what:<74}{told:>10,.2f} ms", flush=True)
+    told(what, (time.perf_counter() - begun) / each)
     return found
 
 
@@ -107,9 +190,8 @@ def queue(home: Path, waiting: int, delayed: int) -> None:
     figure(f"claim, each of {_CLAIMS} from one look", lambda: taken(spool, _CLAIMS), each=_CLAIMS)
 
 
-def taken(spool: Spool, count: int) -> None:
-    claiming.tidy_names(spool.layout)
-    for claim in islice(claiming.claims(spool.layout), count):
+def taken(spool: Spool, count: int, index: ReadyIndex | None = None) -> None:
+    for claim in islice(claiming.claims(spool.layout, index=index, opening=opened), count):
         claim.let_go()
 
 
