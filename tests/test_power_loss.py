@@ -39,7 +39,7 @@ def test_what_was_promised_is_kept_after_a_power_cut_at_any_moment(lab: Lab, sce
 @pytest.mark.timeout(7200 if EXHAUSTIVE else 600)
 @pytest.mark.parametrize("scenario", KILLED, ids=lambda item: item.name.replace(" ", "-"))
 def test_what_a_killed_process_left_unsynced_is_synced_by_the_one_that_goes_on(lab: Lab, scenario: Scenario) -> None:
-    report = lab.play_on(scenario, thorough=EXHAUSTIVE)
+    report = lab.play_on(scenario, most=MOST_OF_ALL if EXHAUSTIVE else MOST, thorough=EXHAUSTIVE)
     print(report)
     assert not report.faults, "\n".join(report.faults.values())
     assert report.disks

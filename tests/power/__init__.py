@@ -10,8 +10,8 @@ The rules. Where the file systems that the queue is meant for (ext4, xfs, btrfs)
    and not its own entry in the folder above (ext4 and xfs keep that too: not relied on).
 4. Creating, linking, removing and making folders change one entry each, and each such change persists or not by itself, whatever
    came before or after it in another entry: any subset may be on the disk. ext4's journal and xfs' log keep the order of all changes
-   ("strictly ordered metadata consistency": J. Mohan's and A. Goldstein's notes on the crash-recovery guarantees of Linux file systems,
-   linux-fsdevel, March 2019); btrfs' fsync writes parts ahead of others; POSIX promises nothing. Pillai et al. found programs that
+   ("strictly ordered metadata consistency": J. Mohan, "Documenting the crash-recovery guarantees of Linux file systems", linux-fsdevel,
+   March 2019, and the answers to it); btrfs' fsync writes parts ahead of others; POSIX promises nothing. Pillai et al. found programs that
    break on such reordering ("All File Systems Are Not Created Equal", OSDI 2014; their tool ALICE reorders system calls as we do).
 5. Changes of one entry persist in their order: a later one on the disk has replaced the earlier ones.
 6. `rename` is atomic, across folders too: both entries change together or not at all, and a name that is replaced is never missing
