@@ -8,7 +8,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -29,8 +29,12 @@ def _opened_folder(folder: str | Path) -> Iterator[int]:
     try:
         yield descriptor
     finally:
-        with contextlib.suppress(OSError):  # nothing was written through it
-            os.close(descriptor)
+        _close(descriptor)  # nothing was written through it
+
+
+def _close(descriptor: int) -> None:
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
 
 
 def make_folder(folder: Path) -> None:
@@ -68,25 +72,26 @@ def write_durably(path: Path, data: bytes, mode: int = 0o640) -> None:
     sync_folder(path.parent)
 
 
-def publish(path: str | Path, data: bytes, staging: Path, *, replace: bool = False, mode: int = 0o640, durable: bool = True) -> bool:
+def publish(path: str | Path, data: bytes, staging: Path, *, replace: bool = False, mode: int = 0o640) -> bool:
     """Give a file its name only when its content is on the disk, and make the name durable.
 
     Args:
         path: the name; its folder is on the same file system as `staging`.
         staging: folder of half-written files; see `sweep`.
         replace: put it in the place of what is there. Otherwise what is there stays.
-        durable: False waits for no disk: for what may be gone, or empty, after a power cut.
 
     Returns:
         False when the name was taken and is kept; that name is durable too, so the work is done either way.
     """
     # The folder is opened first: once there is a name, only a disk that fails can make this fail.
-    with _opened_folder(os.path.dirname(path)) if durable else nullcontext() as folder:
-        with _staged(staging, data, mode, durable=durable) as fresh:
-            taken = not _named(fresh, path, replace=replace)
-        if folder is not None:
-            os.fsync(folder)
-    return not taken
+    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with _staged(staging, data, mode) as fresh:
+            named = _named(fresh, path, replace=replace)
+        os.fsync(folder)
+    finally:
+        _close(folder)
+    return named
 
 
 def _named(fresh: str, path: str | Path, *, replace: bool) -> bool:
@@ -101,21 +106,19 @@ def _named(fresh: str, path: str | Path, *, replace: bool) -> bool:
 
 
 @contextmanager
-def _staged(staging: Path, data: bytes, mode: int, *, durable: bool = True) -> Iterator[str]:
+def _staged(staging: Path, data: bytes, mode: int) -> Iterator[str]:
     """Write a file whose lock is held while it waits for its name."""
     path, descriptor = _create_locked(staging, mode)
     try:
         left = memoryview(data)
         while left:
             left = left[os.write(descriptor, left) :]
-        if durable:
-            os.fsync(descriptor)
+        os.fsync(descriptor)
         yield path
     finally:
         with contextlib.suppress(OSError):  # what cannot be removed is swept later; a rename has removed it already
             os.unlink(path)
-        with contextlib.suppress(OSError):  # the content is on the disk: nothing that a close says changes that
-            os.close(descriptor)
+        _close(descriptor)  # the content is on the disk: nothing that a close says changes that
 
 
 def _create_locked(staging: Path, mode: int) -> tuple[str, int]:

@@ -53,7 +53,7 @@ class Listing:
         stamp = settled_stamp(self._folder)  # of before the reading: what changes meanwhile makes another one
         try:
             found = sorted(os.listdir(self._folder))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             found = []
         self._known = (stamp, found) if stamp is not None else None
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +16,8 @@ from portal.spool.layout import Layout, Waiting, delayed_name, ready_name, runni
 from portal.spool.listing import known_names
 
 T = TypeVar("T")
+
+_DAY_MS = 86_400_000
 
 
 def read(path: Path) -> Job | None:
@@ -94,25 +97,31 @@ def delayed_paths(layout: Layout, job_id: str) -> list[Path]:
 
 def archived_path(layout: Layout, job_id: str) -> Path | None:
     """Return the archive record of a job: it lies under the day in its id or a later one, whatever the clock says now."""
-    for day in _days_from(str(layout.archive), f"{utc_day(jobs.id_ms(job_id)):%Y/%m/%d}"):
-        path = f"{layout.archive}/{day}/{job_id}.json"
+    archive, name = str(layout.archive), f"{job_id}.json"
+    for day in _days_from(archive, _day_text(jobs.id_ms(job_id) // _DAY_MS)):
+        path = f"{archive}/{day}/{name}"
         if is_there(path):
             return Path(path)
     return None
 
 
+@lru_cache(maxsize=64)
+def _day_text(number: int) -> str:
+    """The day of so many days since 1970, as YYYY/MM/DD."""
+    return f"{utc_day(number * _DAY_MS):%Y/%m/%d}"
+
+
 def _days_from(archive: str, first: str) -> Iterator[str]:
     """Yield the days that the archive has a folder for, as YYYY/MM/DD."""
-    year, month = first[:4], first[:7]
-    for of_year in known_names(archive):
-        if of_year < year or len(of_year) != 4 or not of_year.isdecimal():
-            continue
-        for of_month in known_names(f"{archive}/{of_year}"):
-            if f"{of_year}/{of_month}" < month:
-                continue
-            for day in known_names(f"{archive}/{of_year}/{of_month}"):
-                if (found := f"{of_year}/{of_month}/{day}") >= first:
-                    yield found
+    for year in _numbered(archive, first[:4]):
+        for month in _numbered(f"{archive}/{year}", first[5:7] if year == first[:4] else "00"):
+            for day in _numbered(f"{archive}/{year}/{month}", first[8:] if f"{year}/{month}" == first[:7] else "00"):
+                yield f"{year}/{month}/{day}"
+
+
+def _numbered(folder: str, least: str) -> list[str]:
+    """The names in a folder that are numbers of as many digits, and not below it."""
+    return [name for name in known_names(folder) if name >= least and len(name) == len(least) and name.isdecimal()]
 
 
 def known(layout: Layout, job_id: str) -> bool:
