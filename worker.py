@@ -48,7 +48,7 @@ def main(engines: str = "engines") -> int:
     stop = Stop()
     try:
         worker = Worker(settings.load(), slots=arguments.slots, name=arguments.name, engines=engines)
-    except PortalError as error:
+    except (PortalError, OSError) as error:
         print(f"worker: {explain(error)}", file=sys.stderr)
         return 1
     alarm = Alarm(worker.layout.queue, worker.layout.cancel, worker.layout.delayed, hear=worker.hear)

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from portal import clock, processes, vault
@@ -89,17 +89,28 @@ class Worker:
         """
         now_ms = clock.now_ms()
         self._troubled, self._ready.unfinished = [], False
-        self.registration.beat()
+        with self._guard("the heartbeat"):
+            self.registration.beat()
         if not 0 <= now_ms - self._tidied_ms < _TIDY_EVERY_MS:  # the clock may have been set back
             with self._guard("the housekeeping"):
                 self._tidy(now_ms)
-        settled = tuple(self._settle())
-        cancelled = tuple(self._cancel())
-        promoted = tuple(claiming.promote(self.layout, now_ms, self._guard))
-        started = tuple(self._start_jobs()) if claim and self._may_claim() else ()
-        self._watch()
-        self.registration.tell(len(self.mine()))
+        settled = self._part("queue/running", self._settle)
+        cancelled = self._part("queue/cancel", self._cancel)
+        promoted = self._part("queue/delayed", lambda: claiming.promote(self.layout, now_ms, self._guard))
+        started = self._part("queue", self._start_jobs) if claim else ()
+        with self._guard("the worker's own entry"):
+            self._watch()
+            self.registration.tell(len(self.mine()))
         return Turn(settled, cancelled, promoted, started, tuple(self._troubled), self._ready.unfinished)
+
+    def _part(self, what: str, work: Callable[[], Iterable[str]]) -> tuple[str, ...]:
+        """Return the ids of the jobs that a part of the turn got done. What stops it, as a folder that cannot be read now, stops neither
+        the other parts nor the worker."""
+        done: list[str] = []
+        with self._guard(what):
+            for job_id in work():
+                done.append(job_id)  # what was done before an error counts
+        return tuple(done)
 
     def _may_claim(self) -> bool:
         """Tell whether this worker takes jobs at all now: it is not being drained, and the queue is not paused as a whole."""
@@ -126,7 +137,10 @@ class Worker:
 
     def rest_s(self) -> float:
         """Seconds until the next look at the queue: until a delayed job is due, or until a runner has said who it is, if that is sooner."""
-        due_ms = claiming.next_due_ms(self.layout)
+        try:
+            due_ms = claiming.next_due_ms(self.layout)
+        except OSError:  # the next turn says what is wrong
+            due_ms = None
         longest_s = min(self.settings.poll_s, _SOON_S) if self._unwatched else self.settings.poll_s
         return longest_s if due_ms is None else min(longest_s, max(_OVERDUE_S, (due_ms - clock.now_ms()) / 1000))
 
@@ -164,7 +178,7 @@ class Worker:
 
     def _start_jobs(self) -> Iterator[str]:
         free = self.registration.info.slots - len(self.mine())
-        if free <= 0:
+        if free <= 0 or not self._may_claim():
             return
         for name in self._ready.take_odd():
             claiming.tidy_name(self.layout, name, self._guard)
