@@ -27,7 +27,7 @@ def lies(request: pytest.FixtureRequest) -> Iterator[Farm]:
 def test_any_call_may_fail(lies: Farm, name: str) -> None:
     report = Report(**lies.report(name))
     assert not report.broken, "\n".join([f"{len(report.broken)} of {report.injected}:", *report.broken[:5]])
-    assert report.injected >= 0.7 * report.calls > 2, f"a harness that injects nothing proves nothing: {report}"
+    assert report.injected >= 0.5 * report.calls > 2, f"a harness that injects nothing proves nothing: {report}"
 
 
 def test_the_figures(lies: Farm) -> None:
@@ -40,4 +40,4 @@ def test_the_figures(lies: Farm) -> None:
     if len(reports) == len(NAMES):
         injected = {error for report in reports for error in report.errors}
         assert injected >= {"open EMFILE", "open EACCES", "write ENOSPC", "write short", "fsync EIO", "close EIO", "link ENOSPC", "rename EIO"}
-        assert sum(report.injected for report in reports) >= 1500
+        assert sum(report.injected for report in reports) >= 1200

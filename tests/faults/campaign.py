@@ -11,11 +11,12 @@ import logging
 import os
 import sys
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
+from portal.check import inspecting
+from tests.faults.apart import apart
 from tests.faults.calls import Call
 from tests.faults.homes import Broken, Home, after_the_crash, invariants, new_home
 from tests.faults.live import LIVE
@@ -104,7 +105,7 @@ def crash(home: Home, scenario: Scenario, report: Report, every: int = 1) -> Non
     action = functools.partial(scenario.action, home)
     points = survey(home, action, alone=not scenario.live)
     if scenario.live:
-        recover(home, live=True)  # what it started ends before the home is put back
+        apart(functools.partial(recover, home, live=True))  # what it started ends before the home is put back
     chosen = _different(points)
     report.points += len(points)
     report.states += len(chosen)
@@ -114,6 +115,11 @@ def crash(home: Home, scenario: Scenario, report: Report, every: int = 1) -> Non
             report.broken.append(f"{point.when} call {point.number}, {point.call}: {problem}")
         report.killed += 1
     home.put_back()
+    if failed := apart(functools.partial(_done, action)):
+        report.broken.append(f"not killed at all: {failed}")
+
+
+def _done(action: Callable[[], object]) -> None:
     action()
 
 
@@ -143,7 +149,11 @@ def _crash_again(home: Home, scenario: Scenario, report: Report, every: int, inn
 
 
 def problem_of(scenario: Scenario, home: Home, *, repair: bool) -> str | None:
-    """Recover and look; what is wrong, or None."""
+    """Recover in a fresh process and look; what is wrong, or None."""
+    return apart(functools.partial(_problem, scenario, home, repair))
+
+
+def _problem(scenario: Scenario, home: Home, repair: bool) -> str | None:
     try:
         acknowledged = home.acknowledged()
         after_the_crash(home)
@@ -154,13 +164,12 @@ def problem_of(scenario: Scenario, home: Home, *, repair: bool) -> str | None:
         scenario.expect(home, found)
     except Broken as error:
         return str(error)
-    except Exception:
-        return traceback.format_exc()
     return None
 
 
 def main(names: list[str]) -> int:
     logging.disable()  # what a worker says while it recovers is expected
+    inspecting._PAUSE_S = 0.0  # nobody else is at work in these homes
     good = True
     for name in names or ALL:
         try:

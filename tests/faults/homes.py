@@ -19,6 +19,7 @@ from portal.settings import Settings
 from portal.spool import Spool, finishing
 from portal.spool.layout import Layout
 from portal.spool.locks import is_held
+from portal.worker import Worker
 
 _CHANGING = re.compile(
     rb"\d{4}-\d\d-\d\dT[0-9:.]+Z|[0-9A-HJKMNP-TV-Z]{10}(?=[0-9A-HJKMNP-TV-Z]{16})|[0-9a-f]{64}|(?<=/)\d{13}(?=-)"
@@ -38,6 +39,7 @@ class Home:
     outside: Path
     jobs: list[Job] = field(default_factory=list)
     """Those of the scenario."""
+    worker: Worker | None = None
     _depth: int = 0
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from unittest import mock
 
 from portal import check, clock, durable
 from portal.jobs import Attempt, Followup, Job, Status, When
@@ -134,6 +135,24 @@ def one_turn(home: Home) -> None:
         worker = Worker(home.config, engines=ENGINES)
         worker.turn()
         worker.leave()
+
+
+def a_busy_worker(home: Home) -> None:
+    """A worker that has entered the queue before anything fails, with a job for every part of its turn."""
+    ended("failed")(home)
+    failed = home.jobs
+    ready(a_job(), a_job(limits=("a",)), a_job(not_before=soon(0.01)))(home)
+    cancelled = home.submit(a_job(not_before=soon(600)))
+    home.spool.cancel(cancelled.id, "me")
+    home.jobs = [*failed, *home.jobs]
+    with played(home):
+        home.worker = Worker(home.config, engines=ENGINES)
+
+
+def its_turn(home: Home) -> None:
+    assert home.worker
+    with mock.patch.object(home.worker.registration, "beat"):  # it comes by the clock, and the calls must be the same each time
+        home.worker.turn()
 
 
 def to_the_end(home: Home) -> None:
@@ -319,6 +338,7 @@ MENDS = {
     "forget keys": Scenario(an_old_key, forget_keys, 2),
     "set aside": Scenario(a_broken_file, claim_all, 15, expects("succeeded"), allowed=frozenset({"corrupt"})),
 }
+TURN = {"a worker's turn": Scenario(a_busy_worker, its_turn, 60, expects(*["succeeded"] * 4), guarded=True)}
 AGAIN = {
     "recovery of a chain": replace(ENDS["chain"], again=(12, 6)),
     "recovery of a cancel": replace(CHANGES["cancel waiting"], again=(10, 4)),
