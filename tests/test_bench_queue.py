@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -49,15 +50,19 @@ def test_what_was_started_ends_with_all_it_started(tmp_path: Path) -> None:
     assert parent.poll() is not None and until(lambda: not processes.is_alive(child), 10)
 
 
-def test_a_tree_is_killed_at_one_blow(tmp_path: Path) -> None:
+def test_a_tree_is_killed_at_one_blow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The parent, which would write down how its child ended, gets no time to."""
+    send = processes.send
     code = _PARENT.replace("time.sleep(600)\n", "child.wait(); open(sys.argv[1] + '.told', 'w').close()\n")
     place = tmp_path / "pid"
     with running([[sys.executable, "-S", "-c", code, str(place)]], tmp_path) as (parent,):
         assert until(lambda: place.exists() and place.read_text(), 20)
+        sent: list[tuple[set[int], int]] = []
+        monkeypatch.setattr(processes, "send", lambda pids, number: (sent.append((pids, number)), send(pids, number))[1])
         end_tree(parent.pid)
         parent.wait(10)
     assert not Path(f"{place}.told").exists()
+    assert sent[:2] == [({parent.pid, int(place.read_text())}, number) for number in (signal.SIGSTOP, signal.SIGKILL)]
 
 
 def test_waiting_ends_when_it_comes_true_or_takes_too_long() -> None:

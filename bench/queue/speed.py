@@ -49,14 +49,18 @@ class Rounds:
 
 
 def submits(root: Path, names: Sequence[str], count: int, rounds: int) -> dict[str, Rounds]:
-    """Enqueue `count` no-op jobs a round, each acknowledged before the next; "bare" is the bare loop of our file calls."""
+    """Enqueue `count` no-op jobs a round, each acknowledged before the next; "bare" is the bare loop of our file calls.
+
+    It writes into the folders of our queue: what creating a file costs depends on where its folder lies on the disk, up to three times as much.
+    """
     found = {name: Rounds(count) for name in ("bare", *names)}
     with ExitStack() as stack:
         opened = {name: stack.enter_context(_opened(root, name)) for name in names}
-        data = _job_data(opened)
+        ours = next(item for item, _ in opened.values() if isinstance(item, Portal))
+        data = ours.submit("noop").to_json().encode()
         for number in range(rounds):
             with taking() as taken:
-                bare.write_files(root / "bare", data, number * count, count)
+                bare.write_files(ours.spool.layout.queue, data, number * count, count)
             found["bare"].taken.append(taken)
             for name, (contender, servers) in opened.items():
                 with taking(*servers) as taken:
@@ -64,11 +68,6 @@ def submits(root: Path, names: Sequence[str], count: int, rounds: int) -> dict[s
                         contender.put("noop")
                 found[name].taken.append(taken)
     return found
-
-
-def _job_data(opened: dict[str, tuple[Contender, tuple[int, ...]]]) -> bytes:
-    ours = next(item for item, _ in opened.values() if isinstance(item, Portal))
-    return ours.submit("noop").to_json().encode()
 
 
 @contextmanager
