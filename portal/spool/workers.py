@@ -15,13 +15,13 @@ import json
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from portal import clock, processes
-from portal.durable import publish
+from portal.durable import is_full, publish
 from portal.errors import QueueRefused
 from portal.spool.layout import Layout
 from portal.spool.locks import Lock, is_held
@@ -32,6 +32,7 @@ _TRIES, _TRIES_OF_A_FREE_NAME = 20, 3
 _BEAT_EVERY_S = 1.0
 _HANGS_AFTER_S, _HANGS_AFTER_POLLS = 30.0, 3
 _FORGET_AFTER_MS = 86_400_000
+_LONGEST_NAME = 200  # bytes; a file name may have 255
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,10 @@ class Registration:
         return _path(self.layout, self.info.name, "drain").exists()
 
     def leave(self) -> None:
-        _forget(self.layout, self.info.name)
-        self.lock.remove()
+        try:
+            _forget(self.layout, self.info.name)
+        finally:
+            self.lock.remove()
 
 
 def register(layout: Layout, slots: int, name: str | None = None) -> Registration:
@@ -120,7 +123,12 @@ def register(layout: Layout, slots: int, name: str | None = None) -> Registratio
     info = WorkerInfo(name, host, os.getpid(), clock.iso(clock.now_ms()), slots, 0, True, code)
     made = Registration(info, lock, layout)
     made.beat()
-    _write(layout, info)
+    try:
+        with_room(layout, lambda: _write(layout, info))
+    except OSError as error:
+        if not is_full(error):  # the entry is for people; without a worker no running job would be recorded
+            lock.remove()
+            raise
     return made
 
 
@@ -141,8 +149,8 @@ def _take_name(layout: Layout, name: str, tries: int = _TRIES) -> Lock | None:
 
 
 def _path(layout: Layout, name: str, kind: str) -> Path:
-    if not name or "/" in name or name.startswith(".") or len(name) > 100:
-        raise QueueRefused(f"{name!r} cannot be the name of a worker.", hint="Use letters, digits and '-'.")
+    if not name or "/" in name or name.startswith(".") or not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
+        raise QueueRefused(f"{name!r} cannot be the name of a worker.", hint="Use letters, digits and '-', not too many.")
     return layout.workers / f"{name}.{kind}"
 
 
@@ -207,11 +215,21 @@ def workers(layout: Layout) -> list[WorkerInfo]:
 
 def _read(layout: Layout, name: str) -> WorkerInfo | None:
     try:
-        data: Any = json.loads(_path(layout, name, "json").read_bytes())
-        info = WorkerInfo(**{**{item.name: data[item.name] for item in fields(WorkerInfo) if item.name in data}, "alive": False})
+        info = _told(name, json.loads(_path(layout, name, "json").read_bytes()))
         return _looked_at(layout, info) if is_held(_path(layout, name, "lock")) else info
-    except (OSError, ValueError, TypeError, QueueRefused):
+    except (OSError, ValueError, TypeError, RecursionError, QueueRefused):
         return None
+
+
+def _told(name: str, data: Any) -> WorkerInfo:
+    """What a worker's file says. Raises ValueError, TypeError when no worker of that name can have written it."""
+    info = WorkerInfo(**{**{item: data[item] for item in _KEPT if item in data}, "alive": False})
+    texts, numbers = (info.name, info.host, info.started_at, info.version), (info.pid, info.slots, info.running)
+    if info.name != name or not all(isinstance(text, str) and text.isprintable() for text in texts):
+        raise ValueError(f"not the file of {name}")
+    if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        raise ValueError(f"not the figures of {name}")
+    return info
 
 
 def _looked_at(layout: Layout, info: WorkerInfo) -> WorkerInfo:
