@@ -70,6 +70,7 @@ def pause(layout: Layout, engine: str | None, by: str, why: str = "") -> Pause:
         QueueRefused: that cannot be the name of an engine.
     """
     path = _path(layout, engine)
+    by, why = _line(by), _line(why)
     wanted = Pause(path.stem, by, clock.iso(clock.now_ms()), why)
     data = (json.dumps({"by": wanted.by, "at": wanted.at, "why": wanted.why}) + "\n").encode()
     # A full disk is a reason to pause, so a pause may use the reserve.
@@ -122,5 +123,10 @@ def _read(path: Path) -> Pause | None:
     except (OSError, ValueError, RecursionError):
         data = {}
     known = data if isinstance(data, dict) else {}
-    by, at, why = (value if isinstance(value := known.get(name), str) else None for name in ("by", "at", "why"))
+    by, at, why = (_line(value) if isinstance(value := known.get(name), str) else None for name in ("by", "at", "why"))
     return Pause(path.stem, by or "unknown", at, why or "")
+
+
+def _line(text: str) -> str:
+    """One line of a text, with nothing in it that drives a terminal: others read it."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(text.split()))
