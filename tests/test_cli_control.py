@@ -12,6 +12,7 @@ import pytest
 from portal import clock
 from portal.cli import main
 from portal.cli import workers as command
+from portal.errors import QueueRefused
 from portal.jobs import Job
 from portal.settings import Settings
 from portal.spool import Spool, claiming, workers
@@ -176,6 +177,44 @@ def test_a_worker_of_older_code_or_none_is_told(spool: Spool, worker: Registrati
     worker.lock.release()
     code, out, _ = run(capsys, "workers")
     assert (code, out.splitlines()[1].split()[:2]) == (1, ["w1", "dead"])
+
+
+@pytest.mark.parametrize("changes", [
+    {"name": "../../x"}, {"name": "w2"}, {"name": 5}, {"slots": "many"}, {"running": None}, {"pid": -1}, {"started_at": 5}, {"host": "h\x1b[2J"},
+])  # fmt: skip
+def test_an_entry_that_no_worker_wrote_stops_nobody(spool: Spool, worker: Registration, capsys: Any, changes: dict[str, Any]) -> None:
+    path = spool.layout.workers / "dead.json"
+    data = json.loads((spool.layout.workers / "w1.json").read_text())
+    path.write_text(json.dumps({**data, "name": "dead", **changes}))
+    assert [item["name"] for item in told(capsys, "workers")] == ["w1"]
+    assert run(capsys, "workers")[0] == 0 and run(capsys, "health")[0] == 0
+    workers.forget_dead(spool.layout, clock.now_ms() + 90_000_000)
+
+
+@pytest.mark.parametrize("name", ["../x", ".x", "", "a\nb", "\x1b[31m", "\udcff", "\0", "é" * 101])
+def test_a_name_that_would_be_no_file_or_drive_a_terminal_is_no_name(spool: Spool, name: str) -> None:
+    with pytest.raises(QueueRefused, match="cannot be the name of a worker"):
+        workers.register(spool.layout, 1, name)
+    for act in (lambda: spool.drain(name, "ann"), lambda: spool.undrain(name)):
+        with pytest.raises(QueueRefused):
+            act()
+
+
+def test_who_pauses_and_why_drives_no_terminal(spool: Spool, worker: Registration, capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "pause", "--why", "disk\x1b[31m\nfull\udcff", "--as", "a\nb")[1]
+    assert "by a b since" in said and "disk�[31m full�" in said
+    (spool.layout.paused / "queue.json").write_text(json.dumps({"by": "\x1b[2J", "why": "x\ny"}))
+    for name in ("health", "pause", "resume"):
+        assert "\x1b" not in run(capsys, name)[1]
+
+
+def test_another_user_is_told_so(spool: Spool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/srv/portal/queue")
+
+    monkeypatch.setattr("portal.check.inspect", refused)
+    code, _, said = run(capsys, "check")
+    assert code == 1 and "This user may not use /srv/portal/queue" in said and "traceback" not in said
 
 
 def test_an_entry_that_other_code_wrote_is_read_as_far_as_it_goes(spool: Spool, worker: Registration) -> None:

@@ -56,6 +56,9 @@ def main(arguments: Sequence[str]) -> int:
     except PortalError as error:
         print(explain(error), file=sys.stderr)
         return EXIT_WRONG if isinstance(error, BadParameters) else EXIT_FAILED
+    except PermissionError as error:
+        print(explain(_not_allowed(error)), file=sys.stderr)
+        return EXIT_FAILED
     except Exception as error:
         print(explain(_surprise(error)), file=sys.stderr)
         return EXIT_FAILED
@@ -84,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
     return parser
+
+
+def _not_allowed(error: PermissionError) -> PortalError:
+    found = PortalError(f"This user may not use {error.filename or 'what is needed'}.", hint="Run it as the user that the portal runs as.")
+    found.__cause__ = error
+    return found
 
 
 def _surprise(error: Exception) -> PortalError:

@@ -137,8 +137,8 @@ class Layout:
             try:
                 make_folder(folder)
             except OSError as error:
-                hint = "PORTAL_HOME names the portal's folder: put one there that exists on a local disk and that you may write to."
-                raise SettingError(f"The folder {folder} cannot be made.", hint=hint) from error
+                hint = "PORTAL_HOME names the portal's folder: it must be on a local disk, and yours to write; run this as the portal's user."
+                raise SettingError(f"The folder {folder} cannot be made or entered.", hint=hint) from error
 
     def lock(self, job_id: str) -> Path:
         return self.locks / job_id
