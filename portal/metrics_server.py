@@ -23,6 +23,7 @@ from portal.settings import Settings
 
 _AT_ONCE = 8
 _CUT_OFF_S = 15.0
+_TEXT = "text/plain; charset=utf-8"
 
 
 class MetricsServer(ThreadingTCPServer):
@@ -58,10 +59,14 @@ class MetricsServer(ThreadingTCPServer):
             self.server_close()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._room.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        if not self._room.acquire(blocking=False):
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread to be had
+            self._room.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         cutting = threading.Timer(_CUT_OFF_S, _cut_off, [request])
@@ -89,21 +94,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         try:
-            self._serve(self.path.partition("?")[0])
-        except PortalError:
-            self._answer(500, "text/plain; charset=utf-8", b"There are no figures; `python -m portal metrics` tells why.\n")
+            status, kind, body = self._looked_up(self.path.partition("?")[0])
+        except (PortalError, OSError, ValueError):
+            status, kind, body = 500, _TEXT, b"There are no figures; `python -m portal metrics` tells why.\n"
+        self._answer(status, kind, body)
 
-    def _serve(self, path: str) -> None:
+    def _looked_up(self, path: str) -> tuple[int, str, bytes]:
         if path == "/metrics":
             with self.server.one_look:
-                body = generate_latest(self.server.registry)
-            self._answer(200, CONTENT_TYPE_LATEST, body)
-        elif path == "/healthz":
+                return 200, CONTENT_TYPE_LATEST, generate_latest(self.server.registry)
+        if path == "/healthz":
             found = health.look(self.server.settings)
             told = {"well": found.well, "problems": [asdict(item) for item in found.problems]}
-            self._answer(200 if found.well else 503, "application/json", json.dumps(told).encode())
-        else:
-            self._answer(404, "text/plain; charset=utf-8", b"There are /metrics and /healthz.\n")
+            return 200 if found.well else 503, "application/json", json.dumps(told).encode()
+        return 404, _TEXT, b"There are /metrics and /healthz.\n"
 
     do_HEAD = do_GET
 

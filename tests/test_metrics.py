@@ -490,6 +490,15 @@ def test_who_may_not_read_the_archive_is_told(config: Settings, spool: Spool, mo
         assert status == 500 and b"portal metrics` tells why" in body
 
 
+def test_a_look_that_fails_is_answered(config: Settings, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("portal.health.look", broken)
+    with served(config) as server:
+        assert ask(server, "/healthz")[0] == 500
+
+
 def test_settings_do_not_matter_to_what_is_counted(home: Path, spool: Spool) -> None:
     fill(spool, datetime.now(UTC) - timedelta(days=1), 1)
     assert value(scrape(portal_settings.load(home)), "portal_jobs_total", engine="migrate", outcome="succeeded") == 1
