@@ -217,6 +217,16 @@ def test_another_user_is_told_so(spool: Spool, capsys: pytest.CaptureFixture[str
     assert code == 1 and "This user may not use /srv/portal/queue" in said and "traceback" not in said
 
 
+def test_a_surprise_on_a_full_disk_ends_in_words_too(spool: Spool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("portal.check.inspect", full)
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
+    code, _, said = run(capsys, "check")
+    assert code == 1 and "could not be kept" in said and "No space left" in said
+
+
 def test_an_entry_that_other_code_wrote_is_read_as_far_as_it_goes(spool: Spool, worker: Registration) -> None:
     path = spool.layout.workers / "w1.json"
     data = json.loads(path.read_text())

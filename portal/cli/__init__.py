@@ -96,8 +96,12 @@ def _not_allowed(error: PermissionError) -> PortalError:
 
 
 def _surprise(error: Exception) -> PortalError:
-    with tempfile.NamedTemporaryFile("w", prefix="portal-traceback-", suffix=".txt", delete=False, encoding="utf-8") as file:
-        traceback.print_exception(error, file=file)
-    found = PortalError("The portal failed in a way it does not know.", hint=f"The traceback is in {file.name}; please report it.")
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="portal-traceback-", suffix=".txt", delete=False, encoding="utf-8") as file:
+            traceback.print_exception(error, file=file)
+        hint = f"The traceback is in {file.name}; please report it."
+    except OSError as unwritten:
+        hint = f"The traceback could not be kept: {unwritten}."
+    found = PortalError("The portal failed in a way it does not know.", hint=hint)
     found.__cause__ = error
     return found
