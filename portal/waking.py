@@ -46,8 +46,10 @@ class Alarm:
         Args:
             also: more descriptors; one that is readable rings.
         """
-        readable, _, _ = select.select([self._read, *self._events.descriptors, *also], (), (), self._events.bounded(seconds))
-        if self._read in readable:
+        poll = select.poll()  # and no select(2), which cannot count beyond 1023: many slots, spares and other workers' runners add up
+        for descriptor in (self._read, *self._events.descriptors, *also):
+            poll.register(descriptor, select.POLLIN)
+        if any(descriptor == self._read for descriptor, _ in poll.poll(max(0.0, self._events.bounded(seconds)) * 1000)):
             os.read(self._read, 4096)
         self._events.pass_on()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import select
 import subprocess
 import sys
@@ -141,3 +143,20 @@ def test_other_descriptors_and_ending_children_wake_too(an_alarm: Callable[[Ears
     child = subprocess.Popen([sys.executable, "-S", "-c", ""])
     assert took(lambda: alarm.wait(30)) < 15
     assert child.wait() == 0
+
+
+def test_a_worker_may_have_more_descriptors_open_than_select_can_count(an_alarm: Callable[[Ears], Alarm]) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    read, write = os.pipe()
+    high = -1
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+        high = fcntl.fcntl(read, fcntl.F_DUPFD_CLOEXEC, 2000)
+        alarm = an_alarm(Ears())
+        os.write(write, b"x")
+        assert took(lambda: alarm.wait(30, [high])) < 15
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in (read, write, high):
+            if descriptor >= 0:
+                os.close(descriptor)
