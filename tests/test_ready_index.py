@@ -137,6 +137,21 @@ def test_with_events_a_changed_queue_is_listed_for_a_fiftieth_of_the_time_at_mos
     assert taken(index) == [name], "however much it costs, it is never further away than half a minute"
 
 
+def test_what_is_heard_while_nothing_is_claimed_is_kept_up_to_a_bound(spool: Spool, clock: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ready_index, "_MOST_HEARD", 100)
+    index = ReadyIndex(spool.layout)
+    index.hear(())
+    clock.listing_s = 1.0
+    taken(index)
+    gone = ready_name(a_job(priority=9))
+    for _ in range(50):  # all slots are busy, and another worker does these jobs
+        index.hear([gone] * 10)
+        assert len(index._fresh) <= 110
+    names = put(spool.layout, a_job(), a_job())
+    index.hear(names)
+    assert taken(index) == sorted(names), "what was forgotten is found by a listing at the next look, whenever one was due"
+
+
 def test_an_unchanged_queue_is_not_listed_at_all(spool: Spool, clock: Time) -> None:
     put(spool.layout, a_job())
     until(lambda: settled_stamp(spool.layout.queue))

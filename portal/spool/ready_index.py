@@ -20,6 +20,8 @@ _SHARE = 50
 """After a listing that took t seconds the next comes t times this later: it takes at most 2 % of the time."""
 _LATEST_S = 30.0
 _CHEAP_S = 0.005
+_MOST_HEARD = 50_000
+"""Names that are told while nothing is claimed, and that other workers may long have taken: beyond it a listing is cheaper than the memory."""
 _FULL_S = 1.0
 
 
@@ -67,6 +69,8 @@ class ReadyIndex:
                 heappush(self._fresh, name)
             elif _is_odd(name):
                 self._odd.add(name)
+        if len(self._fresh) + len(self._odd) > _MOST_HEARD:
+            self._fresh, self._odd, self._stamp, self._next_s = [], set(), None, 0.0
 
     def refresh(self) -> None:
         """List the folder if it may hold what nobody told, and if it is time."""
