@@ -78,9 +78,10 @@ def work(worker: Worker, alarm: Alarm, stop: Stop, *, drain: bool) -> None:
     while stop.asked < 2 and (left := until - time.monotonic()) > 0:
         alarm.wait(left)
     if stop.asked >= 2:
-        logging.info("ending %d running jobs; they will run again", len(worker.end_running()))
+        logging.info("ending %d running jobs; they will run again", len(running))
         patience = time.monotonic() + worker.settings.kill_after_s + 10
         while worker.mine() and time.monotonic() < patience:
+            worker.end_running()  # each time: a runner that was just started may not have said yet who it is
             worker.turn(claim=False)
             alarm.wait(0.2, worker.endings())
 
