@@ -10,18 +10,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from portal import clock
 from portal.jobs import Attempt, Followup, Job, Status, When
 from portal.settings import Settings
 from portal.spool import Spool, claiming, finishing, records, settling
-from portal.spool.locks import is_held
+from portal.spool.layout import delayed_name
+from portal.spool.locks import holder, is_held
 from portal.waking import Alarm
 from portal.worker import Worker
-from tests.queues import ENGINES, a_job, archived, dies_at, drain, finished, is_running, lines, unsynced, until, worker_process
+from tests.queues import ENGINES, a_job, archived, dies_at, drain, finished, is_running, lines, soon, unsynced, until, worker_process
+from worker import Stop, work
 
 
 @pytest.fixture
@@ -118,6 +123,32 @@ def test_when_a_runner_is_killed_its_processes_are_ended_before_the_job_runs_aga
     (tmp_path / "go").touch()
     ended = until(lambda: finished(worker.spool, job.id), turn=worker.turn)
     assert (ended.status, outcomes(ended), ended.interruptions) == (Status.SUCCEEDED, ["interrupted", "succeeded"], 1)
+
+
+def test_a_promotion_that_a_power_cut_undid_takes_no_attempt_back(worker: Worker) -> None:
+    job = a_job(not_before=soon(-5))
+    spool, layout = worker.spool, worker.layout
+    (layout.delayed / delayed_name(job.id, clock.parse_ms(job.not_before or ""))).write_text(job.to_json())
+    running = job.evolve(status=Status.RUNNING, attempts=(Attempt(1, worker.name, "host", soon(-1)),))
+    layout.record(job.id).write_text(running.to_json())  # durable, while the job is still delayed on the disk
+    ended = until(lambda: finished(spool, job.id), turn=worker.turn)
+    assert (outcomes(ended), ended.interruptions) == (["interrupted", "succeeded"], 1)
+
+
+def test_a_runner_that_has_just_been_started_is_told_to_end_too(worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = worker.spool.submit(a_job(params={"started": str(tmp_path / "started"), "wait": str(tmp_path / "never")}))
+    (engine,) = until(lambda: lines(tmp_path / "started"), turn=worker.turn)
+    answers: Iterator[Callable[[Path], dict[str, Any]]] = chain([lambda _: {}], repeat(holder))  # at first it has not said yet who it is
+    monkeypatch.setattr("portal.worker.holder", lambda path: next(answers)(path))
+    stop = SimpleNamespace(asked=2)
+    alarm = Alarm(worker.layout.queue, hear=worker.hear)
+    try:
+        work(worker, alarm, cast(Stop, stop), drain=False)
+    finally:
+        alarm.stop()
+    assert not is_running(int(engine))
+    found = worker.spool.find(job.id)
+    assert found and (found.status, outcomes(found)) == (Status.QUEUED, ["interrupted"])
 
 
 def test_a_job_that_is_cut_off_too_often_is_given_up(quick: Settings, tmp_path: Path) -> None:

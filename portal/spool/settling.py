@@ -11,7 +11,7 @@ from portal.spool.finishing import finish
 from portal.spool.layout import Layout
 from portal.spool.locks import Lock
 from portal.spool.outcome import Verdict, closed, delay_s, judge, left_behind, status_after
-from portal.spool.records import archived_path, delayed_paths, names, put_back, read, ready_paths, save
+from portal.spool.records import archived_path, delayed_paths, names, put_back, read, ready_paths, remove, save
 
 
 def settle(layout: Layout, job_id: str) -> Job | None:
@@ -90,6 +90,8 @@ def end_unstarted(layout: Layout, job: Job, verdict: Verdict) -> Job:
 
 def _wait_again(layout: Layout, job: Job) -> Job:
     """Move a job without an open attempt back to where it waits."""
+    for path in delayed_paths(layout, job.id):
+        remove(path)  # older: a power cut undid its promotion. Promoted once more it would take the place of what is put back here
     last = job.attempts[-1].finished_at if job.attempts else job.not_before
     due_ms = clock.parse_ms(last) + round(delay_s(job, layout.settings) * 1000) if last else 0
     put_back(layout, job, due_ms)
