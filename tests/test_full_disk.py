@@ -146,6 +146,24 @@ def test_a_worker_lives_through_a_full_disk_and_goes_on_with_everything(worker: 
     assert not check.inspect(worker.settings)
 
 
+@KINDS
+def test_a_worker_enters_a_full_disk_and_records_what_has_ended(config: Settings, ballast: Ballast, kind: Kind, tmp_path: Path) -> None:
+    first = Worker(config, engines=ENGINES)
+    job = first.spool.submit(a_job(params={"started": str(tmp_path / "started"), "wait": str(tmp_path / "go"), "silent": True}, max_attempts=1))
+    until(lambda: lines(tmp_path / "started"), turn=first.turn)
+    first.leave()
+    ballast.fill(kind)
+    (tmp_path / "go").touch()
+    second = Worker(config, engines=ENGINES)
+    ended = until(lambda: finished(second.spool, job.id), turn=second.turn)
+    second.leave()
+    assert ended.status is Status.FAILED and ended.attempts[0].exit_code == 0, "its engine wrote no result"
+    for path in second.layout.reserve.iterdir():
+        path.unlink()
+    ballast.fill(kind)
+    Worker(config, engines=ENGINES).leave()
+
+
 def test_whoever_may_not_mount_does_so_in_a_namespace(tmp_path: Path) -> None:
     with contextlib.suppress(CannotMount), small_disk(tmp_path / "disk"):
         pytest.skip("this user may mount: the tests above have run")

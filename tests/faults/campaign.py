@@ -157,6 +157,8 @@ def _problem(scenario: Scenario, home: Home, repair: bool) -> str | None:
     try:
         acknowledged = home.acknowledged()
         after_the_crash(home)
+        if scenario.before:
+            scenario.before(home)
         recover(home, repair=repair, live=scenario.live)
         with quick_time() as ahead:
             ahead[0] = _DAY_MS // 2

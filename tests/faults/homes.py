@@ -196,5 +196,7 @@ def _attempts(found: list[Job]) -> None:
         _must(numbers == list(range(1, len(numbers) + 1)), f"{job.id} counts its attempts {numbers}")
         _must(all(attempt.outcome and attempt.finished_at for attempt in job.attempts), f"{job.id} has an open attempt")
         _must(job.interruptions == sum(attempt.outcome == "interrupted" for attempt in job.attempts), f"{job.id} counts its interruptions wrong")
+        unproven = [item for item in job.artefacts if not item["sha256"] and "Input/output" not in item.get("error", "")]
+        _must(not unproven, f"{job.id} is archived without the checksums of {unproven}")
         good = sum(attempt.outcome in ("succeeded", "partial") for attempt in job.attempts)
         _must(good <= 1, f"{job.id} ended well {good} times")

@@ -39,13 +39,10 @@ class Here:
         return self.returncode
 
 
-def watched_job(home: Home, **params: Any) -> Job:
-    """A job whose engine, and whatever it starts, holds an exclusive lock for as long as it lives."""
-    return a_job("witness", params={"field": str(home.outside), "children": [{"session": True}, {"bare": True, "daemon": True}], **params})
-
-
 def a_watched_job(home: Home) -> None:
-    home.jobs = [home.submit(watched_job(home, chatter=3))]
+    """A job whose engine, and whatever it starts, holds an exclusive lock for as long as it lives: longer than a second one needs to start."""
+    children = [{"session": True}, {"bare": True, "daemon": True}]
+    home.jobs = [home.submit(a_job("witness", params={"field": str(home.outside), "children": children, "chatter": 3, "work_s": 0.5}))]
 
 
 def one_turn(home: Home) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import json
@@ -92,7 +93,7 @@ def lie_everywhere(name: str, *, looking: bool = False) -> Report:
                 met = outcome.injected_at
                 # What a process remembers of folders depends on the time, so the calls are not always the same.
                 if met is not None and (met.name, met.changes) == (call.name, call.changes):
-                    _note(report, errors, f"{number}, {met}", lie, outcome, _wrong(home, scenario, outcome))
+                    _note(report, errors, f"{number}, {met}", lie, outcome, _wrong(home, scenario, outcome, lie))
     report.calls, report.errors, report.seconds = len(calls), dict(errors), round(time.monotonic() - begun, 2)
     return report
 
@@ -122,17 +123,27 @@ def _fallible(call: Call) -> bool:
 
 def careful(action: Callable[[Home], object], home: Home) -> None:
     """Do something and count the descriptors that it leaves open, whatever it raises."""
-    before = set(os.listdir("/proc/self/fd"))
+    before = _open(home)
     try:
         action(home)
     finally:
-        left = {name: os.path.realpath(f"/proc/self/fd/{name}") for name in set(os.listdir("/proc/self/fd")) - before}
-        left = {name: path for name, path in left.items() if path.startswith(str(home.path))}
+        left = _open(home).items() - before.items()
         if left:
-            raise Leak(f"left open: {left}")
+            raise Leak(f"left open: {sorted(left)}")
 
 
-def _wrong(home: Home, scenario: Scenario, outcome: Outcome) -> str | None:
+def _open(home: Home) -> dict[int, str]:
+    """The descriptors that lead into the home."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the one that the folder was listed with is closed by now
+            path = os.readlink(f"/proc/self/fd/{name}")
+            if path.startswith(str(home.path)):
+                found[int(name)] = path
+    return found
+
+
+def _wrong(home: Home, scenario: Scenario, outcome: Outcome, lie: Lie) -> str | None:
     """What is wrong after an error, or None."""
     if outcome.error:
         names, text, trace = outcome.error
@@ -140,7 +151,7 @@ def _wrong(home: Home, scenario: Scenario, outcome: Outcome) -> str | None:
             return f"it raised {names[0]}: {text}\n{trace}"
     if _refused(home) and (problem := apart(functools.partial(_not_refused, home, outcome))):
         return problem
-    if outcome.injected_at and _UNREADABLE.search(outcome.injected_at.path):
+    if lie == errno.EIO and outcome.injected_at and _UNREADABLE.search(outcome.injected_at.path):
         scenario = replace(scenario, expect=_nothing_more)
     return problem_of(scenario, home, repair=False)
 

@@ -11,6 +11,7 @@ from unittest import mock
 from portal import check, clock, durable
 from portal.jobs import Attempt, Followup, Job, Status, When
 from portal.spool import claiming, keys, settling
+from portal.spool.locks import Lock
 from portal.worker import Worker
 from tests.faults.homes import Broken, Home, invariants
 from tests.faults.recovery import Stillborn, play, played, quick_time, recover
@@ -26,6 +27,7 @@ class Scenario:
     Attributes:
         least: so many state-changing calls there must be, or nothing was traced.
         allowed: kinds of findings of `portal check` that the scenario itself makes.
+        before: what happens between the crash and the recovery.
         live: runners and engines are real processes, in the scenario and in the recovery.
         every: only each so many-th of the different states is recovered from, unless all are asked for.
         long: it has so many calls that only one error is injected at each, and none at those that only open, unless all are asked for.
@@ -38,6 +40,7 @@ class Scenario:
     least: int
     expect: Callable[[Home, dict[str, Job]], None] = lambda _, __: None
     allowed: frozenset[str] = frozenset()
+    before: Callable[[Home], None] | None = None
     live: bool = False
     every: int = 1
     again: tuple[int, int] | None = None
@@ -200,6 +203,19 @@ def settle_all(home: Home) -> None:
         settling.settle(home.layout, job.id)
 
 
+def children_first(home: Home) -> None:
+    """Whoever finishes the parent is slow, and dies only when its follow-ups have run: they must not run again."""
+    (parent,) = home.jobs
+    lock = Lock.take(home.layout.lock(parent.id))
+    assert lock
+    with played(home), quick_time():
+        other = Worker(home.config, engines=ENGINES)
+        while not other.turn().idle:
+            pass
+        other.leave()
+    lock.release()
+
+
 def sealed_parts_are_gone(home: Home, found: dict[str, Job]) -> None:
     if any("SEALED" in job.to_json() for job in found.values()):
         raise Broken("sealed secrets rest in the archive")
@@ -322,6 +338,7 @@ ENDS = {
     "finish: too late to cancel": Scenario(ended(cancel=True), settle_all, 20, expects("succeeded", attempts=1)),
     "finish: key and secrets": Scenario(ended(key="a", sealed="SEALED"), settle_all, 25, sealed_parts_are_gone),
     "chain": Scenario(ended(then=THEN, key="a", sealed="SEALED"), settle_all, 60, sealed_parts_are_gone, long=True),
+    "chain that goes on": Scenario(ended(then=THEN), settle_all, 50, expects("succeeded", attempts=1), before=children_first),
     "chain of a failure": Scenario(ended("failed", then=THEN, max_attempts=1), settle_all, 40, expects("failed", attempts=1)),
     "interrupted": Scenario(ended(silent=True), settle_all, 8, expects("succeeded", attempts=2)),
     "retry": Scenario(ended("failed"), settle_all, 8, expects("succeeded", attempts=2)),
