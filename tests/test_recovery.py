@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import pytest
 
-from portal import clock
+from portal import clock, processes
 from portal.jobs import Attempt, Followup, Job, Status, When
 from portal.settings import Settings
 from portal.spool import Spool, claiming, finishing, records, settling
@@ -25,7 +25,7 @@ from portal.spool.layout import delayed_name
 from portal.spool.locks import holder, is_held
 from portal.waking import Alarm
 from portal.worker import Worker
-from tests.queues import ENGINES, a_job, archived, dies_at, drain, finished, is_running, lines, soon, unsynced, until, worker_process
+from tests.queues import ENGINES, a_job, archived, dies_at, drain, finished, is_running, lines, run, soon, unsynced, until, worker_process
 from worker import Stop, work
 
 
@@ -149,6 +149,32 @@ def test_a_runner_that_has_just_been_started_is_told_to_end_too(worker: Worker, 
     assert not is_running(int(engine))
     found = worker.spool.find(job.id)
     assert found and (found.status, outcomes(found)) == (Status.QUEUED, ["interrupted"])
+
+
+def test_a_process_that_nobody_can_end_holds_its_own_job_up_and_no_other(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job, layout = a_job(), worker.layout
+    running = job.evolve(status=Status.RUNNING, attempts=(Attempt(1, worker.name, "host", soon(-1)),))
+    layout.record(job.id).write_text(running.to_json())
+    marked = {**os.environ, processes.MARK: job.id, processes.HOME: str(worker.settings.home)}
+    left = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"], env=marked)
+    real_send, real_end, patience = processes.send, processes.end_marked, []
+    monkeypatch.setattr(settling, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(settling, "_AGAIN_AFTER_S", 0.05)
+    monkeypatch.setattr(processes, "send", lambda pids, number: real_send(pids - {left.pid}, number))
+    monkeypatch.setattr(processes, "end_marked", lambda job_id, home, wait_s: patience.append(wait_s) or real_end(job_id, home, wait_s))
+    try:
+        until(lambda: len(patience) >= 3, turn=worker.turn)
+        assert patience[0] == 0.2 and set(patience[1:]) == {0.0}, "only the first try waits"
+        (other,) = run(worker, a_job())
+        assert other.status is Status.SUCCEEDED
+        assert layout.record(job.id).exists(), "it is not run beside what is left of it"
+        assert [record.message for record in caplog.records if job.id in record.message and "cannot be ended" in record.message] != []
+    finally:
+        left.kill()
+        left.wait()
+    assert outcomes(until(lambda: finished(worker.spool, job.id), turn=worker.turn)) == ["interrupted", "succeeded"]
 
 
 def test_a_job_that_is_cut_off_too_often_is_given_up(quick: Settings, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import time
+
 from portal import clock, processes
 from portal.errors import BadJobFile
 from portal.jobs import ID_PATTERN, Job, Status
@@ -12,6 +15,13 @@ from portal.spool.layout import Layout
 from portal.spool.locks import Lock
 from portal.spool.outcome import Verdict, closed, delay_s, judge, left_behind, status_after
 from portal.spool.records import archived_path, delayed_paths, names, put_back, read, ready_paths, remove, save
+
+log = logging.getLogger("portal.spool")
+
+_PATIENCE_S = 5.0
+_AGAIN_AFTER_S = 1.0
+_unending: dict[str, float] = {}
+"""Jobs with a process that nobody can end, because it hangs in the kernel, say; each with the moment of the next try."""
 
 
 def settle(layout: Layout, job_id: str) -> Job | None:
@@ -57,13 +67,27 @@ def _close(layout: Layout, job: Job) -> Job | None:
         return ended_job(job, Status.CANCELLED, _cancelled_text(job)) if cancelled else job
     ended = left_behind(layout, job, attempt)
     if ended.exit is None:
-        if not processes.end_marked(job.id, layout.settings.home):
+        if not _end_processes(layout, job.id):
             return None
         ended = left_behind(layout, job, attempt)
         for path in ready_paths(layout, job.id):
             path.unlink(missing_ok=True)  # its worker died between recording the claim and removing what it claimed
     verdict = judge(ended, cancelled=cancelled)
     return close_attempt(layout, job, verdict)
+
+
+def _end_processes(layout: Layout, job_id: str) -> bool:
+    """End what a dead runner left; False when it cannot be ended. Only the first try waits long: other jobs wait meanwhile."""
+    known = job_id in _unending
+    if known and time.monotonic() < _unending[job_id]:
+        return False
+    if processes.end_marked(job_id, layout.settings.home, 0.0 if known else _PATIENCE_S):
+        _unending.pop(job_id, None)
+        return True
+    _unending[job_id] = time.monotonic() + _AGAIN_AFTER_S
+    if not known:
+        log.warning("%s: its runner has died and left processes that cannot be ended; it goes on when they have ended", job_id)
+    return False
 
 
 def close_attempt(layout: Layout, job: Job, verdict: Verdict) -> Job:
