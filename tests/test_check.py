@@ -171,6 +171,28 @@ def test_a_folder_that_everybody_may_write_and_a_key_that_everybody_may_read_are
     assert (stat.S_IMODE(spool.layout.queue.stat().st_mode), stat.S_IMODE(key.stat().st_mode)) == (0o775, 0o600) and wrong(config) == []
 
 
+def test_what_a_link_leads_to_keeps_its_permissions(config: Settings, spool: Spool, tmp_path: Path) -> None:
+    config.key_pair_dir.mkdir(exist_ok=True)
+    other = tmp_path / "other"
+    other.touch(0o644)
+    (config.key_pair_dir / "queue-0.key").symlink_to(other)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    elsewhere.chmod(0o777)
+    spool.layout.corrupt.rmdir()
+    spool.layout.corrupt.symlink_to(elsewhere)
+    check.repair(config)
+    assert (stat.S_IMODE(other.stat().st_mode), stat.S_IMODE(elsewhere.stat().st_mode)) == (0o644, 0o777)
+    assert [item.hint for item in wrong(config) if item.kind == "permissions"] == [f"chmod o-w {elsewhere}", f"chmod 600 {other}"]
+
+
+def test_a_pause_is_told_with_the_way_to_end_it_and_drives_no_terminal(config: Settings, spool: Spool) -> None:
+    spool.pause("list", by="ann", why="x")
+    (spool.layout.paused / "queue.json").write_text('{"by": "\\u001b[2J", "why": "no\\nw"}')
+    told = {item.path.name: item.text for item in check.inspect(config) if item.kind == "paused"}
+    assert "resume --engine list`" in told["list.json"] and "portal resume`" in told["queue.json"] and "\x1b" not in told["queue.json"]
+
+
 def test_a_job_whose_credentials_nobody_can_open_is_named(config: Settings, spool: Spool) -> None:
     spool.submit(a_job(sealed=vault.seal(config, {"connections": {}})))
     assert wrong(config) == []

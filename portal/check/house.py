@@ -73,11 +73,16 @@ def _rights(layout: Layout, path: Path, found: os.stat_result) -> Iterator[Findi
         yield Finding("permissions", path, "This folder cannot be read and written by who runs this check.", why, hint)
     if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
         why = "Whoever can write here can submit any job and change the archive."
-        yield Finding("permissions", path, "Every user of this machine may write here.", why, repairable=True)
+        yield _too_open(path, "Every user of this machine may write here.", why, f"chmod o-w {path.resolve()}")
     owner = layout.queue.stat().st_uid
     if found.st_uid != owner:
         why = "A copy made by another user (root, mostly) leaves files that the portal cannot change."
         yield Finding("owner", path, f"The owner is user {found.st_uid}; that of queue/ is {owner}.", why, f"chown -R {owner} {path}")
+
+
+def _too_open(path: Path, text: str, why: str, command: str) -> Finding:
+    """Permissions to be narrowed: by the repair, but not those of what a link leads to."""
+    return Finding("permissions", path, text, why, command, repairable=not path.is_symlink())
 
 
 def _reserve(layout: Layout) -> Iterator[Finding]:
@@ -93,7 +98,7 @@ def _keys(look: Look) -> Iterator[Finding]:
         if mode & 0o077:
             text = f"This private key has mode {stat.S_IMODE(mode):o}; others than its owner may use it."
             why = "Whoever reads it can open sealed credentials, or sign a forged archive."
-            yield Finding("permissions", path, text, why, repairable=True)
+            yield _too_open(path, text, why, f"chmod 600 {path.resolve()}")
     try:
         signing = keypair.current(folder, SEALING)
         lost = signing is not None and keypair.private(folder, SEALING, signing.id) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from portal.check.waiting import MOVED, UNREADABLE
 from portal.durable import sweep
 from portal.errors import BadJobFile, explain
 from portal.jobs import ENGINE_PATTERN
-from portal.spool import corrupt, keys, records, workers
+from portal.spool import corrupt, keys, pausing, records, workers
 
 _LIMIT = re.compile(r"[0-9a-f]{32}\.[0-9]+")
 _WORKER = re.compile(r"\.?(.+)\.(lock|json|beat|drain)(\.fresh)?")
@@ -72,20 +71,13 @@ def _limits(look: Look) -> Iterator[Finding]:
 
 def _paused(look: Look) -> Iterator[Finding]:
     for name in records.names(look.layout.paused):
-        path = look.layout.paused / name
-        scope = name.removesuffix(".json")
-        if not ENGINE_PATTERN.fullmatch(scope):
+        if not ENGINE_PATTERN.fullmatch(name.removesuffix(".json")):
+            path = look.layout.paused / name
             yield Finding("stray", path, "This is not the name of a pause.", "Somebody put it there.", "Remove it.", note=True)
-            continue
-        try:
-            told = json.loads(path.read_bytes())
-            told = f"by {told['by']} since {told['at']}: {told['why'] or 'no reason given'}"
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, TypeError, KeyError):
-            told = "and the file does not say by whom"
-        what = "The queue is" if scope == "queue" else f"The engine {scope} is"
-        yield Finding("paused", path, f"{what} paused {told}.", "Its jobs wait until somebody resumes it.", "`portal resume`", note=True)
+    for item in pausing.pauses(look.layout):
+        again = f"`portal resume{f' --engine {item.engine}' if item.engine else ''}`"
+        path = look.layout.paused / f"{item.scope}.json"
+        yield Finding("paused", path, f"Paused is {item.told}.", "Its jobs wait until somebody resumes it.", again, note=True)
 
 
 def _workers(look: Look) -> Iterator[Finding]:
