@@ -16,16 +16,19 @@ archive/ and logs/ are copied once and only added to; queue/ is made anew each t
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from portal import clock
 from portal.durable import make_folder, write_durably
-from portal.errors import BadJobFile, BadParameters
+from portal.errors import BadJobFile, BadParameters, PortalError, SettingError
 from portal.settings import Settings
 from portal.spool import finishing, records
 from portal.spool.layout import Layout, Waiting, running_id
@@ -57,31 +60,58 @@ def backup(settings: Settings, target: Path, keys: Path | None = None) -> Report
         keys: folder for a copy of the folder of the keys; None leaves it out.
 
     Raises:
+        SettingError: there is no queue to copy.
         BadParameters: the target holds something else, or lies in the home's state.
+        PortalError: something cannot be copied; an earlier backup is as good as it was.
     """
     begun = clock.iso(clock.now_ms())
     _check_target(settings, target)
     copy = _Copy(Layout(settings), target)
+    try:
+        make_folder(target)
+        with _alone(target):
+            _run(copy, settings, keys)
+    except OSError as error:
+        hint = "What an earlier backup there holds is as good as it was. Put right what is named and run it again."
+        raise PortalError(f"The backup to {target} could not be completed.", hint=hint) from error
+    report = Report(begun, clock.iso(clock.now_ms()), len(copy.jobs), len(copy.fresh_records), copy.files)
+    write_durably(target / MARK, json.dumps(asdict(report)).encode())
+    return report
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Keep other backups away: two that fill the same folder would put a queue in place that is whole for neither."""
+    descriptor = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise PortalError(f"Another backup to {target} is under way.", hint="Wait until it has ended.") from error
+    finally:
+        os.close(descriptor)
+
+
+def _run(copy: _Copy, settings: Settings, keys: Path | None) -> None:
     copy.queue()
     if keys:
         _copy_keys(settings, keys)
     copy.archive()
     copy.follow_ups()
     copy.logs()
+    os.sync()  # before the earlier queue goes
     copy.put_in_place()
     os.sync()
-    report = Report(begun, clock.iso(clock.now_ms()), len(copy.jobs), len(copy.fresh_records), copy.files)
-    write_durably(target / MARK, json.dumps(asdict(report)).encode())
-    return report
 
 
 def _check_target(settings: Settings, target: Path) -> None:
+    if not settings.queue_dir.is_dir():  # an empty copy of it would take the place of the earlier backup's
+        raise SettingError(f"There is no queue at {settings.queue_dir}.", hint="PORTAL_HOME names the folder that is to be backed up.")
     inside = [folder for folder in (settings.queue_dir, settings.archive_dir, settings.logs_dir) if target.resolve().is_relative_to(folder.resolve())]
     if inside or target.resolve() == settings.home.resolve():
         raise BadParameters(f"{target} is part of the home that is to be backed up.", hint="Name a folder elsewhere, best on another disk.")
     if target.is_dir() and any(target.iterdir()) and not any((target / name).exists() for name in (MARK, _FRESH)):
         raise BadParameters(f"{target} holds something that is no backup of the portal.", hint="Name an empty folder, or an earlier backup.")
-    make_folder(target)
 
 
 def _copy_keys(settings: Settings, target: Path) -> None:
@@ -191,7 +221,7 @@ class _Copy:
 
     def logs(self) -> None:
         """Copy what is not there yet; what was removed here stays there."""
-        for folder, _, names in os.walk(self.layout.logs):
+        for folder, _, names in os.walk(self.layout.logs, onerror=_unreadable):
             for name in names:
                 path = Path(folder) / name
                 target = self.target / "logs" / path.relative_to(self.layout.logs)
@@ -215,6 +245,11 @@ def _job_id(folder: str, name: str) -> str | None:
     return item.job_id if item else None
 
 
+def _unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # removed meanwhile
+        raise error
+
+
 def _is_same(path: Path, target: Path) -> bool:
     try:
         here, there = path.stat(), target.stat()
@@ -227,7 +262,10 @@ def _copy(path: Path, target: Path) -> bool:
     """Copy a file with its mode and times under a name of its own, then give it its name; False when it is gone, or is no file any more."""
     fresh = target.with_name(f".{target.name}.copying")
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe or socket that an engine left
+            return False
         target.parent.mkdir(parents=True, exist_ok=True)
+        fresh.touch(0o600)  # nobody reads a key before it has its mode
         shutil.copy2(path, fresh)
     except (FileNotFoundError, IsADirectoryError):
         fresh.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ import pytest
 from portal import backup, check, clock, seal, settings, vault
 from portal.check import Depth
 from portal.cli import main
-from portal.errors import BadParameters
+from portal.errors import BadParameters, PortalError
 from portal.jobs import Followup, Job, Status
 from portal.settings import Settings
 from portal.spool import Spool, claiming, finishing, records
@@ -205,7 +205,7 @@ def test_a_backup_that_was_cut_off_does_not_spoil_the_one_before(config: Setting
     job = spool.submit(a_job())
     backup.backup(config, tmp_path / "b")
     end(spool, job)
-    with monkeypatch.context() as broken, pytest.raises(OSError, match="full"):
+    with monkeypatch.context() as broken, pytest.raises(PortalError, match="could not be completed"):
         broken.setattr(backup._Copy, "logs", lambda _: (_ for _ in ()).throw(OSError("full")))
         backup.backup(config, tmp_path / "b")
     assert [path.name for path in (tmp_path / "b/queue").glob("*.json")] == [f"5-{job.id}.json"]
@@ -214,6 +214,18 @@ def test_a_backup_that_was_cut_off_does_not_spoil_the_one_before(config: Setting
     check.repair(other, Depth.DEEP)
     assert ends(other) == {job.id: 1} and Spool(other).waiting() == []
     assert backup.backup(config, tmp_path / "b").jobs == 0
+
+
+def test_the_earlier_queue_goes_only_when_the_new_one_is_on_the_disk(config: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(config)
+    first = spool.submit(a_job())
+    backup.backup(config, tmp_path / "b")
+    second = spool.submit(a_job())
+    seen: list[tuple[set[str], ...]] = []
+    folders = (tmp_path / "b/queue", tmp_path / "b/.queue-fresh")
+    monkeypatch.setattr(os, "sync", lambda: seen.append(tuple({path.name[2:28] for path in folder.glob("*.json")} for folder in folders)))
+    backup.backup(config, tmp_path / "b")
+    assert seen[0] == ({first.id}, {first.id, second.id})
 
 
 def test_a_day_that_is_sealed_during_the_backup_verifies_where_it_is_restored(
@@ -232,6 +244,76 @@ def test_a_day_that_is_sealed_during_the_backup_verifies_where_it_is_restored(
     assert seal.verify(other) == [] and [item for item in check.inspect(other) if not item.note and item.kind != "folder"] == []
     seal.seal_closed_days(other)
     assert len(seal.chain(other)) == 2
+
+
+def test_a_home_without_a_queue_does_not_take_the_place_of_an_earlier_backup(
+    config: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Spool(config).submit(a_job())
+    assert backup.backup(config, tmp_path / "b").jobs == 1
+    monkeypatch.setenv("PORTAL_HOME", str(tmp_path / "mistyped"))
+    assert main(["backup", str(tmp_path / "b")]) == 1
+    assert "There is no queue at" in capsys.readouterr().err
+    assert not (tmp_path / "mistyped").exists() and len(list((tmp_path / "b" / "queue").glob("5-*.json"))) == 1
+
+
+def test_what_an_engine_left_that_is_no_file_does_not_stop_the_backup(config: Settings, tmp_path: Path) -> None:
+    folder = Spool(config).layout.folder(a_job().id)
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "pipe")
+    (folder / "link").symlink_to("/etc/hostname")
+    (folder / "seen").write_text("x")
+    assert backup.backup(config, tmp_path / "b").files == 1
+
+
+def test_what_cannot_be_copied_is_named_and_the_earlier_backup_stays(
+    config: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Spool(config).submit(a_job())
+    backup.backup(config, tmp_path / "b")
+
+    def refused(path: Path, target: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(shutil, "copy2", refused)
+    assert main(["backup", str(tmp_path / "b")]) == 1
+    said = capsys.readouterr().err
+    assert "could not be completed" in said and "Permission denied" in said and str(config.queue_dir) in said
+    assert len(list((tmp_path / "b" / "queue").glob("5-*.json"))) == 1
+    (tmp_path / "file").touch()
+    assert main(["backup", str(tmp_path / "file")]) == 1
+    assert "could not be completed" in capsys.readouterr().err
+
+
+def test_two_backups_do_not_fill_one_folder_at_once(config: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Spool(config)
+    whole, refused = backup._Copy.queue, list[str]()
+
+    def meets_another(copy: backup._Copy) -> None:
+        with pytest.raises(PortalError, match="Another backup") as caught:
+            backup.backup(config, tmp_path / "b")
+        refused.append(caught.value.hint)
+        whole(copy)
+
+    monkeypatch.setattr(backup._Copy, "queue", meets_another)
+    backup.backup(config, tmp_path / "b")
+    assert len(refused) == 1 and (tmp_path / "b" / "queue").is_dir()
+
+
+def test_a_key_is_never_readable_for_others(config: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Spool(config)
+    vault.seal(config, TYPED)
+    (tmp_path / "keys").mkdir(mode=0o755)
+    seen, copy = list[int](), shutil.copyfile
+
+    def watched(path: Path, target: Path, **options: Any) -> Any:
+        made = copy(path, target, **options)
+        seen.append(os.stat(target).st_mode & 0o077)
+        return made
+
+    monkeypatch.setattr(shutil, "copyfile", watched)
+    backup.backup(config, tmp_path / "b", tmp_path / "keys")
+    assert seen and not any(seen)
 
 
 def test_where_a_backup_may_not_go(config: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
