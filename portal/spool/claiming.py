@@ -189,8 +189,10 @@ def is_duplicate(layout: Layout, item: Waiting, path: Path) -> bool:
 def _set_aside(layout: Layout, item: Waiting, error: BadJobFile) -> None:
     lock = Lock.take(layout.lock(item.job_id))
     if lock is not None:
-        corrupt.set_aside(layout, layout.queue / item.name, error)
-        lock.remove()
+        try:
+            corrupt.set_aside(layout, layout.queue / item.name, error)
+        finally:
+            lock.remove()
 
 
 def _rename(layout: Layout, path: Path, job: Job) -> None:

@@ -14,7 +14,7 @@ from portal.spool.finishing import finish
 from portal.spool.layout import Layout
 from portal.spool.locks import Lock
 from portal.spool.outcome import Verdict, closed, delay_s, judge, left_behind, status_after
-from portal.spool.records import archived_path, delayed_paths, names, put_back, read, ready_paths, remove, save
+from portal.spool.records import archived_path, delayed_paths, names, put_back, read, ready_paths, remove, save, with_room
 
 log = logging.getLogger("portal.spool")
 
@@ -30,7 +30,7 @@ def settle(layout: Layout, job_id: str) -> Job | None:
     Returns:
         The job as it is now; None when somebody holds it, or it is not in running/ any more.
     """
-    lock = Lock.take(layout.lock(job_id))
+    lock = with_room(layout, lambda: Lock.take(layout.lock(job_id)))
     return None if lock is None else settle_held(layout, job_id, lock)
 
 
@@ -129,20 +129,23 @@ def cancel_waiting(layout: Layout, job_id: str) -> Job | None:
     lock = Lock.take(layout.lock(job_id))
     if lock is None:
         return None
-    if layout.record(job_id).exists():
-        return settle_held(layout, job_id, lock)
-    moved = False
+    running = False
     try:
-        waiting = ready_paths(layout, job_id) + delayed_paths(layout, job_id)
-        if archived_path(layout, job_id) or not waiting:
-            layout.marker(job_id).unlink(missing_ok=True)  # after a power cut it may be there again, to no other effect
-            return None
-        waiting[0].rename(layout.record(job_id))
-        moved = True
+        running = layout.record(job_id).exists() or _moved_to_end(layout, job_id)
     finally:
-        if not moved:
+        if not running:
             lock.remove()
-    return settle_held(layout, job_id, lock)
+    return settle_held(layout, job_id, lock) if running else None
+
+
+def _moved_to_end(layout: Layout, job_id: str) -> bool:
+    """Move a cancelled job that waits to where it is settled; without one its marker goes, and False is returned. Under the job's lock."""
+    waiting = ready_paths(layout, job_id) + delayed_paths(layout, job_id)
+    if archived_path(layout, job_id) or not waiting:
+        layout.marker(job_id).unlink(missing_ok=True)  # after a power cut it may be there again, to no other effect
+        return False
+    waiting[0].rename(layout.record(job_id))
+    return True
 
 
 def sweep_locks(layout: Layout) -> None:

@@ -142,7 +142,7 @@ def _first_free(layout: Layout, host: str) -> tuple[str, Lock]:
 
 def _take_name(layout: Layout, name: str, tries: int = _TRIES) -> Lock | None:
     for _ in range(tries):
-        if lock := Lock.take(_path(layout, name, "lock")):
+        if lock := with_room(layout, lambda: Lock.take(_path(layout, name, "lock"))):
             return lock
         time.sleep(0.01)  # somebody may just be looking whether it is held
     return None
