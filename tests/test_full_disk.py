@@ -158,10 +158,11 @@ def test_a_worker_enters_a_full_disk_and_records_what_has_ended(config: Settings
     ended = until(lambda: finished(second.spool, job.id), turn=second.turn)
     second.leave()
     assert ended.status is Status.FAILED and ended.attempts[0].exit_code == 0, "its engine wrote no result"
-    for path in second.layout.reserve.iterdir():
-        path.unlink()
-    ballast.fill(kind)
-    Worker(config, engines=ENGINES).leave()
+    if kind == "bytes":  # without an inode there can be no lock
+        for path in second.layout.reserve.iterdir():
+            path.unlink()
+        ballast.fill(kind)
+        Worker(config, engines=ENGINES).leave()
 
 
 def test_whoever_may_not_mount_does_so_in_a_namespace(tmp_path: Path) -> None:
