@@ -203,6 +203,7 @@ def test_a_name_that_would_be_no_file_or_drive_a_terminal_is_no_name(spool: Spoo
 def test_who_pauses_and_why_drives_no_terminal(spool: Spool, worker: Registration, capsys: pytest.CaptureFixture[str]) -> None:
     said = run(capsys, "pause", "--why", "disk\x1b[31m\nfull\udcff", "--as", "a\nb")[1]
     assert "by a b since" in said and "disk�[31m full�" in said
+    assert len(run(capsys, "pause", "--why", "x" * 100_000)[1]) < 500
     (spool.layout.paused / "queue.json").write_text(json.dumps({"by": "\x1b[2J", "why": "x\ny"}))
     for name in ("health", "pause", "resume"):
         assert "\x1b" not in run(capsys, name)[1]

@@ -23,6 +23,7 @@ QUEUE = "queue"
 """The scope of a pause of everything; the scope of any other is the name of an engine."""
 
 _ENDING = ".json"
+_LONGEST = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,5 +129,6 @@ def _read(path: Path) -> Pause | None:
 
 
 def _line(text: str) -> str:
-    """One line of a text, with nothing in it that drives a terminal: others read it."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(text.split()))
+    """One line of a text, with nothing in it that drives a terminal: others read it, beside each job that waits."""
+    line = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(text.split()))
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 2]} …"
