@@ -32,6 +32,8 @@ from portal.starting import Starter
 log = logging.getLogger("portal.worker")
 
 _TIDY_EVERY_MS = 60_000
+_FORGET_KEYS_EVERY_MS = 3_600_000
+"""A look at the age of each key takes long where there are a million, and a key lives for days."""
 _OVERDUE_S = 0.1
 """Until the next try of a delayed job that is due and that somebody holds."""
 _SOON_S = 0.25
@@ -74,7 +76,7 @@ class Worker:
         """Jobs whose end the starter tells."""
         self._unwatched = False
         """A job runs whose runner has not said yet who it is."""
-        self._tidied_ms = 0
+        self._tidied_ms = self._forgot_keys_ms = 0
         self._troubled: list[str] = []
 
     @property
@@ -153,7 +155,9 @@ class Worker:
         sweep(self.layout.tmp)
         sweep(self.layout.archive_tmp)
         settling.sweep_locks(self.layout)
-        keys.forget_old(self.layout, now_ms)
+        if not 0 <= now_ms - self._forgot_keys_ms < _FORGET_KEYS_EVERY_MS:
+            self._forgot_keys_ms = now_ms
+            keys.forget_old(self.layout, now_ms)
         workers.forget_dead(self.layout, now_ms)
         disk.restore_reserve(self.layout)
         self._sealer.tick(now_ms)

@@ -48,6 +48,16 @@ def test_a_job_is_run_and_archived_with_all_there_is_to_know(worker: Worker) -> 
     assert [list(folder.iterdir()) for folder in (layout.running, layout.locks, layout.tmp, layout.cancel)] == [[], [], [], []]
 
 
+def test_the_housekeeping_looks_for_old_keys_once_an_hour(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    monkeypatch.setattr(keys, "forget_old", lambda _, now_ms: looked.append(now_ms))
+    for minute in range(0, 130, 10):
+        worker._tidy(minute * 60_000 + 1_000_000_000_000)
+    assert [(moment - looked[0]) // 60_000 for moment in looked] == [0, 60, 120]
+    worker._tidy(looked[0] - 1)
+    assert len(looked) == 4, "the clock was set back"
+
+
 def test_running_jobs_tell_who_runs_them(worker: Worker, tmp_path: Path) -> None:
     job = worker.spool.submit(a_job(params={"started": str(tmp_path / "started"), "wait": str(tmp_path / "go")}))
     until(lambda: lines(tmp_path / "started"), turn=worker.turn)

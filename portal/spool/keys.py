@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from portal import clock
@@ -52,12 +53,12 @@ def forget_secrets(layout: Layout, job: Job) -> None:
 
 def forget_old(layout: Layout, now_ms: int) -> list[Path]:
     """Remove the keys that are older than `key_days` and whose job is archived; a file that is younger itself is not read."""
-    oldest = now_ms - layout.settings.key_days * _DAY_MS
+    oldest, folder = now_ms - layout.settings.key_days * _DAY_MS, str(layout.keys)
     forgotten = []
     for name in names(layout.keys):
-        path = layout.keys / name
-        if _written_ms(path) >= oldest:
+        if _written_ms(f"{folder}/{name}") >= oldest:
             continue
+        path = layout.keys / name
         try:
             job = read(path)
         except BadJobFile as error:
@@ -69,8 +70,8 @@ def forget_old(layout: Layout, now_ms: int) -> list[Path]:
     return forgotten
 
 
-def _written_ms(path: Path) -> int:
+def _written_ms(path: str) -> int:
     try:
-        return path.stat().st_mtime_ns // 1_000_000
+        return os.stat(path).st_mtime_ns // 1_000_000
     except FileNotFoundError:
         return 0
