@@ -236,6 +236,20 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "portal", *arguments]
 
 
+def test_a_job_s_page_drives_no_terminal(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "submit", "list", "--source", SOURCE, "--as", "a\x1b[31m\nb\x9b", "--name", "n\x1b]0;x")
+    shown = run(capsys, "show", out.strip())[1]
+    assert code == 0 and not set(shown) & {"\x1b", "\x9b"} and "by a�[31m�b�" in shown
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("jobs",), ("jobs", "--json")])
+def test_an_output_that_takes_no_umlaut_gets_the_rest(home: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
+    run(capsys, "submit", "list", "--source", SOURCE, "--as", "zoë\udcff")
+    done = subprocess.run(command(*arguments), cwd=CODE_ROOT, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, text=True)
+    assert done.returncode == 0 and "surrogate" not in done.stderr and "way it does not know" not in done.stderr
+    assert arguments[-1] != "--json" or json.loads(done.stdout)[0]["submitted_by"] == "zoë\udcff"
+
+
 def test_a_closed_pipe_is_no_error_worth_a_traceback(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(3):
         submit(capsys)

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from portal.cli.parsing import PROGRAM, add_json, add_user, find, parser
-from portal.cli.text import as_json, day, short, span, table
+from portal.cli.text import as_json, day, printable, short, span, table
 from portal.cli.watch import duration_s, measure, nobody_works, outcome, state
 from portal.jobs import Attempt, Job, Status
 from portal.settings import Settings
@@ -119,7 +119,7 @@ def _page(spool: Spool, job: Job) -> str:
     lines += [f"  {label:<13}{value}" for label, value in _facts(spool, job) if value not in (None, "")]
     for title, section in _sections(job):
         lines += ["", title, *(f"  {line}" for line in section)]
-    return "\n".join(lines)
+    return "\n".join(printable(line) for line in lines)
 
 
 def _facts(spool: Spool, job: Job) -> Iterator[tuple[str, Any]]:

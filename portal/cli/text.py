@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -28,9 +29,13 @@ def _numeric(values: Sequence[object]) -> bool:
 
 
 def _cell(value: object) -> str:
-    """One line of it; what would drive the terminal (names come from strangers' stores) is shown as �."""
-    text = "" if value is None else " ".join(str(value).split())
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
+    """One line of it."""
+    return "" if value is None else printable(" ".join(str(value).split()))
+
+
+def printable(line: str) -> str:
+    """Return a line in which what would drive the terminal (names come from strangers' stores and browsers) is shown as �."""
+    return "".join(letter if letter.isprintable() else "�" for letter in line)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
@@ -63,7 +68,13 @@ def short(moment: str | None) -> str:
 
 
 def as_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1, default=str)
+    """Return JSON; with letters escaped that standard output cannot take."""
+    text = json.dumps(value, ensure_ascii=False, indent=1, default=str)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=1, default=str)
+    return text
 
 
 def seconds(text: str) -> float:
