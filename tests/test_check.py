@@ -193,6 +193,12 @@ def test_a_pause_is_told_with_the_way_to_end_it_and_drives_no_terminal(config: S
     assert "resume --engine list`" in told["list.json"] and "portal resume`" in told["queue.json"] and "\x1b" not in told["queue.json"]
 
 
+def test_the_name_of_a_stray_file_drives_no_terminal(config: Settings, spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:
+    (spool.layout.logs / "a\x1b[31m\nnote, all: well").touch()
+    main(["check"])
+    assert "a�[31m�note, all: well" in capsys.readouterr().out
+
+
 def test_a_job_whose_credentials_nobody_can_open_is_named(config: Settings, spool: Spool) -> None:
     spool.submit(a_job(sealed=vault.seal(config, {"connections": {}})))
     assert wrong(config) == []

@@ -9,7 +9,7 @@ from typing import Any
 from portal import check as checks
 from portal.check import Depth, Finding
 from portal.cli.parsing import add_json, parser
-from portal.cli.text import as_json
+from portal.cli.text import as_json, printable
 from portal.settings import Settings
 
 _EPILOG = """
@@ -40,11 +40,17 @@ def check(arguments: list[str], settings: Settings) -> int:
     if given.json:
         print(as_json({"findings": _plain(wrong), "notes": _plain(notes), "repaired": repaired}))
     else:
-        lines = [f"repaired: {line}" for line in repaired]
-        lines += [f"{item.kind}: {item.path}\n  {item.text}" for item in wrong]
-        lines += [f"note, {item.kind}: {item.path}\n  {item.text}" for item in notes]
-        print("\n".join([*lines, *([] if wrong else [f"Everything in {settings.home} is in order."])]))
+        lines = [printable(f"repaired: {line}") for line in repaired]
+        lines += [_shown(item.kind, item) for item in wrong]
+        lines += [_shown(f"note, {item.kind}", item) for item in notes]
+        lines += [] if wrong else [f"Everything in {settings.home} is in order."]
+        print("\n".join(lines))
     return 1 if wrong else 0
+
+
+def _shown(word: str, item: Finding) -> str:
+    lines = [f"{word}: {item.path}", *f"  {item.text}".split("\n")]  # the name of a stray file is anybody's choice
+    return "\n".join(printable(line) for line in lines)
 
 
 def _plain(found: Iterable[Finding]) -> list[dict[str, Any]]:
