@@ -175,6 +175,20 @@ class Job:
         lines = [f' "{name}": {_text(getattr(self, name))}' for name in self.__slots__]
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
+    def to_checked_json(self) -> str:
+        """Return the text of a job file that `from_json` reads. Raises BadJobFile when it would not."""
+        try:
+            text = self.to_json()
+        except (ValueError, TypeError, RecursionError) as error:
+            raise BadJobFile(f"The job {self.id} holds what JSON cannot hold: {error}.") from None
+        usual = type(self.status) is Status and self.schema == SCHEMA and _brackets(text) <= DEEPEST
+        if not usual or self.then or self.attempts:
+            Job.from_json(text)
+            return text
+        values = {name: getattr(self, name) for name in self.__slots__}
+        checked({name: list(value) if type(value) is tuple else value for name, value in values.items()}, _NAMES[Job])
+        return text
+
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """Read a job.
@@ -187,7 +201,7 @@ class Job:
             data = _DECODER.decode(plain)
         except (ValueError, RecursionError) as error:
             raise BadJobFile(f"This is not JSON: {error}.", hint=HINT) from None
-        if plain.count("{") + plain.count("[") > DEEPEST and is_deep(data):  # to nest deeper it takes more brackets than that
+        if _brackets(plain) > DEEPEST and is_deep(data):
             raise BadJobFile(f"This is nested more than {DEEPEST} levels deep.", hint=HINT)
         return cls.from_dict(data)
 
@@ -202,6 +216,11 @@ class Job:
             if required not in values:
                 raise BadJobFile(f"The job has no {required!r}.", hint=HINT)
         return cls(**values)
+
+
+def _brackets(text: str) -> int:
+    """How many lists and objects begin in a text, or more: it cannot be nested deeper than that."""
+    return text.count("{") + text.count("[")
 
 
 def _text(value: Any) -> str:

@@ -45,6 +45,29 @@ def test_a_job_comes_back_from_its_file_as_it_was(job: Job) -> None:
     assert Job.from_json(job.to_json().encode()) == job
 
 
+odd_values = st.sampled_from([
+    None, True, 0, -1, 12, 1.5, float("nan"), "", "x", "nowhere", (), ("a", 1), ["a"], {}, {"a": 1}, {1: 2}, object(), "2026-11-21", "failed",
+    (Followup("x", priority=99),), (Attempt(0, "w", "h", "never"),), {"deep": json.loads("[" * 70 + "]" * 70)}, 10**12,
+])  # fmt: skip
+
+
+@modest(max_examples=150, deadline=None)
+@given(any_job, st.sampled_from(sorted(Job.__slots__)), odd_values)
+def test_what_is_refused_before_it_is_written_is_what_could_not_be_read(job: Job, name: str, value: Any) -> None:
+    odd = job.evolve(**{name: value})
+    try:
+        Job.from_json(odd.to_json())
+        readable = True
+    except (BadJobFile, ValueError, TypeError):
+        readable = False
+    try:
+        text = odd.to_checked_json()
+    except BadJobFile:
+        assert not readable
+    else:
+        assert readable and text == odd.to_json()
+
+
 @modest(max_examples=80, deadline=None)
 @given(any_job, st.data())
 def test_a_job_file_cut_or_changed_anywhere_is_read_or_refused_never_a_crash(job: Job, data: st.DataObject) -> None:

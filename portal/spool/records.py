@@ -133,9 +133,20 @@ def in_sight(layout: Layout, job: Job) -> bool:
     """The same for a job that is given, by its possible names alone: delayed/ is not listed for a job that never started.
 
     Such a job is delayed only to the moment that it gives itself. Should somebody have laid it there under another one, the file here is
-    claimed, and the other dropped when its moment comes: the job's record exists by then.
+    claimed, and the other dropped when its moment comes: the job's record exists by then. What this does not see, a claim does.
     """
-    return _in_plain_sight(layout, job.id) or is_delayed(layout, job)
+    if is_there(f"{layout.running}/{job.id}.json") or ready_paths(layout, job.id) or is_delayed(layout, job):
+        return True
+    return _is_archived(layout, job.id)
+
+
+def _is_archived(layout: Layout, job_id: str) -> bool:
+    """Tell whether a job has an archive record; that of a young one lies under the day in its id or the next."""
+    moment_ms = jobs.id_ms(job_id)
+    if not 0 <= clock.now_ms() - moment_ms < _DAY_MS:
+        return archived_path(layout, job_id) is not None
+    day = moment_ms // _DAY_MS
+    return any(is_there(f"{layout.archive}/{_day_text(number)}/{job_id}.json") for number in (day, day + 1))
 
 
 def is_delayed(layout: Layout, job: Job) -> bool:

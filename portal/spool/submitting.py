@@ -45,12 +45,7 @@ def _checked(job: Job) -> bytes:
         raise BadJobFile(f"{job.id!r} is not a job id.", hint="An id is a ULID: 26 letters and digits in upper case.")
     if job.status is not Status.QUEUED or job.attempts or job.finished_at:
         raise BadJobFile(f"The job {job.id} has been run already; it cannot be submitted.", hint="Submit a new job with `retry_of`.")
-    try:
-        text = job.to_json()
-    except (ValueError, TypeError) as error:
-        raise BadJobFile(f"The job {job.id} holds what JSON cannot hold: {error}.") from None
-    Job.from_json(text)
-    return text.encode()
+    return job.to_checked_json().encode()
 
 
 def place(layout: Layout, job: Job) -> None:
