@@ -232,13 +232,17 @@ class Worker:
     def _run(self, claim: Claim) -> None:
         """Hand a job, whose attempt is recorded, and its locks to a runner."""
         job = claim.job
-        records.make_room_for_output(self.layout, job.id)
         try:
+            records.make_room_for_output(self.layout, job.id)
             self._starter.start(job, claim)
         except PortalError as error:
             _tell(settling.end_unstarted(self.layout, job, Verdict("failed", explain(error), error.retryable)))
             claim.lock.remove()
             return
+        except OSError as error:  # no process was made, so nobody else has the lock
+            settling.put_off(self.layout, job, f"Its process could not be started: {explain(error)}")
+            claim.lock.remove()
+            raise
         self._watched.add(job.id)
         log.info("%s %s: attempt %d started", job.id, job.engine, job.attempts[-1].number)
 

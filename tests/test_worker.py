@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from portal import vault
+from portal import clock, vault
 from portal.jobs import Followup, Job, Status, When
 from portal.settings import Settings
 from portal.spool import Spool, keys
@@ -288,3 +289,23 @@ def test_the_spool_is_the_same_from_another_process(config: Settings, worker: Wo
     found = Spool(config).find(job.id)
     assert found and found.status is Status.SUCCEEDED
     assert json.loads(Spool(config).archive_path(found).read_text())["id"] == job.id
+
+
+def test_a_job_whose_process_cannot_be_started_waits_and_nothing_is_counted(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[str] = []
+
+    def refuse(_: Starter, job: Job, claim: Claim) -> None:
+        refused.append(job.id)
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    job = worker.spool.submit(a_job())
+    monkeypatch.setattr(clock, "now_ms", lambda real=clock.now_ms: real() + len(refused) * 10_000)
+    with monkeypatch.context() as without_processes:
+        without_processes.setattr(Starter, "start", refuse)
+        until(lambda: len(refused) > worker.settings.max_interruptions + 1, turn=worker.turn)
+    waiting = worker.spool.find(job.id)
+    assert waiting and (waiting.status, waiting.attempts, waiting.interruptions) == (Status.QUEUED, (), 0)
+    assert waiting.error and "temporarily unavailable" in waiting.error
+    refused.append("and the clock goes on")
+    ended = until(lambda: finished(worker.spool, job.id), turn=worker.turn)
+    assert (ended.status, outcomes(ended), ended.interruptions, ended.error) == (Status.SUCCEEDED, ["succeeded"], 0, None)

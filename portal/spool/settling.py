@@ -112,14 +112,25 @@ def end_unstarted(layout: Layout, job: Job, verdict: Verdict) -> Job:
     return finish(layout, job) if job.finished_at else _wait_again(layout, job)
 
 
+def put_off(layout: Layout, job: Job, reason: str) -> None:
+    """Let a job wait a little whose runner could not even be started: nothing was tried, so nothing is counted. Under the job's lock."""
+    job = job.evolve(status=Status.QUEUED, attempts=job.attempts[:-1], error=reason)
+    save(layout, job)
+    settings = layout.settings
+    _wait_until(layout, job, clock.now_ms() + round(max(settings.poll_s, settings.retry_base_s) * 1000))
+
+
 def _wait_again(layout: Layout, job: Job) -> Job:
     """Move a job without an open attempt back to where it waits."""
+    last = job.attempts[-1].finished_at if job.attempts else job.not_before
+    _wait_until(layout, job, clock.parse_ms(last) + round(delay_s(job, layout.settings) * 1000) if last else 0)
+    return job.evolve(status=Status.QUEUED)
+
+
+def _wait_until(layout: Layout, job: Job, due_ms: int) -> None:
     for path in delayed_paths(layout, job.id):
         remove(path)  # older: a power cut undid its promotion. Promoted once more it would take the place of what is put back here
-    last = job.attempts[-1].finished_at if job.attempts else job.not_before
-    due_ms = clock.parse_ms(last) + round(delay_s(job, layout.settings) * 1000) if last else 0
     put_back(layout, job, due_ms)
-    return job.evolve(status=Status.QUEUED)
 
 
 def cancel_waiting(layout: Layout, job_id: str) -> Job | None:
