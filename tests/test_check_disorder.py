@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -242,6 +242,7 @@ EXAMPLES = int(os.environ.get("DISORDER_EXAMPLES", "40"))
 
 @hypothesis_settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=st.lists(ACTS, max_size=5))
+@example(acts=[("earlier", "queue", True), ("move", 1, "archive", "same")])  # the follow-ups of a record on a wrong day
 def test_all_disorder_is_named_and_nothing_that_can_be_read_is_lost(
     lives: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory, acts: list[Act]
 ) -> None:

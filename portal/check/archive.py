@@ -51,6 +51,8 @@ def _record(look: Look, path: Path, job_id: str) -> Iterator[Finding]:
         yield Finding("archive", path, explain(job), UNREADABLE, "Restore it from a backup; `audit verify` tells whether it fits.", job_id=job_id)
     elif job is not None and (problem := wrong(look, path, job)):
         yield problem
+        if problem.kind == "wrong-day":
+            yield from family.children(look, path, job)
     elif job is not None:
         yield from _artefacts(look, path, job)
         yield from family.children(look, path, job)
