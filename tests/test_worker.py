@@ -293,19 +293,24 @@ def test_the_spool_is_the_same_from_another_process(config: Settings, worker: Wo
 
 def test_a_job_whose_process_cannot_be_started_waits_and_nothing_is_counted(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     refused: list[str] = []
+    turned_s = [0]
+
+    def turn_later() -> None:
+        turned_s[0] += 10
+        worker.turn()
 
     def refuse(_: Starter, job: Job, claim: Claim) -> None:
         refused.append(job.id)
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
     job = worker.spool.submit(a_job())
-    monkeypatch.setattr(clock, "now_ms", lambda real=clock.now_ms: real() + len(refused) * 10_000)
+    monkeypatch.setattr(clock, "now_ms", lambda real=clock.now_ms: real() + turned_s[0] * 1000)
     with monkeypatch.context() as without_processes:
         without_processes.setattr(Starter, "start", refuse)
-        until(lambda: len(refused) > worker.settings.max_interruptions + 1, turn=worker.turn)
+        until(lambda: len(refused) > worker.settings.max_interruptions + 1, turn=turn_later)
     waiting = worker.spool.find(job.id)
     assert waiting and (waiting.status, waiting.attempts, waiting.interruptions) == (Status.QUEUED, (), 0)
     assert waiting.error and "temporarily unavailable" in waiting.error
-    refused.append("and the clock goes on")
+    turn_later()
     ended = until(lambda: finished(worker.spool, job.id), turn=worker.turn)
     assert (ended.status, outcomes(ended), ended.interruptions, ended.error) == (Status.SUCCEEDED, ["succeeded"], 0, None)
