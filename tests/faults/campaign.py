@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 
 from portal.check import inspecting
@@ -31,7 +31,7 @@ EXHAUSTIVE = os.environ.get("PORTAL_FAULTS") == "all"
 """Kill at every point, also where the home is as it was at an earlier one."""
 
 
-ALL = {**SCENARIOS, **LIVE}
+ALL = {**LIVE, **SCENARIOS}
 LEAST = {name: scenario.least for name, scenario in ALL.items()}
 """The state-changing calls that each scenario has at least."""
 
@@ -169,11 +169,16 @@ def _problem(scenario: Scenario, home: Home, repair: bool) -> str | None:
     return None
 
 
+def asked(names: list[str]) -> Iterable[str]:
+    """The names that were given, or with "-" those that standard input tells as they come."""
+    return (line.rstrip("\n") for line in sys.stdin) if names == ["-"] else names
+
+
 def main(names: list[str]) -> int:
     logging.disable()  # what a worker says while it recovers is expected
     inspecting._PAUSE_S = 0.0  # nobody else is at work in these homes
     good = True
-    for name in names or ALL:
+    for name in asked(names) or ALL:
         try:
             report = crash_everywhere(name)
         except (ActionFailed, Broken) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,31 +18,47 @@ _PROCESSES = 2
 
 
 class Farm:
-    """Runs `python -m MODULE NAME …`, which prints a report as JSON for each name, in two processes at once."""
+    """Runs `python -m MODULE -`, which reads names and prints a report as JSON for each, twice at once."""
 
     def __init__(self, module: str, names: list[str]) -> None:
         self.reports: dict[str, dict[str, Any]] = {}
-        self._shares = [names[number::_PROCESSES] for number in range(min(_PROCESSES, len(names)))]
+        self._left = names[::-1]
         self._processes = [
-            subprocess.Popen([sys.executable, "-m", module, *share], cwd=ROOT, stdout=subprocess.PIPE, text=True) for share in self._shares
-        ]  # fmt: skip
+            subprocess.Popen([sys.executable, "-m", module, "-"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+            for _ in range(min(_PROCESSES, len(names)))
+        ]
+        for process in self._processes:
+            self._give(process)
+
+    def _give(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin
+        if self._left:
+            process.stdin.write(f"{self._left.pop()}\n")
+            process.stdin.flush()
 
     def report(self, name: str) -> dict[str, Any]:
         """Wait for the report of one scenario."""
-        for process, share in zip(self._processes, self._shares, strict=True):
-            while name in share and name not in self.reports:
-                assert process.stdout
-                line = process.stdout.readline()
-                assert line, f"the process of {name} ended: {process.wait()}"
-                report = json.loads(line)
-                self.reports[report["scenario"]] = report
+        while name not in self.reports:
+            readable, _, _ = select.select([process.stdout for process in self._processes], (), ())
+            for process in self._processes:
+                if process.stdout in readable:
+                    self._take(process)
         return self.reports[name]
+
+    def _take(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line, f"a process ended with {process.wait()}"
+        report = json.loads(line)
+        self.reports[report["scenario"]] = report
+        self._give(process)
 
     def end(self) -> None:
         for process in self._processes:
             process.kill()
             process.wait()
-            assert process.stdout
+            assert process.stdin and process.stdout
+            process.stdin.close()
             process.stdout.close()
 
 

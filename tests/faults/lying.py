@@ -22,7 +22,7 @@ from typing import Literal
 from portal.check import inspecting
 from tests.faults.apart import apart
 from tests.faults.calls import LOOKING, Call
-from tests.faults.campaign import EXHAUSTIVE, problem_of
+from tests.faults.campaign import EXHAUSTIVE, asked, problem_of
 from tests.faults.homes import Home, new_home
 from tests.faults.live import LIVE
 from tests.faults.scenarios import SCENARIOS, TURN, Scenario
@@ -81,13 +81,13 @@ def lie_everywhere(name: str, *, looking: bool = False) -> Report:
     with new_home() as home:
         scenario.prepare(home)
         home.keep()
-        thin = scenario.long and not EXHAUSTIVE
+        thin, one_each = (scenario.long and not EXHAUSTIVE), (scenario.guarded or looking) and not EXHAUSTIVE
         action, select = functools.partial(careful, scenario.action, home), _fallible if looking else changing if thin else _serious
         home.put_back()
         calls = [call for call in trace(action, within=home.path, alone=not looking) if select(call)]
         for number, call in enumerate(calls, 1):
             lies = _lies_for(call)
-            for lie in (lies[number % len(lies)],) if thin or (scenario.guarded and not EXHAUSTIVE) else lies:
+            for lie in (lies[number % len(lies)],) if thin or one_each else lies:
                 home.put_back()
                 outcome = inject(action, number, lie, within=home.path, alone=not looking, select=select)
                 met = outcome.injected_at
@@ -195,7 +195,7 @@ def main(names: list[str]) -> int:
     logging.disable()  # what a worker says while it recovers is expected
     inspecting._PAUSE_S = 0.0  # nobody else is at work in these homes
     good = True
-    for name in names or NAMES:
+    for name in asked(names) or NAMES:
         plain = name.removesuffix(LOOKING_TOO)
         report = lie_everywhere(plain, looking=plain != name)
         report.scenario = name
