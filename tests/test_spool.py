@@ -537,3 +537,10 @@ def test_a_file_swept_before_its_lock_is_written_again(spool: Spool, monkeypatch
     job = spool.submit(a_job())
     assert len(swept) == 2
     assert spool.find(job.id) == job
+
+
+def test_a_home_that_does_not_exist_is_not_made_of_a_mistyped_name(config: Settings) -> None:
+    mistyped = config.model_copy(update={"home": config.home.with_name("hmoe")})
+    with pytest.raises(SettingError, match="does not exist"):
+        Spool(mistyped)
+    assert not mistyped.home.exists()
