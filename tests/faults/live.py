@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -31,8 +32,8 @@ class Here:
     returncode = 0
 
     def __init__(self, command: list[str], **_: Any) -> None:
-        arguments = command[command.index("portal.runner") :]
-        with mock.patch.object(sys, "argv", arguments), contextlib.suppress(SystemExit):
+        module, handed, *rest = command[command.index("portal.runner") :]
+        with mock.patch.object(sys, "argv", [module, f"{os.dup(int(handed))}", *rest]), contextlib.suppress(SystemExit):
             runner.main()
 
     def poll(self) -> int:
