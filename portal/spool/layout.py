@@ -132,7 +132,7 @@ class Layout:
         """Create the folders that are missing. Raises SettingError, also when the home itself is: its name may be mistyped."""
         home = self.settings.home
         if not home.is_dir():
-            raise SettingError(f"The folder {home} does not exist.", hint="PORTAL_HOME names it: correct that, or create the folder for a new portal.")
+            raise SettingError(f"The folder {home} does not exist.", hint="PORTAL_HOME names it: correct that, or create the folder.")
         for folder in (
             self.delayed, self.running, self.locks, self.corrupt, self.tmp, self.cancel, self.keys, self.limits, self.triggers, self.workers,
             self.paused, self.reserve, self.logs, self.archive_tmp,
