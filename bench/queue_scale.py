@@ -98,27 +98,33 @@ def write_link_sync(folder: Path, data: bytes) -> None:
 
 
 def claims(home: Path, many: int) -> None:
-    """What one claim costs a worker with few and with many jobs waiting, over many claims; its listings are told apart."""
-    print(f"claims: {_AMORTISED:,} by one worker, {_SLOTS} a look, the attempt recorded")
-    medians = {count: amortised(home.with_name(f"claims-{count}"), count) for count in (100, many)}
-    print(f"  {f'one of {many:,} against one of 100':<74}{medians[many] / medians[100]:>10.2f} x", flush=True)
+    """What one claim costs a worker with few and with many jobs waiting, in turn, over many claims; its listings are told apart."""
+    print(f"claims: {_AMORTISED:,} by one worker, {_SLOTS} a look, the attempt recorded; as many jobs come as go")
+    few, more = (Waiting(home / f"{count}", count) for count in (100, many))
+    for _ in range(_AMORTISED // _SLOTS):
+        few.look()
+        more.look()
+    for queue_of in (few, more):
+        told(f"{queue_of.count:,} waiting: a claim, on average, listings included", statistics.mean(queue_of.looks_s) / _SLOTS)
+        told(f"{queue_of.count:,} waiting: a claim, median", statistics.median(queue_of.looks_s) / _SLOTS)
+    print(f"  {f'one of {many:,} against one of 100':<74}{statistics.mean(more.looks_s) / statistics.mean(few.looks_s):>10.2f} x", flush=True)
 
 
-def amortised(home: Path, waiting: int) -> float:
-    spool = spool_at(home)
-    put_waiting(spool, waiting)
-    os.sync()
-    index = ReadyIndex(spool.layout)
-    index.hear(())
-    figure(f"{waiting:,} waiting: the first listing", index.refresh)
-    looks: list[float] = []
-    while len(looks) * _SLOTS < _AMORTISED:
-        looks.append(seconds(lambda: taken(spool, _SLOTS, index)))
-        if waiting <= _AMORTISED:  # as many come as go
-            index.hear([ready_name(Job(job_id, "", {}, "")) for job_id in put_waiting(spool, _SLOTS)])
-    told(f"{waiting:,} waiting: a claim, on average, listings included", statistics.mean(looks) / _SLOTS)
-    told(f"{waiting:,} waiting: a claim, median", statistics.median(looks) / _SLOTS)
-    return statistics.median(looks)
+class Waiting:
+    """A queue of so many jobs, and a worker's memory of it."""
+
+    def __init__(self, home: Path, count: int) -> None:
+        self.count, self.looks_s = count, list[float]()
+        self.spool = spool_at(home)
+        put_waiting(self.spool, count)
+        os.sync()
+        self.index = ReadyIndex(self.spool.layout)
+        self.index.hear(())
+        figure(f"{count:,} waiting: the first listing", self.index.refresh)
+
+    def look(self) -> None:
+        self.index.hear([ready_name(Job(job_id, "", {}, "")) for job_id in put_waiting(self.spool, _SLOTS)])
+        self.looks_s.append(seconds(lambda: taken(self.spool, _SLOTS, self.index)))
 
 
 def opened(job: Job) -> Job:
