@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from portal.check import inspecting
 from tests.faults.apart import apart
-from tests.faults.calls import Call
+from tests.faults.calls import MESSAGES, PROCESSES, Call
 from tests.faults.homes import Broken, Home, after_the_crash, invariants, new_home
 from tests.faults.live import LIVE
 from tests.faults.recovery import quick_time, recover
@@ -66,6 +66,11 @@ class Point:
     call: str
     state: bytes
 
+    @property
+    def reaches_processes(self) -> bool:
+        """It starts another process or tells it something, which the state of the home does not show."""
+        return self.call.partition("(")[0] in PROCESSES | MESSAGES
+
 
 def survey(home: Home, action: Callable[[], object], *, alone: bool = True) -> list[Point]:
     """Run an action once and return the points at which it can be killed, with the state of the home at each."""
@@ -110,7 +115,8 @@ def crash(home: Home, scenario: Scenario, report: Report, every: int = 1) -> Non
     report.points += len(points)
     report.states += len(chosen)
     report.kinds = dict(Counter(report.kinds) + Counter(point.call.partition("(")[0] for point in points if point.when == "before"))
-    for number, point in enumerate(points if EXHAUSTIVE else chosen[::every]):
+    reaching = [point for point in points if point.reaches_processes and point not in chosen[::every]]
+    for number, point in enumerate(points if EXHAUSTIVE else [*chosen[::every], *reaching]):
         if problem := _killed_at(home, scenario, action, point) or problem_of(scenario, home, repair=number % 3 == 2):
             report.broken.append(f"{point.when} call {point.number}, {point.call}: {problem}")
         report.killed += 1
