@@ -233,8 +233,9 @@ def kept(home: Path, found: list[Finding]) -> set[str]:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else works here: the second look need not wait."""
+    """Nobody else works here: the second look need not wait. What is set aside is expected, and need not be said."""
     monkeypatch.setattr(inspecting, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(logging.getLogger("portal.spool"), "disabled", True)
 
 
 EXAMPLES = int(os.environ.get("DISORDER_EXAMPLES", "40"))
@@ -246,7 +247,6 @@ EXAMPLES = int(os.environ.get("DISORDER_EXAMPLES", "40"))
 def test_all_disorder_is_named_and_nothing_that_can_be_read_is_lost(
     lives: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory, acts: list[Act]
 ) -> None:
-    logging.getLogger("portal.spool").setLevel(logging.ERROR)
     home = tmp_path_factory.mktemp("example") / "home"
     shutil.copytree(lives[1], home)
     for act in acts:
