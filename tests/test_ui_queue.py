@@ -53,6 +53,7 @@ def test_a_pause_is_on_every_page_with_who_when_and_why(home: Path, spool: Spool
     for app in (opened(), opened("jobs"), opened("job", id=job.id)):
         text = words(app)
         assert "The queue is paused" in text and "By ann since" in text and ": the *lake* moves" in text and "Nothing new starts" in text
+    assert "None of them starts" in words(opened()), "the others do"
     assert "Jobs of migrate are paused" in words(opened()) and "Jobs of migrate are paused" not in words(opened("job", id=job.id))
 
 

@@ -13,7 +13,7 @@ from portal.ui.accounts import Role
 from portal.ui.wording import plain
 
 _LONGEST = 300
-_MEANS = "Nothing new starts; what runs goes on, and jobs can be submitted and cancelled."
+_MEANS = "what runs goes on, and jobs can be submitted and cancelled."
 
 
 def banner(held: Pauses, engine: str | None = None) -> None:
@@ -45,7 +45,8 @@ def told(item: Pause) -> str:
     """Who paused it, since when, why, and what that means; safe for Markdown."""
     since = f" since {wording.moment(item.at)} UTC" if item.at else ""
     why = f": {item.why}{'' if item.why.endswith(('.', '!', '?')) else '.'}" if item.why else "."
-    return f"{plain(f'By {item.by}{since}{why}')} {_MEANS}"
+    held = "Nothing new starts" if item.engine is None else "None of them starts"
+    return f"{plain(f'By {item.by}{since}{why}')} {held}; {_MEANS}"
 
 
 def _resume(item: Pause) -> None:
