@@ -1,4 +1,4 @@
-"""Where a runner's engine process comes from: started for the job, or already waiting for it (`portal.warm_engine`). Standard library only."""
+"""Where a runner's engine process comes from: started for the job, or already waiting for it (`portal.warm.engine`). Standard library only."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ starts, gives the engine its parameters and secrets over a descriptor, writes it
 and cancel, ends whatever is left, writes `exit-<n>.json` and only then frees the lock.
 
 Started as `python -m portal.runner FD JOB` with its order, a JSON document, on the descriptor, or forked before there was a job
-(`portal.zygote`) and given the same order. Standard library only.
+(`portal.warm.zygote`) and given the same order. Standard library only.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Starting a claimed job: what its runner has to know, and handing it the job's locks.
 
-A runner waits already, with an engine process that has its imports done (`portal.spares`), or is started for the job.
+A runner waits already, with an engine process that has its imports done (`portal.warm.spares`), or is started for the job.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from portal.endings import Endings
 from portal.errors import PortalError
 from portal.jobs import ENGINE_PATTERN, Job
 from portal.settings import CODE_ROOT, Settings
-from portal.spares import Spares
 from portal.spool.claiming import Claim
 from portal.spool.layout import Layout
+from portal.warm.spares import Spares
 
 _MIB = 1 << 20
 

@@ -26,14 +26,17 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from ulid import ULID
 
-from portal import clock, metrics, metrics_archive, metrics_totals, seal
+from portal import clock, seal
 from portal import settings as portal_settings
 from portal.check import inspect
 from portal.cli import main
 from portal.jobs import Attempt, Job, Status
-from portal.metrics_archive import ArchiveTotals
-from portal.metrics_server import MetricsServer
-from portal.metrics_totals import Totals
+from portal.metrics import archive as metrics_archive
+from portal.metrics import figures
+from portal.metrics import totals as of_records
+from portal.metrics.archive import ArchiveTotals
+from portal.metrics.server import MetricsServer
+from portal.metrics.totals import Totals
 from portal.settings import CODE_ROOT, Settings
 from portal.spool import Spool, claiming, workers
 from portal.worker import Worker
@@ -51,7 +54,7 @@ def spool(config: Settings) -> Spool:
 
 
 def scrape(config: Settings) -> Samples:
-    return parsed(metrics.text(config).decode())
+    return parsed(figures.text(config).decode())
 
 
 def parsed(text: str) -> Samples:
@@ -144,8 +147,8 @@ def test_the_oldest_is_the_one_that_has_been_ready_longest(spool: Spool, monkeyp
         moved[f"{job.priority}-{job.id}.json"] = now - ready_s * 1000
     monkeypatch.setattr(clock, "now_ms", lambda: now)
     looked: list[str] = []
-    monkeypatch.setattr(metrics, "_moved_ms", lambda path, _: (looked.append(path.name), moved[path.name])[1])
-    assert metrics.oldest_s(spool.layout) == 300, "submitted first is not ready first"
+    monkeypatch.setattr(figures, "_moved_ms", lambda path, _: (looked.append(path.name), moved[path.name])[1])
+    assert figures.oldest_s(spool.layout) == 300, "submitted first is not ready first"
     assert len(looked) == 2, "whatever was submitted after that cannot have been ready before"
 
 
@@ -176,7 +179,7 @@ def test_what_one_record_adds() -> None:
         Attempt(2, "w", "h", "2026-11-20T10:00:30.000Z", outcome="succeeded"),
     )
     job = finished_job("2026-11-20T10:01:00.000Z", attempts=attempts, not_before="2026-11-20T10:00:01.000Z")
-    assert metrics_totals.of(job.to_json().encode(), []) == {
+    assert of_records.of(job.to_json().encode(), []) == {
         "jobs|migrate|succeeded": 1, "attempts|migrate|failed": 1, "attempts|migrate|succeeded": 1, "cpu_s|migrate|": 0.5, "bytes|migrate|": 1234,
         "duration|migrate|7": 1, "duration_s|migrate|": 58.0, "wait|migrate|2": 1, "wait_s|migrate|": 1.0,
     }  # fmt: skip
@@ -190,15 +193,15 @@ def test_what_one_record_adds() -> None:
 ])  # fmt: skip
 def test_no_record_breaks_the_totals(changes: dict[str, Any], engine: str) -> None:
     record = json.dumps(finished_job(**changes).asdict()).encode()
-    found = metrics_totals.of(record, ["list", "migrate"])
-    assert {metrics_totals.parted(name)[1] for name in found} == {engine if b"Infinity" not in record else "unknown"}
+    found = of_records.of(record, ["list", "migrate"])
+    assert {of_records.parted(name)[1] for name in found} == {engine if b"Infinity" not in record else "unknown"}
     assert all(number >= 0 and math.isfinite(number) for number in found.values())
 
 
 @given(st.binary(max_size=200))
 @hypothesis_settings(max_examples=50, deadline=None)
 def test_whatever_lies_in_the_archive_is_counted(record: bytes) -> None:
-    assert metrics_totals.of(record, []) == {"jobs|unknown|unreadable": 1}
+    assert of_records.of(record, []) == {"jobs|unknown|unreadable": 1}
 
 
 # The archive: exact, monotonic, cheap
@@ -369,7 +372,7 @@ def test_nobody_else_stumbles_over_what_is_kept(config: Settings, spool: Spool) 
 
 def test_the_command_prints_what_parses(config: Settings, spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["metrics"]) == 0
-    assert value(parsed(capsys.readouterr().out), "portal_build_info", version=metrics.version()) == 1
+    assert value(parsed(capsys.readouterr().out), "portal_build_info", version=figures.version()) == 1
 
 
 def test_no_user_job_or_secret_is_in_the_figures(config: Settings, spool: Spool) -> None:
@@ -378,7 +381,7 @@ def test_no_user_job_or_secret_is_in_the_figures(config: Settings, spool: Spool)
     put(spool.layout.archive, finished_job(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}.000Z", submitted_by=marks[0], error=marks[3]))
     spool.pause(by=marks[0], why=marks[3])
     spool.cancel(job.id, marks[0])
-    text = metrics.text(config).decode()
+    text = figures.text(config).decode()
     assert not [mark for mark in (*marks, job.id) if mark in text]
     labels = {name for _, found in parsed(text) for name, _ in found}
     assert labels <= {"engine", "outcome", "state", "folder", "version", "le"}
@@ -439,7 +442,7 @@ def test_it_serves_figures_and_health(config: Settings, spool: Spool) -> None:
 
 
 def test_clients_that_dawdle_keep_nobody_out_for_long(config: Settings, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portal.metrics_server._CUT_OFF_S", 0.5)
+    monkeypatch.setattr("portal.metrics.server._CUT_OFF_S", 0.5)
     with served(config) as server:
         dawdling = [socket.create_connection(server.server_address[:2]) for _ in range(8)]  # type: ignore[arg-type]
         for client in dawdling:
@@ -507,4 +510,4 @@ def test_settings_do_not_matter_to_what_is_counted(home: Path, spool: Spool) -> 
 def test_a_job_that_never_ran_has_neither_wait_nor_duration() -> None:
     moment = "2026-11-20T10:00:00.000Z"
     job = Job(job_id_of(1_700_000_000_000), "migrate", {}, moment, status=Status.CANCELLED, finished_at=moment)
-    assert metrics_totals.of(job.to_json().encode(), ["migrate"]) == {"jobs|migrate|cancelled": 1, "bytes|migrate|": 0}
+    assert of_records.of(job.to_json().encode(), ["migrate"]) == {"jobs|migrate|cancelled": 1, "bytes|migrate|": 0}

@@ -20,6 +20,7 @@ from portal.cli import main
 from portal.errors import explain
 from portal.jobs import Job
 from portal.retention import DayPlan, NotRemovable
+from portal.seal import links
 from portal.sealer import Retainer
 from portal.settings import Settings
 from portal.spool import Spool, keys
@@ -233,7 +234,7 @@ def test_a_record_whose_key_is_remembered_stays_and_the_key_goes_with_the_record
     assert [plan.day for plan in retention.plan(days)] == [OLD], f"{newer.id} finished less than {kept.key_days} days ago"
     for path in sorted(kept.archive_dir.rglob("*.seal.json")):
         path.unlink()
-    seal._head_file(kept).unlink()
+    links.head_file(kept).unlink()
     path = keys.path_of(spool.layout, "nightly")
     path.write_text(a_job(id=keyed.id, key="nightly").to_json())
     seal.seal_closed_days(kept)

@@ -17,7 +17,8 @@ from pyarrow import parquet
 
 from portal import audit_days, keypair, seal
 from portal.errors import explain
-from portal.seal import ChainBroken, Finding, Head
+from portal.seal import ChainBroken, Finding, Head, links
+from portal.seal_keys import SEALING
 from portal.settings import Settings
 from tests.archives import finished_job, put
 
@@ -157,7 +158,7 @@ def test_a_seal_made_to_fit_the_change_is_not_signed(sealed: Settings) -> None:
     forged = replace(last, records=digests)
     forged = replace(forged, digest=forged.computed())
     key = SigningKey.generate()
-    forged = replace(forged, signature=key.sign(seal._CONTEXT + forged.digest.encode()).signature.hex())
+    forged = replace(forged, signature=key.sign(links.CONTEXT + forged.digest.encode()).signature.hex())
     seal_file(sealed, 20).write_text(json.dumps(asdict(forged)))
     assert ("signature", "2026-11-20") in found(sealed)
 
@@ -169,7 +170,7 @@ def test_who_has_the_key_is_still_caught_by_an_exported_head(sealed: Settings) -
     path.write_text(path.read_text().replace('"ana"', '"eve"'))
     for day in DAYS:
         seal_file(sealed, day).unlink()
-    seal._head_file(sealed).unlink()
+    links.head_file(sealed).unlink()
     seal.seal_closed_days(sealed, NOW)
     assert seal.verify(sealed) == []
     assert [kind for kind, _ in found(sealed, exported)] == ["head"]
@@ -223,7 +224,7 @@ def test_verifying_needs_no_private_key(sealed: Settings) -> None:
 
 
 def test_the_chain_goes_on_after_a_change_of_the_key(sealed: Settings) -> None:
-    keypair.rotate(sealed.key_pair_dir, seal.SEALING)
+    keypair.rotate(sealed.key_pair_dir, SEALING)
     seal.seal_closed_days(sealed, datetime(2026, 11, 22, 12, tzinfo=UTC))
     assert len({item.key for item in seal.chain(sealed)}) == 2 and seal.verify(sealed) == []
 

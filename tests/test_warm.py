@@ -276,7 +276,7 @@ def test_what_waits_ends_with_a_killed_worker_and_what_has_a_job_goes_on(config:
     worker = Worker(config.model_copy(update={"warm": 0}), engines=ENGINES, name="successor")
     params = {"started": str(tmp_path / "started"), "wait": str(tmp_path / "go"), "witness": str(tmp_path / "witness")}
     with worker_process(config.home) as first:
-        (zygote,) = until(lambda: [pid for pid in processes.descendants(first.pid) if "portal.zygote" in command_line(pid)])
+        (zygote,) = until(lambda: [pid for pid in processes.descendants(first.pid) if "portal.warm.zygote" in command_line(pid)])
         until(lambda: len(processes.descendants(zygote)) == 2, seconds=90)
         job = worker.spool.submit(a_job(params=params))
         (engine,) = until(lambda: lines(tmp_path / "started"))

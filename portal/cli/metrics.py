@@ -7,10 +7,10 @@ import secrets
 import sys
 from pathlib import Path
 
-from portal import metrics as figures
 from portal.cli.parsing import PROGRAM, parser
 from portal.errors import BadParameters, PortalError
-from portal.metrics_server import MetricsServer
+from portal.metrics import figures
+from portal.metrics.server import MetricsServer
 from portal.settings import Settings
 
 _ABOUT = """Print the queue's figures in Prometheus's text format: jobs by state, the age of the oldest, finished jobs by engine and outcome,

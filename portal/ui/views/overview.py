@@ -7,8 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from portal import audit, metrics
+from portal import audit
 from portal.jobs import Status
+from portal.metrics.figures import oldest_s
 from portal.spool import Spool
 from portal.ui import access, boxes, health, job_rows, job_search, pauses, serving, state, wording
 from portal.ui.accounts import Role
@@ -61,7 +62,7 @@ def _metrics(now: health.Health) -> None:
         st.metric(f"Not succeeded · {_RECENT_DAYS} days", f"{bad:,}", border=True, help="Failed, partial or rejected")
         st.metric(f"Jobs · {_RECENT_DAYS} days", f"{figures['jobs']:,}", border=True)
         st.metric(f"Moved · {_RECENT_DAYS} days", wording.size(figures["bytes"]), border=True)
-        if oldest := metrics.oldest_s(state.spool().layout) if now.counts.get("queued") else 0:
+        if oldest := oldest_s(state.spool().layout) if now.counts.get("queued") else 0:
             st.metric("Oldest waiting", wording.duration(oldest), border=True, help="How long the job has been ready that waits longest")
         slots = sum(worker.slots for worker in now.alive)
         st.metric("Workers", len(now.alive), border=True, help=f"{slots} slots" if slots else "Start one: python worker.py")

@@ -17,8 +17,9 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from portal import health, metrics
+from portal import health
 from portal.errors import PortalError
+from portal.metrics import figures
 from portal.settings import Settings
 
 _AT_ONCE = 8
@@ -35,7 +36,7 @@ class MetricsServer(ThreadingTCPServer):
     def __init__(self, settings: Settings, host: str, port: int) -> None:
         """Begin to listen. Raises PortalError when the address cannot be had."""
         self.settings = settings
-        self.registry: CollectorRegistry = metrics.registry(settings)
+        self.registry: CollectorRegistry = figures.registry(settings)
         self.one_look = threading.Lock()
         self._room = threading.BoundedSemaphore(_AT_ONCE)
         self.address_family = AF_INET6 if ":" in host else AF_INET

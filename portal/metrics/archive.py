@@ -17,9 +17,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from portal import audit_days, metrics_totals
+from portal import audit_days
 from portal.durable import make_folder, publish
-from portal.metrics_totals import Totals
+from portal.metrics import totals
+from portal.metrics.totals import Totals
 from portal.spool.layout import Layout
 from portal.spool.reading import archived_ids
 
@@ -79,7 +80,7 @@ class ArchiveTotals:
         self._save_before()
         whole = dict(self._before)
         for known in self._days.values():
-            metrics_totals.add(whole, known.totals)
+            totals.add(whole, known.totals)
         return whole
 
     def _young_days(self, until: date) -> list[date]:
@@ -117,7 +118,7 @@ class ArchiveTotals:
             if job_id not in seen:
                 with suppress(FileNotFoundError):
                     record = (self._layout.day(day) / f"{job_id}.json").read_bytes()
-                    metrics_totals.add(known.totals, metrics_totals.of(record, engines))
+                    totals.add(known.totals, totals.of(record, engines))
                     seen.add(job_id)
                     known.unsaved += 1
         known.count = len(seen)
@@ -126,7 +127,7 @@ class ArchiveTotals:
     def _fold(self, day: date) -> None:
         """Add a day to those before. The days come in order, so none is left out."""
         self._until = day
-        metrics_totals.add(self._before, self._days.pop(day).totals)
+        totals.add(self._before, self._days.pop(day).totals)
         if time.monotonic() - self._saved_s > _SAVE_EVERY_S:
             self._save_before()
 

@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from portal import catalog, clock, health, metrics_totals
+from portal import catalog, clock, health
 from portal.errors import PortalError
 from portal.health import Health
 from portal.jobs import id_ms
-from portal.metrics_archive import ArchiveTotals
-from portal.metrics_totals import BUCKETS_S, Totals
+from portal.metrics.archive import ArchiveTotals
+from portal.metrics.totals import BUCKETS_S, UNKNOWN, Totals, parted
 from portal.settings import Settings
 from portal.spool import pausing, reading
 from portal.spool.layout import Layout, Waiting
@@ -136,7 +136,7 @@ def _moved_ms(path: Path, otherwise: int) -> int:
 def _running(layout: Layout) -> Iterator[tuple[str, float]]:
     known, count = set(catalog.names()), dict[str, float]()
     for job in reading.running(layout):
-        engine = job.engine if job.engine in known else metrics_totals.UNKNOWN
+        engine = job.engine if job.engine in known else UNKNOWN
         count[engine] = count.get(engine, 0) + 1
     yield from sorted(count.items())
 
@@ -167,7 +167,7 @@ def _disks(found: Health) -> Iterator[Metric]:
 def _archive(totals: Totals) -> Iterator[Metric]:
     figures: dict[str, dict[tuple[str, str], float]] = {}
     for name, value in sorted(totals.items()):
-        figure, engine, label = metrics_totals.parted(name)
+        figure, engine, label = parted(name)
         figures.setdefault(figure, {})[engine, label] = value
     for figure, name, about, label in _COUNTERS:
         family = CounterMetricFamily(name, about, labels=["engine", label] if label else ["engine"])

@@ -13,8 +13,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from portal.code_stamp import Stamp, code_stamp
-from portal.zygote_handles import Spare, Zygote
+from portal.warm.code_stamp import Stamp, code_stamp
+from portal.warm.handles import Spare, Zygote
 
 log = logging.getLogger("portal.worker")
 

@@ -21,9 +21,10 @@ from importlib.util import find_spec
 from types import ModuleType, TracebackType
 from typing import Any
 
-from portal import lineage, own_process, processes
+from portal import lineage, processes
 from portal.descriptors import document
 from portal.engine_process import EngineProcess, Order, start_cold
+from portal.warm import own_process
 
 _MARKED = b"marked"
 _PATIENCE_S = 5.0

@@ -12,10 +12,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from portal import own_process, processes
-from portal.code_stamp import Stamp
+from portal import processes
 from portal.settings import CODE_ROOT
-from portal.zygote import READY
+from portal.warm import own_process
+from portal.warm.code_stamp import Stamp
+from portal.warm.zygote import READY
 
 log = logging.getLogger("portal.worker")
 
@@ -84,7 +85,7 @@ class Zygote:
         try:
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "portal.zygote", str(theirs.fileno()), _PLACEHOLDER, *preloaded], cwd=CODE_ROOT, env=environment,
+                    [sys.executable, "-m", "portal.warm.zygote", str(theirs.fileno()), _PLACEHOLDER, *preloaded], cwd=CODE_ROOT, env=environment,
                     stdin=subprocess.DEVNULL, stdout=2, pass_fds=(theirs.fileno(),), start_new_session=True,
                 )  # fmt: skip
         except OSError:

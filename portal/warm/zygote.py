@@ -1,6 +1,6 @@
 """Makes warm spares: pairs of a runner and an engine process that wait for one job with the imports done. Linux.
 
-Started by a worker as `python -m portal.zygote FD PLACEHOLDER MODULE…` with a socket on the descriptor. It imports the modules and then
+Started by a worker as `python -m portal.warm.zygote FD PLACEHOLDER MODULE…` with a socket on the descriptor. It imports the modules and then
 forks, whenever the worker sends one end of a new socket, a runner with an engine process below it. It holds no lock, opens nothing of
 the queue and runs no engine; it and the spares without a job end when the worker closes its ends.
 
@@ -21,9 +21,10 @@ import sys
 import time
 from collections.abc import Sequence
 
-from portal import own_process, processes, runner
+from portal import processes, runner
 from portal.engine_process import Order
-from portal.warm_engine import WarmEngine
+from portal.warm import own_process
+from portal.warm.engine import WarmEngine
 
 READY = "ready"
 _MOST_DESCRIPTORS = 250
