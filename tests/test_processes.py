@@ -140,17 +140,20 @@ def test_a_number_goes_down_to_every_child_and_belongs_to_one_job_of_one_home(tm
 def test_a_lock_file_that_names_a_foreign_process_ends_nobody(worker: Worker, tmp_path: Path) -> None:
     """The pid of a runner that died long ago may be anybody's now."""
     bystander = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"], start_new_session=True)
-    job, engine = starting(worker, tmp_path)
-    lock = worker.layout.lock(job.id)
-    real = json.loads(lock.read_text())
-    lock.write_text(json.dumps({**real, "pid": bystander.pid}))  # the start time is not the bystander's
-    assert worker.end_running() == []
-    lock.write_text(json.dumps(real))
-    os.kill(real["pid"], signal.SIGKILL)
-    until(lambda: worker.turn().settled and not is_running(engine))
-    assert bystander.poll() is None, "it is no process of the job"
-    bystander.kill()
-    bystander.wait()
+    try:
+        job, engine = starting(worker, tmp_path)
+        lock = worker.layout.lock(job.id)
+        real = json.loads(lock.read_text())
+        earlier = str(int(processes.start_time(bystander.pid) or 0) - 1)  # its own could be the runner's: the kernel counts in hundredths
+        lock.write_text(json.dumps({**real, "pid": bystander.pid, "start": earlier}))
+        assert worker.end_running() == []
+        lock.write_text(json.dumps(real))
+        os.kill(real["pid"], signal.SIGKILL)
+        until(lambda: worker.turn().settled and not is_running(engine))
+        assert bystander.poll() is None, "it is no process of the job"
+    finally:
+        bystander.kill()
+        bystander.wait()
 
 
 def test_a_pid_that_is_used_again_is_another_process() -> None:
