@@ -32,10 +32,11 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 until = time.monotonic() + 60
 open(sys.argv[1], "a").write(f"{os.getpid()}\\n")
 while time.monotonic() < until:
+    time.sleep(float(sys.argv[2]))
     if os.fork():
         os._exit(0)
 """
-"""Each of its processes starts the next and ends, as fast as it can; it stops by itself after a minute, should nobody stop it."""
+"""Each of its processes starts the next after so many seconds and ends; it stops by itself after a minute, should nobody stop it."""
 
 BURN = """
 import sys, time
@@ -61,7 +62,7 @@ def daemons(params: dict[str, Any]) -> None:
 
 def hydra(params: dict[str, Any]) -> None:
     for _ in range(params.get("count", 2)):
-        start(HYDRA, params["pids"], stderr=subprocess.DEVNULL).wait()
+        start(HYDRA, params["pids"], str(params["pace_s"]), stderr=subprocess.DEVNULL).wait()
     wait_for(params["until"])
 
 
