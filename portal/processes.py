@@ -166,16 +166,21 @@ def send(pids: set[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
+_EMPTY_LOOKS = 3
+"""One look is no proof: a process that starts another and ends may be missed while /proc is read."""
+
+
 def end_marked(job_id: str, home: Path, wait_s: float = 5.0) -> bool:
     """Kill every process with a job's mark; False when one is still there after `wait_s` seconds."""
     until = time.monotonic() + wait_s
-    while True:
+    empty = 0
+    while empty < _EMPTY_LOOKS:
         left = 0
         for pid in _each_marked(job_id, home):  # each is killed as it is found, before it can start another
             send({pid}, signal.SIGKILL)
             left += 1
-        if not left:
-            return True
-        if time.monotonic() > until:
+        empty = 0 if left else empty + 1
+        if left and time.monotonic() > until:
             return False
         time.sleep(0.001)
+    return True
