@@ -16,7 +16,7 @@ from ulid import ULID
 
 from portal import clock
 from portal.jobs import Job
-from portal.spool import Spool
+from portal.spool import Spool, claiming, records
 from portal.worker import Worker
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,6 +56,12 @@ def run(worker: Worker, *jobs: Job) -> list[Job]:
 
 def drain(worker: Worker) -> None:
     until(worker.empty, turn=worker.turn)
+
+
+def tidy_names(spool: Spool) -> None:
+    """Take in what lies in queue/ under a name that is not that of a job, as a worker does."""
+    for name in records.names(spool.layout.queue):
+        claiming.tidy_name(spool.layout, name)
 
 
 def archived(spool: Spool) -> list[Job]:

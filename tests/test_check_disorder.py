@@ -24,7 +24,7 @@ from portal.errors import BadJobFile
 from portal.jobs import LATEST_MS, Attempt, Followup, Job, Status, derived_id
 from portal.spool import Spool, claiming, records, settling
 from portal.spool.finishing import finish, freeze
-from tests.queues import a_job, soon, unsynced
+from tests.queues import a_job, soon, tidy_names, unsynced
 
 ID = "[0-6][0-9A-HJKMNP-TV-Z]{25}"
 PLACES = ("queue", "queue/delayed", "queue/running", "queue/keys", "queue/cancel", "queue/locks", "archive")
@@ -48,7 +48,7 @@ def drain(spool: Spool) -> None:
             settling.settle(spool.layout, job_id)
         for job_id in records.names(spool.layout.cancel):
             settling.cancel_waiting(spool.layout, job_id)
-        claiming.tidy_names(spool.layout)
+        tidy_names(spool)
         claiming.promote(spool.layout, LATEST_MS)
         for claim in claiming.claims(spool.layout):
             end(spool, claim)

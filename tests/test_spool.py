@@ -21,7 +21,7 @@ from portal.settings import Settings
 from portal.spool import Spool, claiming, disk, keys, records, submitting, workers
 from portal.spool.finishing import finish, freeze
 from portal.spool.locks import Lock, holder, is_held
-from tests.queues import a_job, archived, dies_at, soon, unsynced
+from tests.queues import a_job, archived, dies_at, soon, tidy_names, unsynced
 
 
 @pytest.fixture
@@ -403,7 +403,7 @@ def test_a_file_that_is_no_job_is_kept_with_the_reason(spool: Spool, content: by
     good = spool.submit(a_job())
     for name in (f"0-{a_job().id}.json", "by-hand.json"):
         (spool.layout.queue / name).write_bytes(content)
-    claiming.tidy_names(spool.layout)
+    tidy_names(spool)
     assert [job.id for job in claim_all(spool)] == [good.id]
     found = spool.corrupt()
     assert len(found) == 2 == spool.counts()["corrupt"]
@@ -414,7 +414,7 @@ def test_a_file_that_is_no_job_is_kept_with_the_reason(spool: Spool, content: by
 def test_nothing_in_corrupt_is_ever_overwritten(spool: Spool) -> None:
     for number in range(3):
         (spool.layout.queue / "mine.json").write_text(f"broken {number}")
-        claiming.tidy_names(spool.layout)
+        tidy_names(spool)
     assert sorted(item.path.read_text() for item in spool.corrupt()) == ["broken 0", "broken 1", "broken 2"]
 
 
@@ -422,18 +422,18 @@ def test_a_file_with_another_jobs_name_is_given_its_own(spool: Spool) -> None:
     job, other = a_job(priority=3), a_job()
     (spool.layout.queue / f"5-{other.id}.json").write_text(job.to_json())
     (spool.layout.queue / "copy of a job.json").write_text(a_job(id=other.id, priority=4).to_json())
-    claiming.tidy_names(spool.layout)
+    tidy_names(spool)
     claim_all(spool)  # finds the wrong name, and the right one next time
     assert {item.id for item in claim_all(spool)} | {item.id for item in spool.running()} == {job.id, other.id}
     (spool.layout.queue / "again.json").write_text(job.to_json())
-    claiming.tidy_names(spool.layout)
+    tidy_names(spool)
     assert len(spool.corrupt()) == 1, "a second file of a job that is running is kept, not run"
 
 
 def test_other_peoples_files_are_left_alone(spool: Spool) -> None:
     for name in (".gitignore", "README.txt", ".5-half.json.swp"):
         (spool.layout.queue / name).write_text("not yours")
-    claiming.tidy_names(spool.layout)
+    tidy_names(spool)
     assert claim_all(spool) == [] and spool.corrupt() == []
     assert {".gitignore", "README.txt", ".5-half.json.swp"} <= set(os.listdir(spool.layout.queue))
 

@@ -12,7 +12,7 @@ from portal.check.look import Look
 from portal.errors import BadJobFile, SettingError, explain
 from portal.jobs import Job
 from portal.spool import keys, records
-from portal.spool.layout import Waiting, running_id
+from portal.spool.layout import Waiting
 
 UNREADABLE = "Somebody changed it, or a copy was cut off: the portal itself writes whole files only."
 COPY = "A copy was put back, or a backup is older than the rest: the portal moves a job file and never leaves two."
@@ -117,9 +117,3 @@ def counting(look: Look, job_id: str) -> Path:
 def _attempts(look: Look, path: Path) -> int:
     job = look.job(path)
     return len(job.attempts) if isinstance(job, Job) else -1
-
-
-def is_job_name(path: Path) -> str | None:
-    """Return the id that a path of the queue is named for."""
-    item = Waiting.ready(path.name) or Waiting.delayed(path.name)
-    return item.job_id if item else running_id(path.name)

@@ -213,14 +213,8 @@ def _rename(layout: Layout, path: Path, job: Job) -> None:
         lock.remove()
 
 
-def tidy_names(layout: Layout, guard: Guard = unguarded) -> None:
-    """Take in the JSON files in queue/ whose name is not that of a job: rename what is one, set aside what is none."""
-    for name in records.names(layout.queue):
-        tidy_name(layout, name, guard)
-
-
 def tidy_name(layout: Layout, name: str, guard: Guard = unguarded) -> None:
-    """The same for one name; any other name is left alone."""
+    """Take in a JSON file in queue/ whose name is not that of a job: rename what is one, set aside what is none; other names are left alone."""
     if not name.endswith(".json") or name.startswith(".") or Waiting.ready(name):
         return
     with guard(name):
