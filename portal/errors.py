@@ -76,6 +76,24 @@ class NameNotAllowed(StoreError):
     """The target store cannot hold this name."""
 
 
+class TargetLeased(StoreError):
+    """Somebody holds a lease on the target."""
+
+
+class StoreFull(StoreError):
+    """The target has no room left."""
+
+
+class UploadGone(StoreError):
+    """The blocks that were staged for this object are no longer there."""
+
+    retryable = True
+
+
+class SourceRefused(StoreError):
+    """The target's service could not read the source."""
+
+
 class Unreachable(StoreError):
     """The service did not answer."""
 
@@ -84,6 +102,9 @@ class Unreachable(StoreError):
 
 class Throttled(Unreachable):
     """The service asked to slow down."""
+
+    retry_after_s = 0.0
+    """How long it asked to be left alone; 0 when it did not say."""
 
 
 class ProofFailed(PortalError):
