@@ -43,6 +43,8 @@ class Access:
     """Azure: the storage account, as its URLs name it."""
     ca_file: str = ""
     """Certificates to trust instead of the system's."""
+    stall_s: float = 60.0
+    """Seconds without a byte after which a connection counts as stalled."""
     renew_at: float = float("inf")
     """Seconds since 1970 after which another Access must be made."""
     expires_at: str = ""
