@@ -475,7 +475,6 @@ def test_every_answer_carries_the_ids(client: RawClient, box: str) -> None:
 
 @pytest.mark.parametrize(("method", "query", "headers", "code"), [
     ("PUT", {"comp": "lease"}, {}, "NotImplemented"),
-    ("PUT", {"comp": "block", "blockid": "MQ=="}, {"x_ms_copy_source": "http://x/y"}, "NotImplemented"),
     ("POST", {"comp": "query"}, {}, "NotImplemented"), ("PUT", {"comp": "snapshot"}, {}, "FeatureNotYetSupportedForHierarchicalNamespaceAccounts"),
     ("PUT", {"comp": "tags"}, {}, "FeatureNotYetSupportedForHierarchicalNamespaceAccounts"),
 ])  # fmt: skip

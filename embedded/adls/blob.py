@@ -147,8 +147,6 @@ def delete(request: Request, store: Store) -> Response:
 def copy_blob(request: Request, store: Store) -> Response:
     """PUT with x-ms-copy-source inside the account: done before the answer; the bytes are shared, not copied."""
     account, container_name, path = _copy_source(request)
-    if account != request.account:
-        raise StorageError("NotImplemented", "Copies from other accounts and servers are not implemented.")
     try:
         check_source(request, store, urlsplit(request.header("x-ms-copy-source")).query, (account, container_name, path), "r")
     except StorageError as error:
@@ -181,23 +179,31 @@ def _readable_source(request: Request, space: Namespace, container_name: str, pa
 
 
 def _copied(request: Request, source: Entry, wanted: Attributes) -> Attributes:
-    copy = {
+    metadata = wanted.metadata or source.attributes.metadata
+    return replace(wanted, content=dict(source.attributes.content), metadata=metadata, copy=copy_state(request, source.size))
+
+
+def copy_state(request: Request, size: int) -> dict[str, str]:
+    """What a copy's properties tell of where it came from; a signature in the source's URL is left out."""
+    return {
         "x-ms-copy-id": str(uuid.uuid4()),
         "x-ms-copy-status": "success",
         "x-ms-copy-source": request.header("x-ms-copy-source").partition("?")[0],
-        "x-ms-copy-progress": f"{source.size}/{source.size}",
+        "x-ms-copy-progress": f"{size}/{size}",
         "x-ms-copy-completion-time": http_date(time.time_ns()),
     }
-    metadata = wanted.metadata or source.attributes.metadata
-    return replace(wanted, content=dict(source.attributes.content), metadata=metadata, copy=copy)
+
+
+def in_account(request: Request) -> bool:
+    """Whether the source of a copy lies in the request's own account, where the bytes need not be fetched."""
+    url = urlsplit(request.header("x-ms-copy-source"))
+    return not url.netloc or (url.netloc == request.header("host") and _copy_source(request)[0] == request.account)
 
 
 def _copy_source(request: Request) -> tuple[str, str, str]:
-    """Account, container and path of the source; another account's name when it lies on another server."""
+    """Account, container and path of a source on this server."""
     url = urlsplit(request.header("x-ms-copy-source"))
     parts = unquote(url.path).lstrip("/").split("/", 2)
-    if url.netloc and url.netloc != request.header("host"):
-        raise StorageError("NotImplemented", "Copies from other accounts and servers are not implemented.")
     if request.raw_path.startswith(f"/{request.account}/") and len(parts) == 3:
         return parts[0], parts[1], normal_path(parts[2])
     container, _, path = unquote(url.path).lstrip("/").partition("/")

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from embedded.adls import blob
+from embedded.adls.content import Piece
 from embedded.adls.errors import StorageError
 from embedded.adls.namespace import Namespace
 from embedded.adls.properties import stamps
@@ -25,12 +26,23 @@ MAX_LIST_BYTES = 16 << 20
 
 def put_block(request: Request, store: Store) -> Response:
     """PUT ?comp=block&blockid=BASE64: kept aside until a Put Block List names it."""
-    block = _block_id(request.query.get("blockid", ""))
+    block = block_id(request)
     if request.body.declared == 0:
         raise StorageError("InvalidHeaderValue", detail={"HeaderName": "Content-Length", "HeaderValue": "0"})
+    check_target(request, store, block)
+    piece = receive(request, store, MAX_BLOCK_BYTES)
+    stage(request, store, block, piece)
+    return Response(201, {**digest_headers(request, piece), "x-ms-request-server-encrypted": "true"})
+
+
+def check_target(request: Request, store: Store, block: str) -> None:
+    """Refuse before the bytes are read what would be refused after it."""
     with store.transaction() as space:
         _check_block(request, space, block)
-    piece = receive(request, store, MAX_BLOCK_BYTES)
+
+
+def stage(request: Request, store: Store, block: str, piece: Piece) -> None:
+    """Keep a piece as an uncommitted block, or remove it when that is refused."""
     try:
         with store.transaction() as space:
             container = _check_block(request, space, block)
@@ -38,10 +50,15 @@ def put_block(request: Request, store: Store) -> Response:
     except BaseException:
         store.content.discard([piece.file])
         raise
-    return Response(201, {**digest_headers(request, piece), "x-ms-request-server-encrypted": "true"})
 
 
-def _block_id(text: str) -> str:
+def block_id(request: Request) -> str:
+    """The blockid parameter.
+
+    Raises:
+        StorageError: MissingRequiredQueryParameter, InvalidQueryParameterValue (not base64, or of more than 64 bytes).
+    """
+    text = request.query.get("blockid", "")
     if not text:
         raise StorageError("MissingRequiredQueryParameter", detail={"QueryParameterName": "blockid"})
     try:

@@ -14,13 +14,23 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from awscrt.checksums import crc64nvme
 
-from embedded.adls.wire import Body
+from embedded.adls.errors import StorageError
 
 BUFFER_BYTES = 1 << 20
 _local = threading.local()
+
+
+class Incoming(Protocol):
+    """Bytes on their way in: a request's body, or what a source gives."""
+
+    @property
+    def remaining(self) -> int | None: ...
+
+    def readinto(self, view: memoryview) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -56,10 +66,11 @@ class Content:
     def path(self, file: str) -> str:
         return f"{self._root}/{file[:2]}/{file}"
 
-    def receive(self, body: Body, *, md5: bool) -> Piece:
-        """Stream a request body into a new piece.
+    def receive(self, body: Incoming, *, md5: bool, limit: int = 1 << 62) -> Piece:
+        """Stream a body into a new piece of at most `limit` bytes.
 
         Raises:
+            StorageError: RequestBodyTooLarge; nothing is kept then.
             ConnectionError: the client went away; nothing is kept.
         """
         file = uuid.uuid4().hex
@@ -75,6 +86,8 @@ class Content:
                     digest.update(chunk)
                 _write_all(descriptor, chunk)
                 size += count
+                if size > limit:
+                    raise StorageError("RequestBodyTooLarge", detail={"MaxLimit": str(limit)})
         except BaseException:
             os.unlink(self.path(file))
             raise

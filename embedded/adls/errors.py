@@ -109,15 +109,19 @@ class StorageError(Exception):
 
     Args:
         code: the blob service's error code, a key of CODES.
+        status: overrides the code's usual HTTP status.
         message: overrides the code's usual message.
         detail: further elements of the body, such as AuthenticationErrorDetail.
         headers: further response headers.
     """
 
-    def __init__(self, code: str, message: str = "", *, detail: dict[str, str] | None = None, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, code: str, message: str = "", *, status: int = 0, detail: dict[str, str] | None = None, headers: dict[str, str] | None = None
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
-        self.status, usual = CODES[code]
+        usual_status, usual = CODES[code]
+        self.status = status or usual_status
         self.message = message or usual
         self.plain = not message
         self.detail = detail or {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 
 from embedded.adls.errors import StorageError
 from embedded.adls.request import Request, checked_metadata
@@ -44,6 +45,11 @@ def content_settings(request: Request, prefix: str, *, plain: bool = False) -> d
             found[name] = value
     _check_md5(found.get("content-md5"))
     return found
+
+
+def copied_settings(headers: Mapping[str, str]) -> dict[str, str]:
+    """What a source's answer (lower-case names) says its content is, for a copy; not its Content-MD5, which may be of something else."""
+    return {name: headers[name] for name in _CONTENT if name != "content-md5" and headers.get(name)}
 
 
 def decode_properties(request: Request) -> dict[str, str] | None:

@@ -6,7 +6,7 @@ SAS letters: r(ead) a(dd) c(reate) w(rite) d(elete) l(ist) m(ove) e(xecute) o(wn
 
 from __future__ import annotations
 
-from embedded.adls import batch, blob, bloblist, blocks, containers, dfs, reading, renaming
+from embedded.adls import batch, blob, bloblist, blocks, containers, dfs, fromurl, reading, renaming
 from embedded.adls.errors import StorageError
 from embedded.adls.grant import Operation
 from embedded.adls.request import Request
@@ -67,7 +67,11 @@ _BLOB: dict[tuple[str, str, str], Operation] = {
     ("HEAD", "path", "metadata"): Operation(reading.head, "r"),
     ("PUT", "path", ""): Operation(blob.put_blob, "cw"),
     ("PUT", "path", "copy-source"): Operation(blob.copy_blob, "cw"),
-    ("PUT", "path", "from-url"): _LATER,
+    ("PUT", "path", "copy-from-url"): Operation(fromurl.copy_blob, "cw"),
+    ("PUT", "path", "blob-from-url"): Operation(fromurl.put_blob, "cw"),
+    ("PUT", "path", "block-from-url"): Operation(fromurl.put_block, "cw"),
+    ("PUT", "path", "appendblock-from-url"): _LATER,
+    ("PUT", "path", "page-from-url"): _NEVER,
     ("PUT", "path", "metadata"): Operation(blob.set_metadata, "w"),
     ("PUT", "path", "properties"): Operation(blob.set_properties, "w"),
     ("PUT", "path", "tier"): Operation(blob.set_tier, "w"),
@@ -116,6 +120,17 @@ def _blob_selector(request: Request) -> str:
     if request.container and not request.path and kind == "container":
         return f"container {comp}".strip()
     if request.method == "PUT" and "x-ms-copy-source" in request.head.headers:
-        from_url = comp in ("block", "appendblock", "page") or "x-ms-blob-type" in request.head.headers
-        return "from-url" if from_url or request.header("x-ms-requires-sync").lower() == "true" else "copy-source"
+        return _copy_selector(request, comp)
     return comp
+
+
+def _copy_selector(request: Request, comp: str) -> str:
+    """Four operations share x-ms-copy-source."""
+    if comp in ("block", "appendblock", "page"):
+        return f"{comp}-from-url"
+    if comp:
+        return comp
+    if "x-ms-blob-type" in request.head.headers:
+        return "blob-from-url"
+    sync = request.header("x-ms-requires-sync").lower() == "true"
+    return "copy-from-url" if sync or not blob.in_account(request) else "copy-source"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from awscrt.checksums import crc64nvme
 
-from embedded.adls.content import Piece, cut
+from embedded.adls.content import Incoming, Piece, cut
 from embedded.adls.errors import StorageError
 from embedded.adls.request import Request
 from embedded.adls.schema import Segment
@@ -42,12 +42,21 @@ def receive(request: Request, store: Store, limit: int, *, md5: bool = False) ->
         raise StorageError("MissingContentLengthHeader")
     if body.declared is not None and body.declared > limit:
         raise StorageError("RequestBodyTooLarge", detail={"MaxLimit": str(limit)})
-    wanted_md5, wanted_crc = _wanted(request)
-    piece = store.content.receive(body, md5=md5 or wanted_md5 is not None)
+    return _received(store, body, _wanted(request), limit, md5=md5)
+
+
+def receive_fetched(request: Request, store: Store, source: Incoming, limit: int, *, md5: bool = False) -> Piece:
+    """The same for bytes that a From URL operation fetches: x-ms-source-content-md5 and x-ms-source-content-crc64 say what they must be."""
+    wanted = _wanted(request, md5_name="x-ms-source-content-md5", crc_name="x-ms-source-content-crc64")
+    if source.remaining is not None and source.remaining > limit:
+        raise StorageError("RequestBodyTooLarge", detail={"MaxLimit": str(limit)})
+    return _received(store, source, wanted, limit, md5=md5)
+
+
+def _received(store: Store, body: Incoming, wanted: tuple[bytes | None, bytes | None], limit: int, *, md5: bool) -> Piece:
+    piece = store.content.receive(body, md5=md5 or wanted[0] is not None, limit=limit)
     try:
-        _compare(wanted_md5, wanted_crc, piece)
-        if piece.size > limit:
-            raise StorageError("RequestBodyTooLarge", detail={"MaxLimit": str(limit)})
+        _compare(*wanted, piece)
     except StorageError:
         store.content.discard([piece.file])
         raise
@@ -72,10 +81,10 @@ def digest_headers(request: Request, piece: Piece) -> dict[str, str]:
     return {"x-ms-content-crc64": crc64_text(piece.crc64)}
 
 
-def _wanted(request: Request) -> tuple[bytes | None, bytes | None]:
+def _wanted(request: Request, *, md5_name: str = "content-md5", crc_name: str = "x-ms-content-crc64") -> tuple[bytes | None, bytes | None]:
     if "x-ms-structured-body" in request.head.headers:
         raise StorageError("UnsupportedHeader", detail={"HeaderName": "x-ms-structured-body"})
-    md5, crc = request.header("content-md5"), request.header("x-ms-content-crc64")
+    md5, crc = request.header(md5_name), request.header(crc_name)
     if md5 and crc:
         raise StorageError("BothCrc64AndMd5HeaderPresent")
     wanted_md5 = _decoded(md5, 16) if md5 else None
@@ -83,7 +92,7 @@ def _wanted(request: Request) -> tuple[bytes | None, bytes | None]:
     if md5 and wanted_md5 is None:
         raise StorageError("InvalidMd5")
     if crc and wanted_crc is None:
-        raise StorageError("InvalidHeaderValue", detail={"HeaderName": "x-ms-content-crc64", "HeaderValue": crc})
+        raise StorageError("InvalidHeaderValue", detail={"HeaderName": crc_name, "HeaderValue": crc})
     return wanted_md5, wanted_crc
 
 
