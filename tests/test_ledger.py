@@ -1,88 +1,187 @@
-"""The journal that resume reads, and the ledger it becomes."""
+"""The journal that resume reads, the ledger it becomes, and the books."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal.errors import BooksDoNotBalance
-from portal.transfer import ledger, plan
-from portal.transfer.balance import Books
+from portal.transfer import ledger
+from portal.transfer.balance import FAILURES_SHOWN, OUTPUTS_SHOWN, Books
 from portal.transfer.journal import Journal, JournalState
-from portal.transfer.ledger import OUTCOMES, Row
-from portal.transfer.plan import Entry
+from portal.transfer.ledger import OUTCOMES
+from portal.wire.ends import Block
+
+COUNT = 5
 
 
-def row(n: int, outcome: Any = "copied", **more: Any) -> Row:
-    return Row(f"s3://b/{n}", str(n), 10, outcome, **more)
+def columns(ns: Sequence[int], outcomes: Sequence[str] | str = "copied", **more: Any) -> dict[str, list[Any]]:
+    told = [outcomes] * len(ns) if isinstance(outcomes, str) else list(outcomes)
+    return {
+        "n": list(ns), "source_key": [f"k{n}" for n in ns], "source_size": [10] * len(ns), "target_key": [f"t{n}" for n in ns], "outcome": told,
+        **{name: value if isinstance(value, list) else [value] * len(ns) for name, value in more.items()},
+    }  # fmt: skip
 
 
-STEPS = st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["begin", *OUTCOMES])), max_size=20)
+ENTRIES = st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=COUNT, unique=True)
+STEPS = st.lists(st.tuples(st.sampled_from(["begin", "end", "blocks"]), ENTRIES, st.lists(st.sampled_from(OUTCOMES), min_size=COUNT)), max_size=12)
+
+
+class Model:
+    """What is known of each entry, told without any cleverness."""
+
+    def __init__(self) -> None:
+        self.last: dict[int, str] = {}
+        self.begun: set[int] = set()
+        self.blocks: dict[int, set[int]] = {}
+
+    def take(self, step: str, ns: list[int], outcomes: list[str]) -> None:
+        for n, outcome in zip(ns, outcomes, strict=False):
+            if step == "blocks":
+                self.blocks.setdefault(n, set()).add(len(outcomes))
+            elif step == "begin":
+                self.last[n] = "begin"
+                self.begun.add(n)
+            else:
+                self.last[n] = outcome
+                if outcome != "failed":
+                    self.begun.discard(n)
+                    self.blocks.pop(n, None)
+
+    def check(self, state: JournalState) -> None:
+        for n in range(COUNT):
+            assert state.begun(n) == (n in self.begun), n
+            assert state.ended(n) == (self.last.get(n, "begin") not in ("begin", "failed")), n
+            found = state.upload(n)
+            assert {block.number for block in found[1]} == self.blocks[n] if found else n not in self.blocks
+        rows = [(key, outcome) for batch in state.rows() for key, outcome in zip(batch["source_key"], batch["outcome"], strict=True)]
+        assert sorted(rows) == [(f"k{n}", self.last[n]) for n in sorted(self.last) if self.last[n] != "begin"]
+
+
+def write(journal: Journal, step: str, ns: list[int], outcomes: list[str]) -> None:
+    if step == "begin":
+        journal.begin(ns)
+    elif step == "end":
+        journal.end(columns(ns, outcomes[: len(ns)]))
+    else:
+        for n in ns:
+            journal.blocks(n, "u", [Block(len(outcomes), 10, 7, "m")])
 
 
 @settings(max_examples=60, deadline=None)
-@given(STEPS, st.integers(0, 400))
+@given(STEPS, st.integers(0, 700))
 def test_what_a_journal_says_is_what_was_done_wherever_it_was_cut(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str]], cut: int
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, list[int], list[str]]], cut: int
 ) -> None:
     path = tmp_path_factory.mktemp("j") / "journal"
-    last: dict[int, str] = {}
-    ends: list[tuple[int, int, str]] = []
-    with Journal(path, 5) as journal:
-        for n, step in steps:
-            journal.begin(n) if step == "begin" else journal.end(n, row(n, step))
-            ends.append((path.stat().st_size, n, step))
+    ends: list[int] = []
+    whole_model, model = Model(), Model()
+    with Journal(path, COUNT) as journal:
+        for step in steps:
+            write(journal, *step)
+            whole_model.take(*step)
+            ends.append(path.stat().st_size)
+        whole_model.check(journal.state)
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) - cut])
-    for end, n, step in ends:
-        if end - 1 <= len(whole) - cut:  # a line without its newline is whole too
-            last[n] = step
-    for state in (JournalState(path, 5), _reopened(path)):
-        for n in range(5):
-            assert state.begun(n) == (last.get(n) == "begin")
-            assert state.ended(n) == (last.get(n, "begin") not in ("begin", "failed"))
-        assert [(found["source_key"], found["outcome"]) for found in state.rows()] == [(str(n), last[n]) for n in sorted(last) if last[n] != "begin"]
-
-
-def _reopened(path: Path) -> JournalState:
-    with Journal(path, 5) as journal:
-        journal.end(4, row(4, "skipped"))
-        journal.begin(4)
-    with Journal(path, 5):
-        pass
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join(lines[:-2]))
-    return JournalState(path, 5)
+    path.write_bytes(whole[: max(0, len(whole) - cut)])
+    for end, (step, ns, outcomes) in zip(ends, steps, strict=True):
+        if step != "blocks" and end - 1 <= len(whole) - cut:  # a line without its newline is whole too
+            model.take(step, ns, outcomes)
+    state = JournalState(path, COUNT)
+    if all(step != "blocks" for step, _, _ in steps):
+        model.check(state)
+        with Journal(path, COUNT) as journal:
+            journal.end(columns([4], "skipped"))
+            journal.begin([4])
+        again = JournalState(path, COUNT)
+        assert again.begun(4) and not again.ended(4) and [again.ended(n) for n in range(4)] == [state.ended(n) for n in range(4)]
 
 
 def test_a_line_after_a_cut_one_stands_alone(tmp_path: Path) -> None:
     path = tmp_path / "j"
     with Journal(path, 3) as journal:
-        journal.end(0, row(0))
-    path.write_bytes(path.read_bytes() + b'{"n": 1, "outco')
+        journal.end(columns([0]))
+    path.write_bytes(path.read_bytes() + b'{"end":{"n":[1],"outco')
     with Journal(path, 3) as journal:
-        journal.end(2, row(2))
+        journal.end(columns([2]))
     state = JournalState(path, 3)
     assert [state.ended(n) for n in range(3)] == [True, False, True]
 
 
+def test_blocks_of_another_upload_replace_those_that_were_known(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    with Journal(path, 2) as journal:
+        journal.begin([1])
+        journal.blocks(1, "one", [Block(3, 8, 5, "c"), Block(0, 8, 1, "a")])
+        journal.blocks(1, "one", [Block(1, 8, 2, "b")])
+        assert JournalState(path, 2).upload(1) == ("one", [Block(0, 8, 1, "a"), Block(1, 8, 2, "b"), Block(3, 8, 5, "c")])
+        journal.blocks(1, "two", [Block(1, 8, 2, "d")])
+    state = JournalState(path, 2)
+    assert state.upload(1) == ("two", [Block(1, 8, 2, "d")])
+    assert state.upload(0) is None
+    assert state.begun(1)
+
+
+def test_a_column_of_one_value_is_written_once_and_one_of_nothing_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    rows = columns([0, 1], proof="streamed", md5=None, source_etag=["a", "b"])
+    with Journal(path, 2) as journal:
+        journal.end(rows)
+        (found,) = journal.rows()
+    assert b'"proof":"streamed"' in path.read_bytes() and b"md5" not in path.read_bytes()
+    assert found == {name: column for name, column in rows.items() if name != "md5"}
+
+
+def test_rows_of_no_entry_are_kept(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j", 1) as journal:
+        journal.end(columns([0]))
+        journal.end(columns([-1, -1], "deleted"))
+        assert [batch["outcome"] for batch in journal.rows()] == [["copied"], ["deleted", "deleted"]]
+
+
 def test_a_ledger_is_read_by_outcome_and_limit(tmp_path: Path) -> None:
     path = tmp_path / ledger.LEDGER_FILE
-    rows = [row(n, "failed" if n % 3 == 0 else "copied", proof="streamed", started_at=1_700_000_000_000 + n) for n in range(25_000)]
-    ledger.write(path, (found.asdict() for found in rows))
-    assert ledger.read(path).num_rows == 25_000
+    outcomes = ["failed" if n % 3 == 0 else "copied" for n in range(60_000)]
+    batches = [columns(range(n, n + 500), outcomes[n : n + 500], proof="streamed", started_at=1_700_000_000_000 + n) for n in range(0, 60_000, 500)]
+    for batch in batches:
+        del batch["n"]
+    ledger.write(path, batches, source_base="s3://b/", target_base="abfss://c@a/")
+    assert ledger.read(path).num_rows == 60_000
     assert ledger.read(path).schema.equals(ledger.SCHEMA)
     failed = ledger.read(path, outcome="failed")
-    assert failed["source_key"].to_pylist() == [str(n) for n in range(0, 25_000, 3)]
-    assert ledger.read(path, outcome="failed", limit=2)["source_key"].to_pylist() == ["0", "3"]
+    assert failed["source_key"].to_pylist() == [f"k{n}" for n in range(0, 60_000, 3)]
+    assert ledger.read(path, outcome="failed", limit=2)["source_key"].to_pylist() == ["k0", "k3"]
     assert ledger.read(path, limit=10_001).num_rows == 10_001
     assert ledger.read(path, outcome="skipped").num_rows == 0
     assert [name for name in tmp_path.iterdir() if name != path] == []
+    assert pq.ParquetFile(path).num_row_groups == 2
+
+
+def test_what_a_batch_does_not_tell_has_its_default(tmp_path: Path) -> None:
+    told = {
+        "n": [2, 1], "source_key": ["b", "a/ü b"], "outcome": ["failed", "copied"], "target_key": [None, "t/a"],
+        "source_url": ["s3://other/b", None],
+    }  # fmt: skip
+    ledger.write(tmp_path / "l", [told], source_base="s3://b/", target_base="abfss://c@a/")
+    first, second = ledger.read(tmp_path / "l").to_pylist()
+    assert (first["source_url"], first["target_url"]) == ("s3://b/a/ü b", "abfss://c@a/t/a")
+    assert (second["source_url"], second["target_url"]) == ("s3://other/b", None)
+    assert (first["proof"], first["reason"], first["attempts"], first["cause"], first["rows_in"]) == ("none", "", 0, "", None)
+
+
+def test_an_older_ledger_is_read_with_nothing_in_the_new_columns(tmp_path: Path) -> None:
+    newer = ("mode", "cause", "source_modified", "storage_class", "bytes_through", "resumed_bytes")
+    schema = pa.schema([field for field in ledger.SCHEMA if field.name not in newer])
+    pq.write_table(pa.Table.from_pylist([{"source_key": "a", "outcome": "failed"}], schema=schema), tmp_path / "l")
+    (row,) = ledger.read(tmp_path / "l", outcome="failed").to_pylist()
+    assert (row["source_key"], row["cause"], row["bytes_through"]) == ("a", None, None)
 
 
 def test_an_empty_ledger_is_a_ledger(tmp_path: Path) -> None:
@@ -93,25 +192,36 @@ def test_an_empty_ledger_is_a_ledger(tmp_path: Path) -> None:
 
 def test_books_that_do_not_balance_are_refused() -> None:
     books = Books()
-    list(books.through(row(n, outcome).asdict() for n, outcome in enumerate(OUTCOMES)))
+    list(books.through([columns(range(5), OUTCOMES), columns([-1], "deleted")]))
     books.refuse_imbalance(5)
-    assert books.counts(5) == {"listed": 5, "copied": 1, "converted": 1, "skipped": 1, "failed": 1, "excluded": 1}
+    assert books.counts(5) == {"listed": 5, "copied": 1, "converted": 1, "skipped": 1, "failed": 1, "excluded": 1, "deleted": 1}
     for wrong in (4, 6):
         with pytest.raises(BooksDoNotBalance, match=f"{wrong} objects were listed, but 5"):
             books.refuse_imbalance(wrong)
 
 
-def test_a_plan_without_its_end_or_made_for_something_else_is_none(tmp_path: Path) -> None:
-    path, header = tmp_path / "plan", {"source": "s3://b/", "formats": ["csv"]}
-    entries = [Entry(n, f"k{n}", n, "e", "", f"t{n}", "copy") for n in range(3)]
-    assert plan.length_if_for(path, header) is None
-    assert plan.write(path, "job", header, entries, lambda count, size: None) == 3
-    assert plan.length_if_for(path, header) == plan.length_if_for(path, header, "job") == 3
-    assert plan.length_if_for(path, header, "another") is None
-    assert list(plan.read(path)) == entries
-    assert plan.length_if_for(path, {**header, "formats": []}) is None
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-3])
-    assert plan.length_if_for(path, header) is None
-    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
-    assert plan.length_if_for(path, header) is None
+def test_books_sum_proofs_modes_causes_and_bytes() -> None:
+    books = Books("abfss://c@a/")
+    outcomes = ["copied", "copied", "failed", "converted", "excluded", "excluded"]
+    more = {
+        "proof": ["end-to-end", "size", "none", "converted", "none", "none"], "mode": ["server", "stream", "", "convert", "", ""],
+        "cause": ["", "", "throttled", "", "", ""], "reason": ["", "a note", "asked to slow down", "", "too big", "too big"],
+        "bytes_through": [0, 10, 20, None, None, None], "target_size": 10, "rows_in": [None, None, None, 3, None, None],
+    }  # fmt: skip
+    list(books.through([columns(range(6), outcomes, **more), columns([6], proof="size", mode="stream", target_size=1)]))
+    assert (books.bytes, books.bytes_through, books.rows) == (40, 30, {"rows_in": 3})
+    assert books.proofs == {"end-to-end": 1, "size": 2, "converted": 1}
+    assert books.modes == {"server": 1, "stream": 2, "convert": 1}
+    assert books.causes == {"throttled": 1} and books.excluded == {"too big": 2}
+    assert books.failures == [{"key": "k2", "cause": "throttled", "reason": "asked to slow down"}]
+    assert books.notes == ["k1: a note"]
+    assert books.outputs[0] == {"url": "abfss://c@a/t0", "bytes": 10, "proof": "end-to-end"} and len(books.outputs) == 4
+
+
+def test_books_show_a_bounded_number_of_each() -> None:
+    books = Books()
+    many = range(3000)
+    reasons = [f"r{n}" for n in many]
+    list(books.through([columns(many, "failed", reason="no"), columns(many, reason="note"), columns(many, "excluded", reason=reasons)]))
+    assert len(books.failures) == len(books.notes) == FAILURES_SHOWN and len(books.outputs) <= OUTPUTS_SHOWN + 1
+    assert sum(books.excluded.values()) == 3000 and len(books.excluded) == FAILURES_SHOWN + 1

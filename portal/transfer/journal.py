@@ -1,7 +1,11 @@
-"""The journal: a line when an object is begun and one when it has ended, so that the next attempt knows what is left to do.
+"""The journal: what was begun and how it ended, a line for each batch of objects, so that the next attempt knows what is left to do.
+
+`{"begin": [n, …]}` stands there before the first request that may change those targets, `{"end": {"n": [n, …], "outcome": …, …}}` holds the
+ledger's columns of objects that have ended (a column of one value alone is that value, a column of nothing is left out), and
+`{"blocks": {"n": n, "upload": "…", "blocks": [[number, size, crc64, mark], …]}}` what of a large object is at the target already.
 
 Each line is handed to the system at once (a dying process loses none) and forced to the disk about once a second. A line that was cut off
-is passed over: its object is begun and not ended, so its target is ours to overwrite.
+is passed over: its objects are begun and not ended, and whoever moves them looks at what they find at the target.
 """
 
 from __future__ import annotations
@@ -11,58 +15,97 @@ import os
 import threading
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from portal.transfer.ledger import Row
+from portal.wire.ends import Block
 
 JOURNAL_FILE = "journal.ndjson"
 _SYNC_EVERY_S = 1.0
 _FAILED = "failed"
+_BEGUN, _DONE, _ENDED = 1, 2, 4
+"""Bits of an entry: something of it may be at the target; nothing is left to do; its last line is an end (done or failed)."""
+
+Columns = Mapping[str, Sequence[Any]]
+"""Columns of the ledger, all of one length, and `n`, the entries' numbers."""
 
 
 class JournalState:
-    """What a journal says of a plan with `count` entries; ten bytes of memory an entry. Reading it changes nothing."""
+    """What a journal says of a plan with `count` entries; three bytes of memory an entry. Reading it changes nothing."""
 
     def __init__(self, path: Path, count: int) -> None:
-        self.path = path
-        self._last = array("q", [-1]) * count
-        self._begun = bytearray(count)
-        self._failed = bytearray(count)
-        position = 0
-        for line in _lines(path):
-            values = _parse(line)
-            if values is not None and 0 <= values["n"] < count:
-                self.note(values["n"], values.get("outcome"), position)
-            position += len(line)
-
-    def note(self, n: int, outcome: str | None, position: int) -> None:
-        """Take in a line that begins at `position`: an end with its outcome, or a beginning (None)."""
-        self._begun[n] = outcome is None
-        self._failed[n] = outcome == _FAILED
-        self._last[n] = -1 if outcome is None else position
+        self.path, self._count = path, count
+        self._bits = bytearray(count)
+        self._ends = array("H", [0]) * count
+        self._uploads: dict[int, tuple[str, dict[int, Block]]] = {}
+        for values in _lines(path):
+            with suppress(KeyError, TypeError, ValueError):
+                self._take(values)
 
     def begun(self, n: int) -> bool:
-        """Whether an object was begun and nobody knows how it ended."""
-        return bool(self._begun[n])
+        """Whether something of an object that is not done with may be at the target: it was cut off, or failed on the way."""
+        return bool(self._bits[n] & _BEGUN)
 
     def ended(self, n: int) -> bool:
         """Whether an object is done with (copied, converted, skipped, excluded): nothing is left to do."""
-        return self._last[n] >= 0 and not self._failed[n]
+        return bool(self._bits[n] & _DONE)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the row of every object that has ended, in the plan's order."""
-        if not self.path.exists():
+    def upload(self, n: int) -> tuple[str, list[Block]] | None:
+        """What of a large object is at the target: what its blocks are gathered under, and the blocks in the order of their numbers."""
+        found = self._uploads.get(n)
+        return (found[0], [found[1][number] for number in sorted(found[1])]) if found else None
+
+    def rows(self) -> Iterator[dict[str, list[Any]]]:
+        """Yield the ledger's columns (and `n`) of what has ended, batch by batch as it ended; each entry once, as it ended last."""
+        seen = array("H", [0]) * self._count
+        for values in _lines(self.path):
+            with suppress(KeyError, TypeError):
+                columns = _unpacked(values["end"])
+                last = [self._is_last(n, seen) for n in columns["n"]]
+                if all(last):
+                    yield columns
+                elif any(last):
+                    yield {name: [value for value, kept in zip(column, last, strict=True) if kept] for name, column in columns.items()}
+
+    def _is_last(self, n: int, seen: array[int]) -> bool:
+        if not 0 <= n < self._count:
+            return n < 0
+        seen[n] += 1
+        return seen[n] == self._ends[n] and bool(self._bits[n] & _ENDED)
+
+    def _take(self, values: Any) -> None:
+        """Take in a line. Raises KeyError or TypeError for one that is none of ours."""
+        if "begin" in values:
+            self.note_begun(values["begin"])
+        elif "end" in values:
+            self.note_ended(values["end"]["n"], values["end"]["outcome"])
+        else:
+            blocks = values["blocks"]
+            self.note_blocks(blocks["n"], blocks["upload"], [Block(*block) for block in blocks["blocks"]])
+
+    def note_begun(self, ns: Iterable[int]) -> None:
+        for n in ns:
+            if 0 <= n < self._count:
+                self._bits[n] = _BEGUN
+
+    def note_ended(self, ns: Sequence[int], outcomes: Sequence[str] | str) -> None:
+        """`outcomes`: one for all, or one for each."""
+        for n, outcome in zip(ns, [outcomes] * len(ns) if isinstance(outcomes, str) else outcomes, strict=True):
+            if 0 <= n < self._count:
+                self._bits[n] = self._bits[n] & _BEGUN | _ENDED if outcome == _FAILED else _DONE | _ENDED
+                self._ends[n] += 1
+                if outcome != _FAILED and self._uploads:
+                    self._uploads.pop(n, None)
+
+    def note_blocks(self, n: int, upload: str, blocks: Iterable[Block]) -> None:
+        if not 0 <= n < self._count:
             return
-        with self.path.open("rb") as file:
-            for position in self._last:
-                if position >= 0:
-                    file.seek(position)
-                    values = json.loads(file.readline())
-                    del values["n"]
-                    yield values
+        if n not in self._uploads or self._uploads[n][0] != upload:
+            self._uploads[n] = (upload, {})
+        self._uploads[n][1].update((block.number, block) for block in blocks)
 
 
 class Journal:
@@ -71,25 +114,42 @@ class Journal:
     def __init__(self, path: Path, count: int) -> None:
         self.state = JournalState(path, count)
         self._lock = threading.Lock()
-        self._file = path.open("ab")
-        self._size = _close_last_line(path, self._file)
+        self._file = path.open("ab", buffering=0)
+        _close_last_line(path, self._file)
         self._synced = time.monotonic()
 
-    def begin(self, n: int) -> None:
-        self._append(n, {"n": n}, None)
-
-    def end(self, n: int, row: Row) -> None:
-        self._append(n, {"n": n, **row.asdict()}, row.outcome)
-
-    def _append(self, n: int, values: dict[str, Any], outcome: str | None) -> None:
-        line = json.dumps(values).encode() + b"\n"
+    def begin(self, ns: Sequence[int]) -> None:
+        """Objects whose targets may change from now on."""
         with self._lock:
-            self._file.write(line)
-            self._file.flush()
-            self.state.note(n, outcome, self._size)
-            self._size += len(line)
-            if time.monotonic() - self._synced >= _SYNC_EVERY_S:
-                self._sync()
+            self._append({"begin": ns})
+            self.state.note_begun(ns)
+
+    def end(self, rows: Columns) -> None:
+        """Objects that have ended: `n`, `outcome` and whichever other columns of the ledger there are. `n` may be -1 for what the plan does not
+        have (an object that was deleted at the target)."""
+        if not rows["n"]:
+            return
+        packed = _packed(rows)
+        with self._lock:
+            self._append({"end": packed})
+            self.state.note_ended(rows["n"], packed["outcome"])
+
+    def blocks(self, n: int, upload: str, blocks: Sequence[Block]) -> None:
+        """Blocks of a large object that are at the target now. Another `upload` than before replaces what was known."""
+        with self._lock:
+            self._append({"blocks": {"n": n, "upload": upload, "blocks": blocks}})
+            self.state.note_blocks(n, upload, blocks)
+
+    def rows(self) -> Iterator[dict[str, list[Any]]]:
+        """See `JournalState.rows`."""
+        return self.state.rows()
+
+    def _append(self, values: Mapping[str, Any]) -> None:
+        line = memoryview(json.dumps(values, separators=(",", ":")).encode() + b"\n")
+        while line:
+            line = line[self._file.write(line) or 0 :]
+        if time.monotonic() - self._synced >= _SYNC_EVERY_S:
+            self._sync()
 
     def _sync(self) -> None:
         os.fsync(self._file.fileno())
@@ -99,31 +159,41 @@ class Journal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None:
-        self._sync()
-        self._file.close()
+        with self._lock:
+            self._sync()
+            self._file.close()
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def _packed(rows: Columns) -> dict[str, Any]:
+    """Columns as they are written: one value instead of many that are alike, nothing instead of nothing."""
+    packed: dict[str, Any] = {"n": rows["n"]}
+    for name, column in rows.items():
+        first = column[0]
+        if name != "n" and column.count(first) != len(column):
+            packed[name] = column
+        elif name != "n" and first is not None:
+            packed[name] = first
+    return packed
+
+
+def _unpacked(packed: Mapping[str, Any]) -> dict[str, list[Any]]:
+    count = len(packed["n"])
+    return {name: column if isinstance(column, list) else [column] * count for name, column in packed.items()}
+
+
+def _lines(path: Path) -> Iterator[Any]:
     if path.exists():
         with path.open("rb") as file:
-            yield from file
+            for line in file:
+                with suppress(ValueError):
+                    yield json.loads(line)
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        values = json.loads(line)
-        return values if isinstance(values["n"], int) else None
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _close_last_line(path: Path, file: Any) -> int:
-    """End a line that a crash cut off, so that the next stands alone; returns the size."""
+def _close_last_line(path: Path, file: Any) -> None:
+    """End a line that a crash cut off, so that the next stands alone."""
     size = path.stat().st_size
     if size:
         with path.open("rb") as reader:
             reader.seek(size - 1)
             if reader.read(1) != b"\n":
-                size += int(file.write(b"\n"))
-                file.flush()
-    return size
+                file.write(b"\n")

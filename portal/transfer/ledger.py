@@ -1,10 +1,22 @@
-"""The ledger: one row per object, in `ledger.parquet`. While a job runs its rows are lines of a journal (see `journal`)."""
+"""The ledger: one row per object, in `ledger.parquet`. While a job runs its rows are columns in a journal (see `journal`).
+
+| column | what it says |
+| --- | --- |
+| outcome | copied, converted, skipped, failed, excluded; deleted: an object that was only at the target (mirror) |
+| mode | how the bytes went: server, stream, convert, local; '' none did |
+| proof | see `proof` |
+| cause | a short code to group failures by, one of CAUSES; '' for what did not fail |
+| reason | why, in words; of a copy what else there is to say |
+| source_size, target_size | bytes |
+| bytes_through | bytes of the object that passed this machine, every try counted |
+| resumed_bytes | bytes that an earlier attempt had brought to the target and that were not moved again |
+| started_at, finished_at | UTC |
+| source_modified | RFC 3339, as the store says it |
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +27,17 @@ import pyarrow.parquet as pq
 from portal import clock
 
 LEDGER_FILE = "ledger.parquet"
-_BATCH_ROWS = 10_000
+_GROUP_ROWS = 50_000
+_READ_ROWS = 10_000
 
-Outcome = Literal["copied", "converted", "skipped", "failed", "excluded"]
+Outcome = Literal["copied", "converted", "skipped", "failed", "excluded", "deleted"]
 OUTCOMES: tuple[Outcome, ...] = ("copied", "converted", "skipped", "failed", "excluded")
+"""Those that together are what was listed; `deleted` is counted apart."""
+
+CAUSES = (
+    "access-denied", "not-found", "source-changed", "exists", "throttled", "unreachable", "proof-failed", "name", "leased", "full", "archived",
+    "too-large", "cancelled", "other",
+)  # fmt: skip
 
 _MOMENT = pa.timestamp("ms", tz="UTC")
 SCHEMA = pa.schema(
@@ -28,58 +47,76 @@ SCHEMA = pa.schema(
         ("target_etag", pa.string()), ("crc64nvme", pa.string()), ("md5", pa.string()), ("source_checksum", pa.string()),
         ("proof", pa.string()), ("outcome", pa.string()), ("reason", pa.string()), ("attempts", pa.int32()), ("started_at", _MOMENT),
         ("finished_at", _MOMENT), ("duration_s", pa.float64()), ("rows_in", pa.int64()), ("rows_out", pa.int64()), ("rows_rejected", pa.int64()),
+        ("mode", pa.string()), ("cause", pa.string()), ("source_modified", pa.string()), ("storage_class", pa.string()),
+        ("bytes_through", pa.int64()), ("resumed_bytes", pa.int64()),
     ]
 )  # fmt: skip
 
+_DEFAULTS: dict[str, Any] = {
+    "source_etag": "", "proof": "none", "reason": "", "mode": "", "cause": "", "attempts": 0, "bytes_through": 0, "resumed_bytes": 0,
+}  # fmt: skip
+"""What a column that is not told holds; the others hold nothing."""
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What became of one object. Sizes in bytes, times in milliseconds since 1970 (UTC); None where there is nothing to say."""
+Columns = Mapping[str, Sequence[Any]]
+"""Columns of the schema, by name, all of one length; those that are missing hold their default. `n` orders the rows (see `write`)."""
 
-    source_url: str
-    source_key: str
-    source_size: int
-    outcome: Outcome
-    source_etag: str = ""
-    source_version: str | None = None
-    target_url: str | None = None
-    target_key: str | None = None
-    target_size: int | None = None
-    target_etag: str | None = None
-    crc64nvme: str | None = None
-    md5: str | None = None
-    source_checksum: str | None = None
-    proof: str = "none"
-    reason: str = ""
-    attempts: int = 0
-    started_at: int | None = None
-    finished_at: int | None = None
-    duration_s: float | None = None
-    rows_in: int | None = None
-    rows_out: int | None = None
-    rows_rejected: int | None = None
-
-    def asdict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in SCHEMA.names}
+_NUMBERED = SCHEMA.append(pa.field("n", pa.int64()))
 
 
-def write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write a ledger; memory stays flat. The file appears whole."""
+def write(path: Path, batches: Iterable[Columns], *, source_base: str = "", target_base: str = "") -> None:
+    """Write a ledger; memory stays flat. The file appears whole, its rows in the order of `n` within each group of 50,000.
+
+    Args:
+        source_base, target_base: URLs of the containers, with a '/' at the end: a key appended gives the URL where a batch tells none.
+    """
     fresh = path.with_name(f".{path.name}.{clock.now_ms()}")
-    rest = iter(rows)
     with pq.ParquetWriter(fresh, SCHEMA, compression="zstd") as writer:
-        while batch := list(islice(rest, _BATCH_ROWS)):
-            writer.write_table(pa.Table.from_pylist(batch, schema=SCHEMA))
+        for group in _groups(_batch(columns) for columns in batches):
+            rows = group.sort_by("n").drop_columns("n")
+            writer.write_table(_with_urls(_with_urls(rows, "source", source_base), "target", target_base))
     fresh.replace(path)
 
 
+def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Few large tables of many small ones: Parquet reads and packs those better."""
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows += batch.num_rows
+        if rows >= _GROUP_ROWS:
+            yield pa.Table.from_batches(waiting)
+            waiting, rows = [], 0
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def _batch(columns: Columns) -> pa.RecordBatch:
+    count = len(next(iter(columns.values()), ()))
+    arrays = [
+        pa.array(columns[field.name], field.type) if field.name in columns else pa.repeat(pa.scalar(_DEFAULTS.get(field.name), field.type), count)
+        for field in _NUMBERED
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=_NUMBERED)
+
+
+def _with_urls(table: pa.Table, side: str, base: str) -> pa.Table:
+    name = f"{side}_url"
+    if not base or not table[name].null_count:
+        return table
+    made = pc.coalesce(table[name], pc.binary_join_element_wise(pa.scalar(base), table[f"{side}_key"], ""))
+    return table.set_column(table.schema.get_field_index(name), name, made)
+
+
 def read(path: Path, *, outcome: str | None = None, limit: int | None = None) -> pa.Table:
-    """Return the rows of a ledger, those of one outcome if it is given, at most `limit`; reads no more of the file than it needs."""
+    """Return the rows of a ledger, those of one outcome if it is given, at most `limit`; reads no more of the file than it needs.
+
+    Columns that an older ledger does not have hold nothing."""
     found: list[pa.Table] = []
     left = limit
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_BATCH_ROWS):
-            table = pa.Table.from_batches([batch])
+        for batch in file.iter_batches(_READ_ROWS):
+            table = _as_now(pa.Table.from_batches([batch]))
             if outcome is not None:
                 table = table.filter(pc.equal(table["outcome"], outcome))
             found.append(table if left is None else table.slice(0, left))
@@ -88,3 +125,8 @@ def read(path: Path, *, outcome: str | None = None, limit: int | None = None) ->
                 if left <= 0:
                     break
     return pa.concat_tables(found) if found else SCHEMA.empty_table()
+
+
+def _as_now(table: pa.Table) -> pa.Table:
+    columns = [table[field.name] if field.name in table.column_names else pa.nulls(table.num_rows, field.type) for field in SCHEMA]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)

@@ -112,7 +112,7 @@ class Migration:
 
         Raises Cancelled (the ledger then holds what was done until then) and BooksDoNotBalance."""
         meter = _Meter(self.tell, planned.moving)
-        books = Books()
+        books = Books(str(self.route.target.url.root))
         with Journal(self.folder / JOURNAL_FILE, planned.listed) as journal:
             mover = Mover(self.route, journal, found.existing, meter.moved)
             try:

@@ -16,7 +16,7 @@ from portal.stores.base import ObjectInfo, Store
 from portal.tabular.outcome import Converted
 from portal.transfer.copying import copy_object
 from portal.transfer.journal import Journal
-from portal.transfer.ledger import Row
+from portal.transfer.ledger import SCHEMA, Outcome
 from portal.transfer.plan import Entry
 from portal.transfer.preflight import Overwrite
 from portal.transfer.proof import Verify
@@ -26,6 +26,37 @@ REFUSALS_BEFORE_GIVING_UP = 20
 _BACKOFF_S = 0.5
 
 log = logging.getLogger("portal.transfer")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What became of one object. Sizes in bytes, times in milliseconds since 1970 (UTC); None where there is nothing to say."""
+
+    source_url: str
+    source_key: str
+    source_size: int
+    outcome: Outcome
+    source_etag: str = ""
+    source_version: str | None = None
+    target_url: str | None = None
+    target_key: str | None = None
+    target_size: int | None = None
+    target_etag: str | None = None
+    crc64nvme: str | None = None
+    md5: str | None = None
+    source_checksum: str | None = None
+    proof: str = "none"
+    reason: str = ""
+    attempts: int = 0
+    started_at: int | None = None
+    finished_at: int | None = None
+    duration_s: float | None = None
+    rows_in: int | None = None
+    rows_out: int | None = None
+    rows_rejected: int | None = None
+
+    def asdict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in SCHEMA.names if hasattr(self, name)}
 
 
 class Convert(Protocol):
@@ -60,7 +91,7 @@ class Mover:
         if self._journal.state.ended(entry.n):
             return entry
         ours = entry.ours or self._journal.state.begun(entry.n)
-        self._journal.end(entry.n, self._row(entry, ours))
+        self._journal.end({"n": [entry.n], **{name: [value] for name, value in self._row(entry, ours).asdict().items()}})
         return entry
 
     def _row(self, entry: Entry, ours: bool) -> Row:
@@ -72,7 +103,7 @@ class Mover:
             return self._told(entry, "skipped", "the target exists already")
         if self._refusals >= REFUSALS_BEFORE_GIVING_UP:
             return self._told(entry, "failed", f"not tried: the {REFUSALS_BEFORE_GIVING_UP} objects before it were refused access")
-        self._journal.begin(entry.n)
+        self._journal.begin([entry.n])
         return self._tried(entry, ours)
 
     def _tried(self, entry: Entry, ours: bool) -> Row:
