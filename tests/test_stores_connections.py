@@ -167,8 +167,8 @@ def test_hosts_of_azure_are_taken_from_the_url() -> None:
 
 def test_a_service_principal_signs_in_through_azure_identity() -> None:
     connection = AdlsConnection(account="lake", tenant_id="t", client_id="c", client_secret="s")
-    assert type(adls_client._credential(connection, "lake")).__name__ == "ClientSecretCredential"
-    assert type(adls_client._credential(AdlsConnection(account="lake"), "lake")).__name__ == "DefaultAzureCredential"
+    assert type(adls_client.credential(connection, "lake")).__name__ == "ClientSecretCredential"
+    assert type(adls_client.credential(AdlsConnection(account="lake"), "lake")).__name__ == "DefaultAzureCredential"
 
 
 def test_reading_parameters_imports_no_cloud_library() -> None:

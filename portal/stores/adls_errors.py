@@ -9,20 +9,9 @@ from azure.core import exceptions as azure
 
 from portal import errors
 from portal.errors import PortalError
+from portal.stores.azure_answers import ConditionFailed, NoContainer, refusal
 
-_NO_CONTAINER = {"FilesystemNotFound", "ContainerNotFound", "FilesystemBeingDeleted", "ContainerBeingDeleted"}
-_EXISTS = {"PathAlreadyExists", "BlobAlreadyExists", "PathConflict", "ResourceTypeMismatch", "DestinationPathIsBeingDeleted", "InvalidFlushOperation"}
-_BAD_NAME = {"InvalidResourceName", "InvalidUri", "InvalidSourceUri", "InvalidDestinationPath", "OutOfRangeInput", "InvalidPathName"}
-_CORRUPT = {"Md5Mismatch", "Crc64Mismatch"}
-_BAD_KEY = {"AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthenticationInformation"}
-
-
-class NoContainer(errors.NotFound):
-    """There is no such container."""
-
-
-class ConditionFailed(errors.StoreError):
-    """The object is not the one that was expected."""
+__all__ = ["Answer", "ConditionFailed", "NoContainer", "code_of", "translated"]
 
 
 class Answer(errors.StoreError):
@@ -76,31 +65,4 @@ def _unreachable(what: str, place: str) -> PortalError:
 
 
 def _of_answer(error: azure.HttpResponseError, what: str, place: str, container: str, account: str) -> PortalError:
-    code, status = code_of(error), error.status_code or 0
-    if code in _NO_CONTAINER:
-        return NoContainer(f"There is no container {container!r} in the account {account!r}.", hint="Check its name, or create it first.")
-    if code in _BAD_KEY or status == 401:
-        return errors.AccessDenied(f"{what} {place} was refused: the credentials are wrong or have expired.", hint="Check key, SAS or sign-in.")
-    if status == 403:
-        hint = "Ask for a role (Storage Blob Data Contributor) or a SAS that allows it; a firewall of the account also answers so."
-        return errors.AccessDenied(f"{what} {place} is not allowed with these credentials.", hint=hint)
-    if code in _CORRUPT:
-        return errors.ProofFailed(f"{what} {place}: a block did not arrive as it was sent.", hint="Try again.")
-    if code in _BAD_NAME:
-        return errors.NameNotAllowed(f"{place} cannot be a name in ADLS.")
-    return _of_status(error, what, place)
-
-
-def _of_status(error: azure.HttpResponseError, what: str, place: str) -> PortalError:
-    code, status = code_of(error), error.status_code or 0
-    if status == 412:
-        return ConditionFailed(f"{place} is not the one that was expected.")
-    if status == 404:
-        return errors.NotFound(f"There is no {place}.", hint="It was never there, or was deleted; list the container again.")
-    if code in _EXISTS or status == 409:
-        return errors.AlreadyExists(f"{place} exists already, as a file or folder.", hint="Choose another name or allow overwriting.")
-    if status in (429, 503):
-        return errors.Throttled(f"{what} {place}: the account asks to slow down.", hint="Try again later, or with less concurrency.")
-    if status >= 500 or status == 408:
-        return errors.Unreachable(f"{what} {place} failed for now.", hint="Try again later.")
-    return errors.StoreError(f"{what} {place} failed.")
+    return refusal(error.status_code or 0, code_of(error), what, place, container=container, account=account)
