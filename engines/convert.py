@@ -163,7 +163,7 @@ def _dry_run(planned: Planned, params: Params, job: JobContext, source: Any) -> 
 def _migration(params: Params, job: JobContext, source: Any, target: Any) -> Migration:
     from portal.transfer.migration import Migration
     from portal.transfer.moving import Route
-    from portal.transfer.plan import Rules
+    from portal.transfer.planning import Rules
 
     filters = params.filters if params.format == "auto" else replace(params.filters, formats=())
     rules = Rules(

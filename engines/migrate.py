@@ -176,7 +176,7 @@ def _print_plan(planned: Planned, found: Preflight, job: JobContext) -> None:
 def _migration(params: Params, job: JobContext, source: Any, target: Any) -> Migration:
     from portal.transfer.migration import Migration
     from portal.transfer.moving import Route
-    from portal.transfer.plan import Rules
+    from portal.transfer.planning import Rules
 
     keys = _keys(params, job)
     filters = Filters() if keys else params.filters

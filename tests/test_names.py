@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 
 from portal.stores.base import ObjectInfo
 from portal.stores.partial import is_partial, partial_name
-from portal.stores.url import StoreURL
 from portal.transfer import names, plan
-from portal.transfer.carry import LIMITS, carried
 from portal.transfer.filters import Filters
 from portal.transfer.formats import format_of
 from portal.transfer.plan import Entry
@@ -104,7 +102,10 @@ def test_a_plan_says_that_it_is_whole_only_when_its_lines_are_on_the_disk(tmp_pa
     path = tmp_path / plan.PLAN_FILE
     synced: list[int | None] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(plan.length_if_for(path, {})))
-    assert plan.write(path, "job", {}, [plan.Entry(0, "a", 1, "", "", "a", "copy")], lambda count, size: None) == 1
+    with plan.PlanWriter(path, "job", {}, plan.Names("", "")) as writer:
+        assert not list(writer.kept())
+        writer.add(plan.Page(0, ["a"], [1], [""], [""], ["a"], ["copy"], [""], [""], [""], [False]))
+        writer.finish()
     assert synced == [None, 1]
 
 
@@ -146,16 +147,3 @@ def test_filters_say_why(filters: Filters, why: str) -> None:
     info = ObjectInfo("p/d/a.csv", 10, modified=datetime(2026, 1, 1, tzinfo=UTC))
     reason = filters.refusal(info, "d/a.csv")
     assert why in reason and bool(why) == bool(reason)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.dictionaries(st.text(max_size=5), st.text(max_size=900), max_size=12), st.sampled_from(["s3", "abfss", "file"]))
-def test_carried_metadata_fits_its_store_and_nothing_vanishes_unnamed(metadata: dict[str, str], scheme: str) -> None:
-    info = ObjectInfo("k", 1, etag="e", metadata=metadata)
-    kept, left_out = carried(info, StoreURL.parse("s3://b/"), scheme)
-    assert sum(len(name) + len(value) for name, value in kept.items()) <= LIMITS[scheme]
-    assert all(name.isidentifier() and name.isascii() and value.isascii() and value.isprintable() for name, value in kept.items())
-    if scheme != "file":
-        assert len(kept) + len(left_out) == 2 + sum(1 for value in metadata.values() if value.strip())
-    else:
-        assert (kept, left_out) == ({}, [])

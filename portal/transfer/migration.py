@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from portal.transfer import ledger, plan, preflight, sources
+from portal.transfer import ledger, plan, planning, preflight, sources
 from portal.transfer.balance import Books
 from portal.transfer.journal import JOURNAL_FILE, Journal, JournalState
 from portal.transfer.moving import Mover, Route
-from portal.transfer.plan import Entry, Rules
+from portal.transfer.plan import Entry
+from portal.transfer.planning import Rules
 from portal.transfer.pool import each
 from portal.transfer.preflight import Preflight
 
@@ -79,7 +80,7 @@ class Migration:
         planned = Planned(path, length or 0, reused=length is not None, redone=left is not None)
         if length is None:
             (self.folder / JOURNAL_FILE).unlink(missing_ok=True)
-            planned.listed = plan.write(path, self.job_id, self.header, left or self._found(), self._tell_listed)
+            planned.listed = planning.write(path, self.job_id, self.header, left or self._found(), self._tell_listed, self.rules)
         for entry in plan.read(path):
             planned.count(entry)
         return planned

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from portal.errors import NotFound, StoreError
 from portal.stores.base import ObjectInfo, Store
-from portal.transfer import plan
+from portal.transfer import plan, planning
 from portal.transfer.journal import JOURNAL_FILE, JournalState
 from portal.transfer.names import as_folder
-from portal.transfer.plan import Entry, Rules
+from portal.transfer.plan import Entry
+from portal.transfer.planning import Rules
 from portal.transfer.pool import each
 
 
@@ -57,8 +57,8 @@ def chosen(source: Store, rules: Rules, keys: Iterable[str], threads: int) -> It
             return _failing(key, error.message)
         return rules.entry(0, info) or _failing(key, "it is a folder, not an object")
 
-    for n, entry in enumerate(each(plan.chosen(keys, rules.source_prefix), look, threads)):
-        yield replace(entry, n=n)
+    for n, entry in enumerate(each(planning.chosen(keys, rules.source_prefix), look, threads)):
+        yield entry._replace(n=n)
 
 
 def _failing(key: str, reason: str) -> Entry:
@@ -82,6 +82,6 @@ def undone(earlier: Path, header: Mapping[str, Any], source: Store, rules: Rules
             if not isinstance(error, NotFound):
                 raise
             entry = _failing(before.key, error.message)
-        return replace(entry, ours=ours)
+        return entry._replace(ours=ours)
 
-    return (replace(entry, n=n) for n, entry in enumerate(each(left, look, threads)))
+    return (entry._replace(n=n) for n, entry in enumerate(each(left, look, threads)))
