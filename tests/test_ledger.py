@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from portal.errors import BooksDoNotBalance
 from portal.transfer import ledger
+from portal.transfer.arrays import filled
 from portal.transfer.balance import FAILURES_SHOWN, OUTPUTS_SHOWN, Books
 from portal.transfer.journal import Journal, JournalState
 from portal.transfer.ledger import OUTCOMES
@@ -166,14 +169,40 @@ def test_a_ledger_is_read_by_outcome_and_limit(tmp_path: Path) -> None:
 
 def test_what_a_batch_does_not_tell_has_its_default(tmp_path: Path) -> None:
     told = {
-        "n": [2, 1], "source_key": ["b", "a/ü b"], "outcome": ["failed", "copied"], "target_key": [None, "t/a"],
-        "source_url": ["s3://other/b", None],
+        "n": [2, 1], "source_key": ["b", "a/ü b"], "outcome": ["failed", "copied"], "target_key": [None, "t/a"], "rows_in": [None, 7],
     }  # fmt: skip
     ledger.write(tmp_path / "l", [told], source_base="s3://b/", target_base="abfss://c@a/")
     first, second = ledger.read(tmp_path / "l").to_pylist()
     assert (first["source_url"], first["target_url"]) == ("s3://b/a/ü b", "abfss://c@a/t/a")
-    assert (second["source_url"], second["target_url"]) == ("s3://other/b", None)
-    assert (first["proof"], first["reason"], first["attempts"], first["cause"], first["rows_in"]) == ("none", "", 0, "", None)
+    assert (second["source_url"], second["target_url"]) == ("s3://b/b", None)
+    assert (first["proof"], first["reason"], first["attempts"], first["cause"], first["rows_out"]) == ("none", "", 0, "", None)
+    ledger.write(tmp_path / "l", [{**told, "source_url": ["x://1", "x://2"]}], source_base="s3://b/")
+    assert ledger.read(tmp_path / "l")["source_url"].to_pylist() == ["x://2", "x://1"]
+
+
+KINDS: dict[str, st.SearchStrategy[Any]] = {
+    "string": st.text(st.characters(exclude_categories=["Cs"])), "int64": st.integers(-(2**63), 2**63 - 1),
+    "int32": st.integers(-(2**31), 2**31 - 1), "double": st.floats(allow_nan=False),
+}  # fmt: skip
+
+
+@given(st.data(), st.sampled_from(sorted(KINDS)))
+def test_arrays_are_those_that_arrow_makes(data: st.DataObject, name: str) -> None:
+    kind = pa.type_for_alias(name)
+    values = data.draw(st.lists(st.none() | KINDS[name]))
+    made = filled(values, kind)
+    made.validate(full=True)
+    assert made.equals(pa.array(values, kind))
+
+
+def test_writing_a_ledger_does_not_import_pandas(tmp_path: Path) -> None:
+    """It takes a second, as long as copying a thousand files."""
+    batch = {"n": [0], "source_key": ["a"], "outcome": ["copied"], "target_key": ["b"], "duration_s": [0.5], "started_at": [1], "source_size": [1]}
+    code = (
+        "import sys; from pathlib import Path; from portal.transfer import ledger;"
+        f"ledger.write(Path({str(tmp_path / 'l')!r}), [{batch!r}], source_base='s3://b/'); sys.exit('pandas' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_an_older_ledger_is_read_with_nothing_in_the_new_columns(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from portal import clock
+from portal.transfer.arrays import filled
 
 LEDGER_FILE = "ledger.parquet"
 _GROUP_ROWS = 50_000
@@ -57,6 +58,11 @@ _DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 """What a column that is not told holds; the others hold nothing."""
 
+_REPEATING = [
+    "source_size", "target_size", "proof", "outcome", "reason", "attempts", "mode", "cause", "storage_class", "bytes_through", "resumed_bytes",
+]  # fmt: skip
+"""Columns of few different values. Looking for them in the others costs half of the time that a ledger takes."""
+
 Columns = Mapping[str, Sequence[Any]]
 """Columns of the schema, by name, all of one length; those that are missing hold their default. `n` orders the rows (see `write`)."""
 
@@ -67,13 +73,13 @@ def write(path: Path, batches: Iterable[Columns], *, source_base: str = "", targ
     """Write a ledger; memory stays flat. The file appears whole, its rows in the order of `n` within each group of 50,000.
 
     Args:
-        source_base, target_base: URLs of the containers, with a '/' at the end: a key appended gives the URL where a batch tells none.
+        source_base, target_base: URLs of the containers, with a '/' at the end: a key appended gives the URL where a batch has no URLs.
     """
     fresh = path.with_name(f".{path.name}.{clock.now_ms()}")
-    with pq.ParquetWriter(fresh, SCHEMA, compression="zstd") as writer:
-        for group in _groups(_batch(columns) for columns in batches):
-            rows = group.sort_by("n").drop_columns("n")
-            writer.write_table(_with_urls(_with_urls(rows, "source", source_base), "target", target_base))
+    bases = {"source": source_base, "target": target_base}
+    with pq.ParquetWriter(fresh, SCHEMA, compression="zstd", use_dictionary=_REPEATING) as writer:
+        for group in _groups(_batch(_with_urls(columns, bases)) for columns in batches):
+            writer.write_table(group.sort_by("n").drop_columns("n"))
     fresh.replace(path)
 
 
@@ -93,19 +99,13 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 def _batch(columns: Columns) -> pa.RecordBatch:
     count = len(next(iter(columns.values()), ()))
-    arrays = [
-        pa.array(columns[field.name], field.type) if field.name in columns else pa.repeat(pa.scalar(_DEFAULTS.get(field.name), field.type), count)
-        for field in _NUMBERED
-    ]
+    arrays = [filled(columns[field.name] if field.name in columns else [_DEFAULTS.get(field.name)] * count, field.type) for field in _NUMBERED]
     return pa.RecordBatch.from_arrays(arrays, schema=_NUMBERED)
 
 
-def _with_urls(table: pa.Table, side: str, base: str) -> pa.Table:
-    name = f"{side}_url"
-    if not base or not table[name].null_count:
-        return table
-    made = pc.coalesce(table[name], pc.binary_join_element_wise(pa.scalar(base), table[f"{side}_key"], ""))
-    return table.set_column(table.schema.get_field_index(name), name, made)
+def _with_urls(columns: Columns, bases: Mapping[str, str]) -> Columns:
+    made = {f"{side}_url": [key and base + key for key in columns.get(f"{side}_key", ())] for side, base in bases.items() if base}
+    return {**{name: column for name, column in made.items() if column}, **columns}
 
 
 def read(path: Path, *, outcome: str | None = None, limit: int | None = None) -> pa.Table:
