@@ -1,17 +1,14 @@
 """Folders of this machine, confined to the roots of the connection. Keys are absolute paths without the leading slash.
 
-A path is resolved before it is looked at, so that neither `..` nor a symbolic link leads out of the roots. Content type and metadata have no
-place in a file and are not kept.
+Content type and metadata have no place in a file and are not kept.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat as modes
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,9 +16,10 @@ from typing import BinaryIO, Self
 
 from portal.connections import LocalConnection
 from portal.durable import sync_folder
-from portal.errors import AccessDenied, AlreadyExists, NameNotAllowed, NotFound, SourceChanged, StoreError
+from portal.errors import AlreadyExists, NotFound, SourceChanged
 from portal.stores.base import ObjectInfo, Page
-from portal.stores.partial import is_partial, names_below, partial_name
+from portal.stores.local_files import READ_FLAGS, confined, entry_stat, etag, forget, refuse_missing_root, resolved, translated
+from portal.stores.partial import names_below, partial_name
 from portal.stores.url import StoreURL
 
 
@@ -40,7 +38,7 @@ class LocalReader:
         return block
 
     def _refuse_change(self) -> None:
-        if _etag(os.fstat(self._file.fileno())) != self.info.etag:
+        if etag(os.fstat(self._file.fileno())) != self.info.etag:
             raise SourceChanged(f"/{self.info.key} was written to while it was read.", hint="Run the job again when nobody writes to it.")
 
     def close(self) -> None:
@@ -61,22 +59,22 @@ class LocalWriter:
     def __init__(self, key: str, path: Path, overwrite: bool) -> None:
         self._key, self._path, self._overwrite = key, path, overwrite
         self._fresh = path.with_name(partial_name())
-        with _translated(key):
+        with translated(key):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(os.open(self._fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640), "wb", buffering=0)
         self._committed = False
 
     def write(self, block: bytes | memoryview, /) -> int:
         left = memoryview(block)
-        with _translated(self._key):
+        with translated(self._key):
             while left:
                 left = left[self._file.write(left) or 0 :]
         return len(block)
 
     def commit(self, *, md5: str = "") -> ObjectInfo:
-        with _translated(self._key):
+        with translated(self._key):
             os.fsync(self._file.fileno())
-            _forget(self._file.fileno())
+            forget(self._file.fileno())
             found = os.fstat(self._file.fileno())
             self._file.close()
             if self._overwrite:
@@ -107,25 +105,18 @@ class LocalStore:
 
     def __init__(self, url: StoreURL, connection: LocalConnection) -> None:
         self.url = url.root
-        self._roots = tuple(Path(root).expanduser().resolve() for root in connection.roots)
+        self._roots = resolved(connection.roots)
 
     def path(self, key: str) -> Path:
         """Return where a key is on the disk, all links followed. Raises AccessDenied outside the roots, NameNotAllowed."""
-        if "\0" in key:
-            raise NameNotAllowed(f"{key!r} cannot be a path.")
-        with _translated(key):
-            found = Path("/", key).resolve()
-        if not any(found.is_relative_to(root) for root in self._roots):
-            roots = ", ".join(map(str, self._roots)) or "none"
-            raise AccessDenied(f"file:///{key} is outside the folders that may be used.", hint=f"Allowed: {roots}. See PORTAL_LOCAL_ROOTS.")
-        return found
+        return confined(key, self._roots)
 
     def list_page(self, prefix: str = "", *, recursive: bool = True, continuation: str | None = None, limit: int = 1000) -> Page:
         """List in name order. Raises NotFound when the allowed folder itself is not there."""
         folder = prefix.rpartition("/")[0]
         place = self.path(folder)
         if not place.is_dir():
-            self._refuse_missing_root(place)
+            refuse_missing_root(place, self._roots)
             return Page(())
         objects: list[ObjectInfo] = []
         prefixes: list[str] = []
@@ -134,40 +125,25 @@ class LocalStore:
             if len(objects) + len(prefixes) >= limit:
                 return Page(tuple(objects), tuple(prefixes), last)
             last = key
-            found = self._entry(key, entry)
+            seen = entry_stat(key, entry, self._roots)
+            found = _info(key, seen) if seen else None
             if found and found.is_folder and not recursive:
                 prefixes.append(f"{key}/")
             elif found:
                 objects.append(found)
         return Page(tuple(objects), tuple(prefixes), None)
 
-    def _refuse_missing_root(self, place: Path) -> None:
-        for root in self._roots:
-            if place.is_relative_to(root) and not root.is_dir():
-                raise NotFound(f"There is no folder {root}.", hint="Make it, or name another in PORTAL_LOCAL_ROOTS.")
-
-    def _entry(self, key: str, entry: os.DirEntry[str]) -> ObjectInfo | None:
-        """None for what is no object: sockets, half-written files, links that lead out of the roots or nowhere."""
-        try:
-            if entry.is_symlink():
-                self.path(key)
-            found = entry.stat()
-        except (OSError, AccessDenied):
-            return None
-        regular = modes.S_ISREG(found.st_mode) or modes.S_ISDIR(found.st_mode)
-        return _info(key, found) if regular and not is_partial(entry.name) else None
-
     def stat(self, key: str) -> ObjectInfo:
-        with _translated(key):
+        with translated(key):
             return _info(key, self.path(key).stat())
 
     def open_read(self, key: str, *, start: int = 0, length: int | None = None, pin: ObjectInfo | None = None) -> LocalReader:
         path = self.path(key)
         try:
-            with _translated(key):
+            with translated(key):
                 if path.is_dir():
                     raise NotFound(f"file:///{key} is a folder.")
-                file = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb", buffering=0)
+                file = open(os.open(path, READ_FLAGS), "rb", buffering=0)
         except NotFound:
             if pin is None:
                 raise
@@ -184,19 +160,19 @@ class LocalStore:
         self, key: str, *, overwrite: bool = False, size_bytes: int | None = None, content_type: str = "", metadata: Mapping[str, str] | None = None
     ) -> LocalWriter:
         path = self.path(key)
-        with _translated(key):
+        with translated(key):
             occupied = path.is_dir() or (path.exists() and not overwrite)
         if occupied:
             raise AlreadyExists(f"file:///{key} exists already.", hint="Choose another name or allow overwriting.")
         return LocalWriter(key, path, overwrite)
 
     def delete(self, key: str) -> None:
-        with _translated(key):
+        with translated(key):
             self.path(key).unlink(missing_ok=True)
 
     def rename(self, key: str, new_key: str, *, overwrite: bool = False) -> None:
         old, new = self.path(key), self.path(new_key)
-        with _translated(key if not old.exists() else new_key):
+        with translated(key if not old.exists() else new_key):
             new.parent.mkdir(parents=True, exist_ok=True)
             if overwrite:
                 old.replace(new)
@@ -220,7 +196,7 @@ class LocalAccount:
 
     def create_container(self, name: str) -> None:
         store = LocalStore(StoreURL("file", ""), self._connection)
-        with _translated(name):
+        with translated(name):
             store.path(name.lstrip("/")).mkdir(parents=True, exist_ok=True)
 
     def store(self, container: str) -> LocalStore:
@@ -240,29 +216,4 @@ def open_account(connection: LocalConnection) -> LocalAccount:
 def _info(key: str, found: os.stat_result) -> ObjectInfo:
     folder = modes.S_ISDIR(found.st_mode)
     moment = datetime.fromtimestamp(found.st_mtime_ns / 1e9, UTC)
-    return ObjectInfo(key, 0 if folder else found.st_size, etag=_etag(found), modified=moment, is_folder=folder)
-
-
-def _etag(found: os.stat_result) -> str:
-    return f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"
-
-
-def _forget(descriptor: int) -> None:
-    """Let the page cache go, so that who reads the file back reads the disk and not the memory that was written from."""
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-@contextmanager
-def _translated(key: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise NotFound(f"There is no file:///{key}.") from error
-    except FileExistsError as error:
-        raise AlreadyExists(f"file:///{key} exists already.", hint="Choose another name or allow overwriting.") from error
-    except PermissionError as error:
-        raise AccessDenied(f"file:///{key} may not be used by this user.") from error
-    except OSError as error:
-        kind = NameNotAllowed if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP) else StoreError
-        raise kind(f"file:///{key} cannot be used: {error.strerror}.") from error
+    return ObjectInfo(key, 0 if folder else found.st_size, etag=etag(found), modified=moment, is_folder=folder)
