@@ -1,0 +1,115 @@
+"""Refusals of Azure Storage on the thin path: what an answer means, with the service's own words as the cause."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import parse_qs
+
+from portal.errors import AccessDenied, PortalError, ProofFailed, SourceChanged, SourceRefused, StoreError, Throttled
+from portal.stores.azure_answers import refusal
+from portal.wire.connection import Answer
+from portal.wire.ends import Access
+
+_MAX_BODY = 256 << 10
+_MESSAGE = re.compile(r"<Message>([^<]*)|\"message\"\s*:\s*\"((?:[^\"\\]|\\.)*)")
+_HEADER_NAME = re.compile(r"<HeaderName>([^<]*)")
+_SOURCE_CODES = {
+    "CannotVerifyCopySource", "InvalidSourceBlobUrl", "InvalidSourceBlobType", "CopyAcrossAccountsNotSupported", "NotImplemented", "InvalidSourceUri",
+    "UnsupportedHeader", "PublicAccessNotPermitted", "BlobArchived", "BlobBeingRehydrated",
+}  # fmt: skip
+"""Either the service could not read the source, or it cannot fetch from URLs at all."""
+
+
+class Answered(StoreError):
+    """What the service said, in one line."""
+
+
+class Refused:
+    """A refusal, read whole: the connection can be used again."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.status, self.code = answer.status, answer.header("x-ms-error-code")
+        self.header = answer.header
+        self.body = answer.content(_MAX_BODY).decode("utf-8", "replace")
+
+    @property
+    def said(self) -> Answered:
+        """The service's words. A text with an address in it is left out: addresses may be signed."""
+        found = _MESSAGE.search(self.body)
+        text = (found[1] or found[2] or "") if found else ""
+        line = text.replace("\\n", "\n").partition("\n")[0].strip()
+        if "://" in line or "sig=" in line.lower():
+            line = ""
+        return Answered(f"Azure answered {self.status} {self.code}: {line}".strip(": "))
+
+
+def error_of(refused: Refused, access: Access, what: str, key: str, needs: str = "") -> PortalError:
+    """Return the error that a refusal means, its cause set.
+
+    Args:
+        what: what was tried, e.g. "Reading"
+        key: the object, '' for the container
+        needs: what would have to be granted, e.g. "read (r)"
+    """
+    place = f"abfss://{access.container}@{access.account}/{key}"
+    found = refusal(refused.status, refused.code, what, place, container=access.container, account=access.account, needs=needs)
+    if isinstance(found, AccessDenied) and (ended := _ended(access)):
+        found = AccessDenied(f"{what} {place} was refused: the {ended}.", hint="Get new credentials and submit the job again.")
+    if isinstance(found, Throttled):
+        found.retry_after_s = retry_after_s(refused.header("x-ms-retry-after-ms"), refused.header("retry-after"))
+    found.__cause__ = refused.said
+    return found
+
+
+def source_error(refused: Refused, place: str) -> PortalError | None:
+    """Return what a refusal says of the source that the service was to fetch, None when it is about the target. Never with the source's URL."""
+    code = refused.code
+    if code in ("SourceConditionNotMet", "InvalidRange"):
+        found: PortalError = SourceChanged(f"The source of {place} was replaced or deleted after it was listed.", hint="Run the job again.")
+    elif code in ("Md5Mismatch", "Crc64Mismatch"):
+        found = ProofFailed(f"What the service read for {place} has not the checksum that the source stores.", hint="Try again.")
+    elif code in _SOURCE_CODES or refused.header("x-ms-copy-source-status-code") or _blames_source(refused):
+        found = SourceRefused(f"The service could not read the source of {place}{_told(refused)}.", hint="It can be copied through this machine.")
+    else:
+        return None
+    found.__cause__ = refused.said
+    return found
+
+
+def _blames_source(refused: Refused) -> bool:
+    """Nothing but the source and the container need be there, and only the source has headers of its own that may be wrong."""
+    if refused.status == 404:
+        return not refused.code.startswith(("Container", "Filesystem"))
+    named = _HEADER_NAME.search(refused.body)
+    return named is not None and named[1].lower().startswith(("x-ms-copy-source", "x-ms-source-"))
+
+
+def _told(refused: Refused) -> str:
+    status, code = refused.header("x-ms-copy-source-status-code"), refused.header("x-ms-copy-source-error-code")
+    return f" (the source answered {status} {code}".rstrip() + ")" if status else f" ({refused.status} {refused.code})"
+
+
+def retry_after_s(milliseconds: str, retry_after: str) -> float:
+    """Return how many seconds a service asked to be left alone (x-ms-retry-after-ms, or Retry-After of RFC 9110 section 10.2.3); 0: it did not."""
+    if milliseconds.isascii() and milliseconds.isdigit():
+        return int(milliseconds[:9]) / 1000
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time()) if retry_after else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _ended(access: Access) -> str:
+    """`SAS ended at …` when the credentials are past their end, else ''."""
+    ends = parse_qs(access.sas).get("se", [""])[0]
+    try:
+        moment = datetime.fromisoformat(ends)
+    except ValueError:
+        return ""
+    ended = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() <= time.time()
+    return f"SAS ended at {ends}" if ended else ""
