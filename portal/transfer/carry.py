@@ -31,12 +31,12 @@ _SHORT = 300
 """Characters of URL and version with which what is ours fits everywhere."""
 _NO_NEWS = frozenset(["", "application/octet-stream", "binary/octet-stream"])
 _TYPES = {
-    "csv": "text/csv", "tsv": "text/tab-separated-values", "txt": "text/plain", "log": "text/plain", "md": "text/markdown", "html": "text/html",
-    "htm": "text/html", "xml": "application/xml", "json": "application/json", "ndjson": "application/x-ndjson", "jsonl": "application/jsonl",
-    "yaml": "application/yaml", "yml": "application/yaml", "parquet": "application/vnd.apache.parquet", "avro": "application/avro",
-    "gz": "application/gzip", "zst": "application/zstd", "zip": "application/zip", "pdf": "application/pdf", "png": "image/png",
-    "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif", "svg": "image/svg+xml", "mp4": "video/mp4", "js": "text/javascript",
-    "css": "text/css", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".csv": "text/csv", ".tsv": "text/tab-separated-values", ".txt": "text/plain", ".log": "text/plain", ".md": "text/markdown", ".html": "text/html",
+    ".htm": "text/html", ".xml": "application/xml", ".json": "application/json", ".ndjson": "application/x-ndjson", ".jsonl": "application/jsonl",
+    ".yaml": "application/yaml", ".yml": "application/yaml", ".parquet": "application/vnd.apache.parquet", ".avro": "application/avro",
+    ".gz": "application/gzip", ".zst": "application/zstd", ".zip": "application/zip", ".pdf": "application/pdf", ".png": "image/png",
+    ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".svg": "image/svg+xml", ".mp4": "video/mp4", ".js": "text/javascript",
+    ".css": "text/css", ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }  # fmt: skip
 """Content types of files, by the ends of their names (IANA); a table of our own, because that of the system is another on each machine."""
 
@@ -150,7 +150,7 @@ class Carrier:
 
 def _type_of(key: str) -> str:
     """What a name says of the content; '' when it says nothing."""
-    return _TYPES.get(key[key.rfind(".") + 1 :].lower(), "")
+    return _TYPES.get(key[key.rfind(".") :].lower(), "")
 
 
 _ONLY_TYPE = Own({}, {}, {}, {}, False)
