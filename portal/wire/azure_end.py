@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 from portal.errors import NameNotAllowed, NotFound, PortalError, ProofFailed, SourceChanged, Unreachable
 from portal.stores.azure_answers import ConditionFailed, NoContainer
+from portal.wire.answer import Answer
 from portal.wire.azure_about import found_of
 from portal.wire.azure_errors import Refused, error_of
-from portal.wire.connection import Answer, Connection
+from portal.wire.connection import Connection
 from portal.wire.ends import Access, Found, Pin
 
 VERSION = "2023-11-03"

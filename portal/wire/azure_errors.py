@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from portal.errors import AccessDenied, PortalError, ProofFailed, SourceChanged, SourceRefused, StoreError, Throttled
 from portal.stores.azure_answers import refusal
-from portal.wire.connection import Answer
+from portal.wire.answer import Answer
 from portal.wire.ends import Access
 
 _MAX_BODY = 256 << 10

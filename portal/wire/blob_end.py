@@ -16,12 +16,12 @@ from urllib.parse import quote
 from portal.errors import AccessDenied, AlreadyExists, PortalError, ProofFailed, SourceRefused
 from portal.stores.azure_answers import ConditionFailed
 from portal.stores.checksums import crc64 as crc64_of
+from portal.wire.answer import Answer
 from portal.wire.azure_about import blob_lines
 from portal.wire.azure_end import AzureEnd, crc_text
 from portal.wire.azure_errors import Refused, error_of, source_error
 from portal.wire.azure_listing import blobs_listed
 from portal.wire.azure_lists import block_list, blocks_listed, tags_listed
-from portal.wire.connection import Answer
 from portal.wire.ends import About, Block, Listed, Pin, Written
 
 MAX_URL_BYTES = 2048
