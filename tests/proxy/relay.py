@@ -56,6 +56,7 @@ class Proxy:
 
     def __init__(self, upstream: Upstream, *rules: Rule) -> None:
         self.upstream, self.rules = upstream, list(rules)
+        self.upstream_url = f"http://{upstream.host}:{upstream.port}"
         self.seen: list[Seen] = []
         self.most_at_once = 0
         """The largest number of exchanges that were under way at the same time."""
