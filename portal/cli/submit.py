@@ -144,7 +144,22 @@ def retry(arguments: list[str], settings: Settings) -> int:
     _add_wait_flags(made)
     given = made.parse_args(arguments)
     spool = Spool(settings)
-    return _submitted(spool, [submission.retry(settings, spool, find(spool, text).id, by=given.user) for text in given.ids], given)
+    earlier = [find(spool, text) for text in given.ids]
+    jobs = [submission.retry(settings, spool, old.id, by=given.user) for old in earlier]
+    for told in filter(None, map(_done_again, () if given.json else earlier)):
+        Screen().say(told)
+    return _submitted(spool, jobs, given)
+
+
+def _done_again(old: Job) -> str:
+    """Say what a retry does of a job that handled objects one by one, '' of others."""
+    counts = (old.result or {}).get("counts") or {}
+    failed = counts.get("failed", 0)
+    rest = sum(counts.get(name, 0) for name in ("copied", "converted", "skipped", "excluded"))
+    if not failed:
+        return ""
+    stays = f"; the other {rest:,} stay as they are" if rest else ""
+    return f"{old.name} {old.id}: only the {failed:,} that failed {'is' if failed == 1 else 'are'} done again{stays}"
 
 
 def rerun(arguments: list[str], settings: Settings) -> int:

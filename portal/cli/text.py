@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
+from itertools import chain, islice
 from typing import Any
 
 from portal import clock
@@ -17,11 +18,19 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return aligned columns; a column of numbers leans right."""
-    cells = [[_cell(value) for value in row] for row in rows]
+    return "\n".join(table_lines(headers, rows, len(rows)))
+
+
+def table_lines(headers: Sequence[str], rows: Iterable[Sequence[object]], measured: int = 1000) -> Iterator[str]:
+    """Yield the lines of a table of any length. Its columns are as wide as its first rows need, `measured` of them."""
+    rest = iter(rows)
+    first = list(islice(rest, measured))
+    cells = [[_cell(value) for value in row] for row in first]
     widths = [max([len(header), *(len(row[place]) for row in cells)]) for place, header in enumerate(headers)]
-    right = [_numeric([row[place] for row in rows if row[place] is not None]) for place in range(len(headers))]
-    lines = [_line([header.upper() for header in headers], widths, right), *(_line(row, widths, right) for row in cells)]
-    return "\n".join(lines)
+    right = [_numeric([row[place] for row in first if row[place] is not None]) for place in range(len(headers))]
+    yield _line([header.upper() for header in headers], widths, right)
+    for shown in chain(cells, ([_cell(value) for value in row] for row in rest)):
+        yield _line(shown, widths, right)
 
 
 def _numeric(values: Sequence[object]) -> bool:
