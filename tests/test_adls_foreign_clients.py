@@ -290,7 +290,8 @@ def test_rclone(rclone: object, tmp_path: Path, unique: str, server: Server) -> 
     shutil.rmtree(back)
 
 
-# pyarrow: in a process of its own, for an exception in its C++ would end this one. `move` takes leases, which the server does not give yet.
+# pyarrow: in a process of its own, for an exception in its C++ would end this one. Its accounts stand in the path or in the host; `move` takes
+# leases and works in the host alone, for with a path the Azure SDK for C++ leaves the account out of the rename.
 
 PYARROW = r"""
 import hashlib
@@ -300,11 +301,13 @@ import pyarrow
 import pyarrow.fs
 from pyarrow import csv, parquet
 
-account, key, authority, unique = sys.argv[1:]
+account, key, port, unique = sys.argv[1:]
+in_path = {"blob_storage_authority": f"127.0.0.1:{port}", "dfs_storage_authority": f"127.0.0.1:{port}"}
+in_host = {"blob_storage_authority": f".blob.localhost:{port}", "dfs_storage_authority": f".dfs.localhost:{port}"}
 DATA = hashlib.shake_256(b"data").digest(3_000_000)
-files = pyarrow.fs.AzureFileSystem(
-    account, account_key=key, blob_storage_authority=authority, dfs_storage_authority=authority,
-    blob_storage_scheme="http", dfs_storage_scheme="http",
+files, movers = (
+    pyarrow.fs.AzureFileSystem(account, account_key=key, blob_storage_scheme="http", dfs_storage_scheme="http", **style)
+    for style in (in_path, in_host)
 )
 files.create_dir(unique)
 files.create_dir(f"{unique}/d/e")
@@ -324,10 +327,10 @@ found = {info.path: info.type for info in files.get_file_info(pyarrow.fs.FileSel
 assert len(found) == 13 and found[f"{unique}/d/e"] == pyarrow.fs.FileType.Directory and found[f"{unique}/d/big"] == pyarrow.fs.FileType.File
 assert len(files.get_file_info(pyarrow.fs.FileSelector(f"{unique}/d"))) == 12
 assert files.get_file_info(f"{unique}/d/big").size == len(DATA) + 4
-try:
-    files.move(f"{unique}/d/big", f"{unique}/d/e/moved")
-except OSError as error:
-    assert "NotImplemented" in str(error), error
+movers.move(f"{unique}/d/big", f"{unique}/d/e/moved")
+movers.move(f"{unique}/d/f2", f"{unique}/d/f3")
+assert files.get_file_info(f"{unique}/d/e/moved").size == len(DATA) + 4
+assert files.get_file_info(f"{unique}/d/big").type == files.get_file_info(f"{unique}/d/f2").type == pyarrow.fs.FileType.NotFound
 files.copy_file(f"{unique}/d/f1", f"{unique}/d/copy")
 table = csv.read_csv(pyarrow.BufferReader(b"a,b\n1,x\n2,y\n"))
 parquet.write_table(table, f"{unique}/t.parquet", filesystem=files)
@@ -342,6 +345,6 @@ print("done")
 
 
 def test_pyarrow(server: Server, unique: str) -> None:
-    command = [sys.executable, "-c", PYARROW, ADLS_ACCOUNT, ADLS_KEY, f"127.0.0.1:{server.port}", unique]
+    command = [sys.executable, "-c", PYARROW, ADLS_ACCOUNT, ADLS_KEY, str(server.port), unique]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stdout == "done\n", done.stderr

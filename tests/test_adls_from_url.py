@@ -274,6 +274,11 @@ def test_a_source_that_nobody_serves(client: RawClient, box: str, odd: tuple[Cal
     refused(put_blob(client, f"{box}/f", "http://127.0.0.1:1/x"), 500, "CannotVerifyCopySource")
 
 
+def test_an_empty_source_is_no_block(client: RawClient, box: str, bucket: tuple[Any, str]) -> None:
+    bucket[0].put_object(Bucket=bucket[1], Key="o", Body=b"")
+    refused(put_block(client, f"{box}/f", 0, presigned(bucket, "o")), 400, "InvalidInput")
+
+
 def test_copies_come_from_other_servers_too(client: RawClient, box: str, bucket: tuple[Any, str]) -> None:
     bucket[0].put_object(Bucket=bucket[1], Key="o", Body=DATA, ContentType="text/csv")
     url = presigned(bucket, "o")

@@ -474,7 +474,6 @@ def test_every_answer_carries_the_ids(client: RawClient, box: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "query", "headers", "code"), [
-    ("PUT", {"comp": "lease"}, {}, "NotImplemented"),
     ("POST", {"comp": "query"}, {}, "NotImplemented"), ("PUT", {"comp": "snapshot"}, {}, "FeatureNotYetSupportedForHierarchicalNamespaceAccounts"),
     ("PUT", {"comp": "tags"}, {}, "FeatureNotYetSupportedForHierarchicalNamespaceAccounts"),
 ])  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 
-from embedded.adls import conditions
+from embedded.adls import conditions, leasing
 from embedded.adls.content import Piece
 from embedded.adls.errors import StorageError
 from embedded.adls.namespace import Namespace
@@ -52,7 +52,9 @@ def _put_folder(request: Request, store: Store, attributes: Attributes, piece: P
     metadata = {name: value for name, value in attributes.metadata.items() if name.lower() != "hdi_isfolder"}
     with store.transaction() as space:
         container = space.container(request.account, request.container)
-        conditions.check_write(request, space.find(container.id, request.path))
+        old = space.find(container.id, request.path)
+        conditions.check_write(request, old)
+        leasing.check_write(request, space, old)
         made = space.put(container.id, request.path, replace(FOLDER, metadata=metadata, origin="blob"), directory=True)
     return Response(201, {**stamps(made), **digest_headers(request, piece), "x-ms-request-server-encrypted": "true"})
 
@@ -71,6 +73,7 @@ def check_target(request: Request, store: Store) -> None:
     with store.transaction() as space:
         old = space.find(space.container(request.account, request.container).id, request.path)
         conditions.check_write(request, old)
+        leasing.check_write(request, space, old, settle=False)
         may_overwrite(request, old)
         if old and old.directory:
             raise StorageError("ResourceTypeMismatch")
@@ -101,6 +104,7 @@ def _place(request: Request, space: Namespace, attributes: Attributes, choose: C
     container = space.container(request.account, request.container)
     old = space.find(container.id, request.path)
     conditions.check_write(request, old)
+    leasing.check_write(request, space, old)
     may_overwrite(request, old)
     return space.put(container.id, request.path, attributes, choose(space, old))
 
@@ -126,6 +130,7 @@ def _change(request: Request, store: Store, change: Callable[[Attributes], Attri
     with store.transaction() as space:
         held = space.get(space.container(request.account, request.container).id, request.path)
         conditions.check_write(request, held)
+        (leasing.check_write if touch else leasing.check_given)(request, space, held)
         made = space.update(held, change(held.attributes), touch=touch)
     return Response(200, {**stamps(made), "x-ms-request-server-encrypted": "true"})
 
@@ -138,6 +143,7 @@ def delete(request: Request, store: Store) -> Response:
     with store.transaction() as space:
         held = space.get(space.container(request.account, request.container).id, request.path)
         conditions.check_write(request, held)
+        leasing.check_write(request, space, held)
         if held.directory and not space.is_empty(held):
             raise StorageError("DirectoryIsNotEmpty")
         space.delete(held)

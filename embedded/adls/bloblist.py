@@ -7,7 +7,9 @@ import re
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
+from embedded.adls import leases, leasing
 from embedded.adls.errors import StorageError
+from embedded.adls.leases import Lease
 from embedded.adls.properties import DEFAULT_TYPE
 from embedded.adls.request import Request
 from embedded.adls.schema import Entry
@@ -23,6 +25,7 @@ _CONTENT = (
     ("cache-control", "Cache-Control"),
     ("content-disposition", "Content-Disposition"),
 )
+_UNLEASED = "<LeaseStatus>unlocked</LeaseStatus><LeaseState>available</LeaseState>"
 
 
 def list_blobs(request: Request, store: Store) -> Response:
@@ -38,18 +41,22 @@ def list_blobs(request: Request, store: Store) -> Response:
             found = space.list_folder(container.id, prefix.rpartition("/")[0], prefix, after, limit + 1)
         else:
             found = space.list_tree(container.id, prefix, after, limit + 1)
+        leased = space.leases()
     marker = encode_token(found[limit - 1].path) if len(found) > limit else ""
-    xml = _document(request, found[:limit], marker, limit, by_folder=bool(delimiter))
+    xml = _document(request, found[:limit], leased, marker, limit, by_folder=bool(delimiter))
     return Response(200, {"Content-Type": "application/xml"}, xml.encode())
 
 
-def _document(request: Request, found: list[Entry], marker: str, limit: int, *, by_folder: bool) -> str:
+def _document(request: Request, found: list[Entry], leased: dict[int, Lease], marker: str, limit: int, *, by_folder: bool) -> str:
     query = request.query
     asked = {"Prefix": query.get("prefix"), "Marker": query.get("marker"), "MaxResults": query.get("maxresults") and str(limit)}
     asked["Delimiter"] = query.get("delimiter")
     echo = "".join(f"<{name}>{_text(value)}</{name}>" for name, value in asked.items() if value)
     include = set(query.get("include", "").split(","))
-    items = "".join(_prefix(held) if by_folder and held.directory else _blob(held, "metadata" in include) for held in found)
+    with_metadata = "metadata" in include
+    items = "".join(
+        _prefix(held, leased.get(held.id)) if by_folder and held.directory else _blob(held, leased.get(held.id), with_metadata) for held in found
+    )
     where = f'ServiceEndpoint="http://{escape(request.header("host"))}/{request.account}" ContainerName="{request.container}"'
     return (
         f'<?xml version="1.0" encoding="utf-8"?><EnumerationResults {where}>{echo}<Blobs>{items}</Blobs>'
@@ -57,17 +64,17 @@ def _document(request: Request, found: list[Entry], marker: str, limit: int, *, 
     )
 
 
-def _prefix(held: Entry) -> str:
-    return f"<BlobPrefix>{_name(held.path + '/')}{_properties(held)}</BlobPrefix>"
+def _prefix(held: Entry, lease: Lease | None) -> str:
+    return f"<BlobPrefix>{_name(held.path + '/')}{_properties(held, lease)}</BlobPrefix>"
 
 
-def _blob(held: Entry, with_metadata: bool) -> str:
+def _blob(held: Entry, lease: Lease | None, with_metadata: bool) -> str:
     metadata = {**held.attributes.metadata, **({"hdi_isfolder": "true"} if held.directory else {})}
     inner = "".join(f"<{name}>{_text(value)}</{name}>" for name, value in metadata.items())
-    return f"<Blob>{_name(held.path)}{_properties(held)}{f'<Metadata>{inner}</Metadata>' if with_metadata else ''}<OrMetadata /></Blob>"
+    return f"<Blob>{_name(held.path)}{_properties(held, lease)}{f'<Metadata>{inner}</Metadata>' if with_metadata else ''}<OrMetadata /></Blob>"
 
 
-def _properties(held: Entry) -> str:
+def _properties(held: Entry, lease: Lease | None) -> str:
     attributes = held.attributes
     content = "".join(f"<{tag}>{_text(attributes.content.get(name, ''))}</{tag}>" for name, tag in _CONTENT)
     kind = "directory" if held.directory else "file"
@@ -77,8 +84,12 @@ def _properties(held: Entry) -> str:
         f"<Etag>{etag(held.etag)}</Etag><ResourceType>{kind}</ResourceType><Content-Length>{held.size}</Content-Length>"
         f"<Content-Type>{_text(attributes.content.get('content-type', DEFAULT_TYPE))}</Content-Type>{content}"
         f"<BlobType>{attributes.blob_type}</BlobType>{'' if held.directory else tier}"
-        "<LeaseStatus>unlocked</LeaseStatus><LeaseState>available</LeaseState><ServerEncrypted>true</ServerEncrypted></Properties>"
+        f"{_leased(lease) if lease else _UNLEASED}<ServerEncrypted>true</ServerEncrypted></Properties>"
     )
+
+
+def _leased(lease: Lease) -> str:
+    return "".join(f"<Lease{name.title()}>{value}</Lease{name.title()}>" for name, value in leases.described(lease, leasing.now()).items())
 
 
 def _name(name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from embedded.adls import blob
+from embedded.adls import blob, leasing
 from embedded.adls.content import Piece
 from embedded.adls.errors import StorageError
 from embedded.adls.namespace import Namespace
@@ -76,6 +76,7 @@ def _check_block(request: Request, space: Namespace, block: str) -> int:
     held = space.find(container, request.path)
     if held and held.directory:
         raise StorageError("ResourceTypeMismatch")
+    leasing.check_write(request, space, held, settle=False)
     other = space.any_block(container, request.path)
     if other and len(other) != len(block):
         raise StorageError("InvalidBlobOrBlock")

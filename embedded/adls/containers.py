@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from xml.sax.saxutils import escape
 
-from embedded.adls import conditions
+from embedded.adls import conditions, leases, leasing
 from embedded.adls.errors import StorageError
+from embedded.adls.leases import Lease
 from embedded.adls.properties import decode_properties, encode_properties, stamps
 from embedded.adls.request import Request
 from embedded.adls.schema import Container
@@ -28,6 +29,7 @@ def delete(request: Request, store: Store) -> Response:
     with store.transaction() as space:
         held = space.container(request.account, request.container)
         conditions.check_write(request, held)
+        leasing.check_write(request, space, held)
         space.delete_container(held)
     return Response(202)
 
@@ -35,11 +37,12 @@ def delete(request: Request, store: Store) -> Response:
 def head(request: Request, store: Store) -> Response:
     with store.transaction() as space:
         held = space.container(request.account, request.container)
+        leasing.check_given(request, space, held)
+        leased = leasing.headers(space, held)
     headers = {
         **stamps(held),
+        **leased,
         "x-ms-namespace-enabled": "true",
-        "x-ms-lease-status": "unlocked",
-        "x-ms-lease-state": "available",
         "x-ms-has-immutability-policy": "false",
         "x-ms-has-legal-hold": "false",
     }
@@ -52,6 +55,7 @@ def set_metadata(request: Request, store: Store) -> Response:
     with store.transaction() as space:
         held = space.container(request.account, request.container)
         conditions.check_write(request, held)
+        leasing.check_given(request, space, held)
         made = space.update_container(held, _metadata(request))
     return Response(200, stamps(made))
 
@@ -76,8 +80,10 @@ def list_containers(request: Request, store: Store) -> Response:
     """GET /?comp=list"""
     limit = min(request.number("maxresults", store.page, low=1), store.page)
     found, token = _page(request, store, request.query.get("marker", ""), limit)
+    with store.transaction() as space:
+        held_leases = space.leases()
     with_metadata = "metadata" in request.query.get("include", "")
-    items = "".join(_container_xml(held, with_metadata) for held in found)
+    items = "".join(_container_xml(held, held_leases.get(-held.id), with_metadata) for held in found)
     xml = (
         '<?xml version="1.0" encoding="utf-8"?>'
         f'<EnumerationResults ServiceEndpoint="http://{escape(request.header("host"))}/{request.account}">'
@@ -93,11 +99,12 @@ def _page(request: Request, store: Store, token: str, limit: int) -> tuple[list[
     return found[:limit], encode_token(found[limit - 1].name) if len(found) > limit else ""
 
 
-def _container_xml(held: Container, with_metadata: bool) -> str:
+def _container_xml(held: Container, lease: Lease | None, with_metadata: bool) -> str:
+    leased = "".join(f"<Lease{name.title()}>{value}</Lease{name.title()}>" for name, value in leases.described(lease, leasing.now()).items())
     metadata = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in held.metadata.items()) if with_metadata else ""
     return (
         f"<Container><Name>{held.name}</Name><Properties><Last-Modified>{http_date(held.modified)}</Last-Modified>"
-        f'<Etag>"{etag(held.etag)}"</Etag><LeaseStatus>unlocked</LeaseStatus><LeaseState>available</LeaseState>'
+        f'<Etag>"{etag(held.etag)}"</Etag>{leased}'
         "<HasImmutabilityPolicy>false</HasImmutabilityPolicy><HasLegalHold>false</HasLegalHold></Properties>"
         + (f"<Metadata>{metadata}</Metadata>" if with_metadata else "")
         + "</Container>"
@@ -125,7 +132,7 @@ def _metadata(request: Request) -> dict[str, str]:
 
 
 def not_implemented(request: Request, store: Store) -> Response:
-    """Leases, From-URL copies and whatever else a later version may bring."""
+    """Whatever a later version may bring."""
     raise StorageError("NotImplemented")
 
 

@@ -9,7 +9,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from embedded.adls import conditions, reading
+from embedded.adls import conditions, leasing, reading
 from embedded.adls.access import access_from_headers
 from embedded.adls.errors import StorageError
 from embedded.adls.namespace import Namespace
@@ -43,6 +43,7 @@ def create(request: Request, store: Store) -> Response:
         container = held_container(request, space)
         old = space.find(container.id, request.path)
         conditions.check_write(request, old)
+        leasing.check_write(request, space, old)
         reading.may_overwrite(request, old)
         made = space.put(container.id, request.path, attributes, directory=directory)
     return Response(201, {**stamps(made), "x-ms-request-server-encrypted": "true"})
@@ -54,6 +55,7 @@ def append(request: Request, store: Store) -> Response:
     if request.body.declared == 0:
         raise StorageError("InvalidHeaderValue", detail={"HeaderName": "Content-Length", "HeaderValue": "0"})
     with store.transaction() as space:
+        leasing.lease_id(request)
         _appendable(request, space, position)
     piece = receive(request, store, MAX_APPEND_BYTES)
     item = Staged("", position, piece.file, piece.size)
@@ -61,9 +63,11 @@ def append(request: Request, store: Store) -> Response:
     try:
         with store.transaction() as space:
             held = _appendable(request, space, position)
+            leasing.before_append(request, space, held)
             space.stage(held.container, held.path, item)
             if request.flag("flush"):
                 headers |= stamps(_flush(request, space, held, position + piece.size, keep=False))
+                leasing.after_flush(request, space, held)
     except BaseException:
         store.content.discard([piece.file])
         raise
@@ -89,7 +93,9 @@ def flush(request: Request, store: Store) -> Response:
         if held.directory:
             raise StorageError("ResourceTypeMismatch")
         conditions.check_write(request, held)
+        leasing.before_append(request, space, held)
         made = _flush(request, space, held, position, keep=request.flag("retainuncommitteddata"))
+        leasing.after_flush(request, space, held)
     return Response(200, {**stamps(made), "x-ms-request-server-encrypted": "true"})
 
 
@@ -117,6 +123,7 @@ def set_properties(request: Request, store: Store) -> Response:
     with store.transaction() as space:
         held = space.get(held_container(request, space).id, request.path)
         conditions.check_write(request, held)
+        leasing.check_write(request, space, held)
         metadata = decode_properties(request)
         changed = replace(
             held.attributes,
@@ -132,6 +139,7 @@ def set_access(request: Request, store: Store) -> Response:
     with store.transaction() as space:
         held = space.get(held_container(request, space).id, request.path)
         conditions.check_write(request, held)
+        leasing.check_given(request, space, held)
         made = space.update(held, access_from_headers(request, held.attributes, directory=held.directory))
     return Response(200, stamps(made))
 
@@ -156,12 +164,13 @@ def head(request: Request, store: Store) -> Response:
     """HEAD ?action=getStatus|getAccessControl|checkAccess"""
     with store.transaction() as space:
         held = space.get(held_container(request, space).id, request.path)
-    conditions.check_read(request, held)
+        conditions.check_read(request, held)
+        leasing.check_given(request, space, held)
+        leased = leasing.headers(space, held)
     action = request.query.get("action", "getStatus").lower()
     if action == "getaccesscontrol":
         return Response(200, {**stamps(held), **access_headers(held.attributes)})
-    headers = path_headers(held, "dfs")
-    return Response(200, headers, length=held.size)
+    return Response(200, path_headers(held, "dfs") | leased, length=held.size)
 
 
 def delete(request: Request, store: Store) -> Response:
@@ -172,6 +181,8 @@ def delete(request: Request, store: Store) -> Response:
         if not held.path:
             raise StorageError("InvalidUri", "The root folder cannot be deleted; delete the filesystem.")
         conditions.check_write(request, held)
+        leasing.check_write(request, space, held)
+        leasing.check_tree(space, held)
         if held.directory and not recursive and not space.is_empty(held):
             raise StorageError("DirectoryIsNotEmpty")
         if held.directory and recursive and paginated and _delete_page(space, held, store.page):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from embedded.adls.errors import StorageError
+from embedded.adls.leases import Lease
 from embedded.adls.schema import FOLDER, Attributes, Container, Entry, Segment, Staged, container, entry
 from embedded.adls.times import Ticks
 
@@ -63,6 +64,7 @@ class Namespace:
     def delete_container(self, held: Container) -> None:
         self._drop_segments("SELECT id FROM paths WHERE container = ?", (held.id,))
         self._drop_staged("container = ?", (held.id,))
+        self.sql("DELETE FROM leases WHERE holder = ? OR holder IN (SELECT id FROM paths WHERE container = ?)", (-held.id, held.id))
         self.sql("DELETE FROM paths WHERE container = ?", (held.id,))
         self.sql("DELETE FROM containers WHERE id = ?", (held.id,))
 
@@ -144,6 +146,7 @@ class Namespace:
         where, values = _tree(held)
         self._drop_segments(f"SELECT id FROM paths WHERE {where}", values)  # noqa: S608
         self._drop_staged(where, values)
+        self.sql(f"DELETE FROM leases WHERE holder IN (SELECT id FROM paths WHERE {where})", values)  # noqa: S608
         self.sql(f"DELETE FROM paths WHERE {where}", values)  # noqa: S608
 
     def is_empty(self, held: Entry) -> bool:
@@ -178,6 +181,32 @@ class Namespace:
             (container_id, folder, prefix, prefix + LAST, after, limit),
         )
         return [entry(row) for row in rows]
+
+    # Leases
+
+    def lease(self, held: Entry | Container) -> Lease | None:
+        row = self.sql("SELECT id, duration, ends, breaks FROM leases WHERE holder = ?", (_holder(held),)).fetchone()
+        return Lease(*row) if row else None
+
+    def set_lease(self, held: Entry | Container, lease: Lease | None) -> None:
+        if lease is None:
+            self.sql("DELETE FROM leases WHERE holder = ?", (_holder(held),))
+        else:
+            values = (_holder(held), lease.id, lease.duration_s, lease.ends, lease.breaks)
+            self.sql("INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?)", values)
+
+    def leases(self) -> dict[int, Lease]:
+        """All there are, by id of the path or, negative, of the container: few, where listings are long."""
+        return {row[0]: Lease(*row[1:]) for row in self.sql("SELECT holder, id, duration, ends, breaks FROM leases")}
+
+    def leases_below(self, top: Entry) -> list[Lease]:
+        """Those on what lies under a folder."""
+        where, values = _tree(top)
+        rows = self.sql(
+            f"SELECT l.id, duration, ends, breaks FROM leases l JOIN paths p ON l.holder = p.id WHERE {where} AND p.id != ?",  # noqa: S608
+            (*values, top.id),
+        )
+        return [Lease(*row) for row in rows]
 
     # Bytes
 
@@ -253,6 +282,10 @@ class Namespace:
 def _tree(held: Entry) -> tuple[str, tuple[object, ...]]:
     """The condition, and its values, that holds for a path and everything under it. "0" follows "/" in ASCII."""
     return "container = ? AND (path = ? OR (path > ? AND path < ?))", (held.container, held.path, held.path + "/", held.path + "0")
+
+
+def _holder(held: Entry | Container) -> int:
+    return -held.id if isinstance(held, Container) else held.id
 
 
 def _mismatch(held: Entry) -> StorageError:

@@ -92,15 +92,13 @@ def access_headers(attributes: Attributes) -> dict[str, str]:
 
 
 def path_headers(held: Entry, endpoint: str) -> dict[str, str]:
-    """Everything that Get Blob, Get Blob Properties and Path Get Properties say of a path, except its length."""
+    """Everything that Get Blob, Get Blob Properties and Path Get Properties say of a path, except its length and its lease."""
     attributes = held.attributes
     headers = content_headers(attributes) | stamps(held) | access_headers(attributes)
     headers |= {
         "x-ms-resource-type": "directory" if held.directory else "file",
         "x-ms-creation-time": http_date(held.created),
         "x-ms-server-encrypted": "true",
-        "x-ms-lease-status": "unlocked",
-        "x-ms-lease-state": "available",
         "x-ms-blob-type": attributes.blob_type,
         "x-ms-access-tier": attributes.tier or "Hot",
         **attributes.copy,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from embedded.adls import conditions
+from embedded.adls import conditions, leasing
 from embedded.adls.errors import StorageError
 from embedded.adls.properties import path_headers
 from embedded.adls.request import Request
@@ -18,11 +18,13 @@ def get(request: Request, store: Store) -> Response:
     with store.transaction() as space:
         held = space.get(space.container(request.account, request.container).id, request.path)
         conditions.check_read(request, held)
+        leasing.check_given(request, space, held)
+        leased = leasing.headers(space, held)
         segments = space.segments(held)
         files = [segment.file for segment in segments]
         store.content.pin(files)
     try:
-        response = outgoing(request, store, segments, held.size, _headers(request, held))
+        response = outgoing(request, store, segments, held.size, _headers(request, held) | leased)
     except BaseException:
         store.content.unpin(files)
         raise
@@ -35,8 +37,10 @@ def head(request: Request, store: Store) -> Response:
     _no_snapshot(request)
     with store.transaction() as space:
         held = space.get(space.container(request.account, request.container).id, request.path)
-    conditions.check_read(request, held)
-    return Response(200, {**_headers(request, held), "Accept-Ranges": "bytes"}, length=held.size)
+        conditions.check_read(request, held)
+        leasing.check_given(request, space, held)
+        leased = leasing.headers(space, held)
+    return Response(200, {**_headers(request, held), **leased, "Accept-Ranges": "bytes"}, length=held.size)
 
 
 def may_overwrite(request: Request, held: Entry | None) -> None:

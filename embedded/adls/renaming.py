@@ -1,11 +1,14 @@
-"""Rename of files and folders: atomic, within an account. Source: "Path - Create" with x-ms-rename-source."""
+"""Rename of files and folders: atomic, within an account. Source: "Path - Create" with x-ms-rename-source.
+
+The reference does not say what becomes of a lease on the source, given with x-ms-source-lease-id: here it ends, as if the source were deleted.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from urllib.parse import unquote
 
-from embedded.adls import conditions
+from embedded.adls import conditions, leasing
 from embedded.adls.errors import StorageError
 from embedded.adls.namespace import Namespace
 from embedded.adls.properties import decode_properties, stamps
@@ -25,13 +28,17 @@ def rename(request: Request, store: Store) -> Response:
         target_container = space.container(request.account, request.container)
         source = _find_source(request, space, container_name, source_path)
         conditions.check_write(request, source, prefix="x-ms-source-", code="SourceConditionNotMet")
+        leasing.check_write(request, space, source, header="x-ms-source-lease-id")
+        leasing.check_tree(space, source)
         target = space.find(target_container.id, request.path)
         conditions.check_write(request, target)
+        leasing.check_write(request, space, target)
         may_overwrite(request, target)
         if target and target.id == source.id and not source.directory:
             return Response(201, stamps(source))
         _make_room(space, source, target, target_container.id, request.path)
         moved = space.rename(source, target_container.id, request.path)
+        space.set_lease(moved, None)
         if properties is not None:
             moved = space.update(moved, replace(moved.attributes, metadata=properties))
     return Response(201, stamps(moved))

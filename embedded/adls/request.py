@@ -132,6 +132,8 @@ def _endpoint(head: Head, query: dict[str, str]) -> str:
     """Which service a request to a host that serves both is meant for."""
     if head.method == "PATCH" or _DFS_QUERY & query.keys() or "x-ms-rename-source" in head.headers:
         return "dfs"
+    if head.method == "POST" and "x-ms-lease-action" in head.headers:
+        return "dfs"
     if head.method in ("DELETE", "POST") and not {"restype", "comp"} & query.keys() and _DFS_AGENT.search(head.headers.get("user-agent", "")):
         return "dfs"
     return "blob"

@@ -6,7 +6,7 @@ SAS letters: r(ead) a(dd) c(reate) w(rite) d(elete) l(ist) m(ove) e(xecute) o(wn
 
 from __future__ import annotations
 
-from embedded.adls import batch, blob, bloblist, blocks, containers, dfs, fromurl, reading, renaming
+from embedded.adls import batch, blob, bloblist, blocks, containers, dfs, fromurl, leasing, reading, renaming
 from embedded.adls.errors import StorageError
 from embedded.adls.grant import Operation
 from embedded.adls.request import Request
@@ -37,7 +37,7 @@ _DFS: dict[tuple[str, str, str], Operation] = {
     ("HEAD", "path", ""): Operation(dfs.head, "er"),
     ("GET", "path", ""): _READ,
     ("DELETE", "path", ""): Operation(dfs.delete, "d"),
-    ("POST", "path", ""): _LATER,
+    ("POST", "path", ""): Operation(leasing.run, "wd"),
 }
 
 _BLOB: dict[tuple[str, str, str], Operation] = {
@@ -58,7 +58,7 @@ _BLOB: dict[tuple[str, str, str], Operation] = {
     ("PUT", "container", "container metadata"): Operation(containers.set_metadata, "w", "c"),
     ("GET", "container", "container acl"): Operation(containers.get_acl, "", "c"),
     ("PUT", "container", "container acl"): _LATER,
-    ("PUT", "container", "container lease"): _LATER,
+    ("PUT", "container", "container lease"): Operation(leasing.run, "wd", "c"),
     ("GET", "container", "account properties"): Operation(containers.account_information, "rwdlacuptf", "c"),
     ("GET", "container", "container list"): Operation(bloblist.list_blobs, "l", "c", listing=True),
     ("GET", "path", ""): _READ,
@@ -80,7 +80,7 @@ _BLOB: dict[tuple[str, str, str], Operation] = {
     ("GET", "path", "blocklist"): Operation(blocks.get_block_list, "r"),
     ("DELETE", "path", ""): Operation(blob.delete, "d"),
     ("GET", "path", "account properties"): Operation(containers.account_information, "rwdlacuptf"),
-    ("PUT", "path", "lease"): _LATER,
+    ("PUT", "path", "lease"): Operation(leasing.run, "wd"),
     ("PUT", "path", "appendblock"): _LATER,
     ("PUT", "path", "copy"): _LATER,
     ("PUT", "path", "expiry"): _LATER,

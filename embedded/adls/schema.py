@@ -21,9 +21,12 @@ CREATE TABLE IF NOT EXISTS segments (
 CREATE TABLE IF NOT EXISTS staged (
     container INTEGER NOT NULL, path TEXT NOT NULL, block TEXT NOT NULL, position INTEGER NOT NULL, file TEXT NOT NULL, size INTEGER NOT NULL,
     PRIMARY KEY (container, path, block, position)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS leases (
+    holder INTEGER PRIMARY KEY, id TEXT NOT NULL, duration INTEGER NOT NULL, ends INTEGER NOT NULL, breaks INTEGER NOT NULL);
 """
 """`parent` is the path of the folder above ("" is the root folder, whose own parent is NULL). `staged` holds what is not committed
-yet: blocks under their id with position -1, appends under the empty id with their position."""
+yet: blocks under their id with position -1, appends under the empty id with their position. `holder` of a lease is the id of a path, or
+that of a container with a minus."""
 
 
 @dataclass(frozen=True)
