@@ -54,6 +54,8 @@ def refusal(status: int, code: str, what: str, place: str, *, container: str, ac
         return NoContainer(f"There is no container {container!r} in the account {account!r}.", hint="Check its name, or create it first.")
     if code in _BAD_KEY or status == 401:
         return errors.AccessDenied(f"{what} {place} was refused: the credentials are wrong or have expired.", hint="Check key, SAS or sign-in.")
+    if "Quota" in code or "CapacityLimit" in code or status == 507:
+        return errors.StoreFull(f"{what} {place} failed: the storage account has no room left.", hint="Free space or raise the account's limit.")
     if code in _CUSTOMER_KEY:
         hint = "It can be copied only by somebody who has its key."
         return errors.AccessDenied(f"{place} is encrypted with a key that only its owner has.", hint=hint)
@@ -85,8 +87,6 @@ def _of_state(status: int, code: str, what: str, place: str) -> PortalError:
     """What stands against it lies in the state of the object or of the service."""
     if code.startswith("Lease") or code in ("InfiniteLeaseDurationRequired", "ContainerLeased"):
         return errors.TargetLeased(f"{what} {place} is not possible: somebody holds a lease on it.", hint="Wait until it is released, or break it.")
-    if "Quota" in code or "CapacityLimit" in code or status == 507:
-        return errors.StoreFull(f"{what} {place} failed: the storage account has no room left.", hint="Free space or raise the account's limit.")
     if code in _ARCHIVED:
         return errors.StoreError(f"{place} is archived and cannot be read.", hint="Move it to an online tier first, and wait until that is done.")
     if code == "InvalidBlockList":
