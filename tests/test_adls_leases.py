@@ -96,6 +96,7 @@ def test_a_lease_is_taken_renewed_changed_and_given_back(client: RawClient, box:
     assert (renewed.status, renewed.headers["x-ms-lease-id"]) == (200, MINE)
     changed = lease(client, f"{box}/f", "change", lease_id=MINE, proposed_lease_id=OTHER)
     assert (changed.status, changed.headers["x-ms-lease-id"]) == (200, OTHER)
+    assert lease(client, f"{box}/f", "change", lease_id=MINE, proposed_lease_id=OTHER).status == 200, "a repeated change is no error"
     refused(lease(client, f"{box}/f", "release", lease_id=MINE), 409, "LeaseIdMismatchWithLeaseOperation")
     assert lease(client, f"{box}/f", "release", lease_id=OTHER).status == 200
     assert state(client, f"{box}/f") == ("unlocked", "available") and client.send("HEAD", f"{box}/f").headers["etag"] == tag
@@ -141,6 +142,7 @@ def test_a_lease_runs_out(patched: RawClient, moment: list[int]) -> None:
     assert lease(patched, "/runs-out/f", "renew", lease_id=MINE).status == 200 and state(patched, "/runs-out/f") == ("locked", "leased", "fixed")
     moment[0] += 15 * SECOND
     refused(put(patched, "/runs-out/f", If_None_Match="*"), 409, "BlobAlreadyExists")
+    refused(put(patched, "/runs-out/f", Content_MD5=base64.b64encode(bytes(16)).decode()), 400, "Md5Mismatch")
     assert state(patched, "/runs-out/f") == ("unlocked", "expired")
     assert put(patched, "/runs-out/f").status == 201 and state(patched, "/runs-out/f") == ("unlocked", "available")
     refused(lease(patched, "/runs-out/f", "renew", lease_id=MINE), 409, "LeaseIdMismatchWithLeaseOperation")
@@ -151,11 +153,11 @@ def test_a_break_waits_for_the_rest_of_the_lease_or_its_period(patched: RawClien
     for name, period, seconds in (("a", {}, 50), ("b", {"lease_break_period": "20"}, 20), ("c", {"lease_break_period": "60"}, 50)):
         put(patched, f"/breaks/{name}")
         acquire(patched, f"/breaks/{name}", duration=60)
-        moment[0] += 10 * SECOND
+        moment[0] += 10 * SECOND + 1
         assert lease(patched, f"/breaks/{name}", "break", **period).headers["x-ms-lease-time"] == str(seconds)
-        moment[0] += seconds * SECOND - 1
+        moment[0] += seconds * SECOND - 2
         assert state(patched, f"/breaks/{name}") == ("locked", "breaking")
-        moment[0] += 1
+        moment[0] += 2
         assert state(patched, f"/breaks/{name}") == ("unlocked", "broken")
     assert acquire(patched, "/breaks/a", OTHER).status == 201
 
@@ -251,6 +253,7 @@ def test_reading_needs_no_lease_but_not_a_wrong_one_either(client: RawClient, bo
     refused(client.send("GET", f"{box}/f", x_ms_lease_id=OTHER), 412, "LeaseIdMismatchWithBlobOperation")
     refused(client.send("GET", f"{box}/f", x_ms_lease_id="no"), 400, "InvalidHeaderValue")
     assert client.send("HEAD", f"{box}/f", {"action": "getStatus"}).headers["x-ms-lease-state"] == "leased"
+    assert client.send("HEAD", f"{box}/f", {"action": "getStatus"}, x_ms_lease_id=OTHER).status == 412
     assert client.send("PUT", f"{box}/f", {"comp": "tier"}, x_ms_access_tier="Cool").status == 200
 
 
