@@ -7,7 +7,7 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --constraint .lock --universal --pyt
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo portal test lint types war bench bench-queue lock clean
+.PHONY: help demo portal test lint types war bench bench-queue bench-transfer lock clean
 
 help:            ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -43,6 +43,9 @@ bench: $(MARK)-test    ## the benchmarks, side by side with their peers
 
 bench-queue: $(MARK)-bench    ## the queue beside huey, persist-queue, litequeue and RQ: how fast, how safe, what it costs
 	$(BIN)/python -m bench.queue
+
+bench-transfer: $(MARK)-test  ## the mover beside rclone, AzCopy and the SDKs: how fast, at what cost, and what a second run does again
+	$(BIN)/python -m bench.transfer
 
 lock: $(MARK)-test     ## compile the requirement files from pyproject.toml, all against one resolution
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --quiet --output-file .lock
