@@ -146,6 +146,7 @@ def pull(end: BlobEnd) -> object:
         (403, "CannotVerifyCopySource", "", "", errors.SourceRefused, "(403 CannotVerifyCopySource)"),
         (409, "CannotVerifyCopySource", "x-ms-copy-source-status-code: 403\r\nx-ms-copy-source-error-code: AccessDenied\r\n", "",
          errors.SourceRefused, "the source answered 403 AccessDenied"),
+        (409, "CannotVerifyCopySource", "x-ms-copy-source-status-code: 412\r\n", "", errors.SourceChanged, "replaced or deleted"),
         (409, "PublicAccessNotPermitted", "", "", errors.SourceRefused, "PublicAccessNotPermitted"),
         (404, "BlobNotFound", "", "", errors.SourceRefused, "could not read the source"),
         (501, "NotImplemented", "", "", errors.SourceRefused, "could not read the source"),

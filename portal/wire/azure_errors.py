@@ -67,7 +67,7 @@ def error_of(refused: Refused, access: Access, what: str, key: str, needs: str =
 def source_error(refused: Refused, place: str) -> PortalError | None:
     """Return what a refusal says of the source that the service was to fetch, None when it is about the target. Never with the source's URL."""
     code = refused.code
-    if code in ("SourceConditionNotMet", "InvalidRange"):
+    if code in ("SourceConditionNotMet", "InvalidRange") or refused.header("x-ms-copy-source-status-code") in ("412", "416"):
         found: PortalError = SourceChanged(f"The source of {place} was replaced or deleted after it was listed.", hint="Run the job again.")
     elif code in ("Md5Mismatch", "Crc64Mismatch"):
         found = ProofFailed(f"What the service read for {place} has not the checksum that the source stores.", hint="Try again.")
