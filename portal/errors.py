@@ -94,6 +94,10 @@ class SourceRefused(StoreError):
     """The target's service could not read the source."""
 
 
+class Archived(StoreError):
+    """The object is archived and must be restored before it can be read."""
+
+
 class Unreachable(StoreError):
     """The service did not answer."""
 

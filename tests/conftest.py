@@ -22,8 +22,9 @@ from tests.servers import (
     snowflake_server,
     unique,
 )
+from tests.weed import strict_s3
 
-__all__ = ["adls_server", "s3_server", "snowflake_server", "unique"]
+__all__ = ["adls_server", "s3_server", "snowflake_server", "strict_s3", "unique"]
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,8 @@ from portal.connections import S3Connection
 from portal.errors import AlreadyExists, NotFound, SourceChanged, Unreachable
 from portal.stores import checksums, s3_client
 from portal.stores.base import ObjectInfo, Page
-from portal.stores.s3_errors import NoBucket, OutOfRange, name_of, status_of, translated
+from portal.stores.s3_answers import NoBucket, OutOfRange, name_of
+from portal.stores.s3_errors import status_of, translated
 from portal.stores.s3_write import S3Writer
 from portal.stores.url import StoreURL
 

@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ProfileNotFound
 from portal import aws_credentials, clock
 from portal.connections import S3Connection
 from portal.errors import AccessDenied, SettingError
-from portal.stores.s3_errors import ended
+from portal.stores.s3_answers import ended
 
 DEFAULT_REGION = "us-east-1"
 _CONNECTIONS = 64

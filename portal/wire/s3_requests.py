@@ -1,0 +1,101 @@
+"""Requests to one bucket, and what its refusals mean. Source: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from html import unescape
+
+from portal.errors import NameNotAllowed, PortalError, StoreError, Throttled
+from portal.stores.s3_answers import name_of, refusal
+from portal.wire.connection import Answer, Connection
+from portal.wire.ends import Access
+from portal.wire.http_values import retry_after_s
+from portal.wire.signing import Signer, quoted_path, quoted_query
+
+_MAX_ERROR = 256 << 10
+_ELEMENT = re.compile(r"<(Code|Message|Condition|Region)>([^<]*)</")
+_NOT_IMPLEMENTED = 501
+_ENCRYPTED = "server side encryption"
+
+
+class Answered(StoreError):
+    """What the service said, in one line."""
+
+
+class Refused:
+    """A refusal, read whole: the connection can be used again."""
+
+    def __init__(self, answer: Answer, body: bytes | None = None) -> None:
+        """`body`: of an answer that was read already (some refusals come as 200)."""
+        text = (answer.content(_MAX_ERROR) if body is None else body).decode("utf-8", "replace")
+        told = {name: unescape(value).strip() for name, value in reversed(_ELEMENT.findall(text))}
+        self.status = answer.status
+        self.code = told.get("Code") or str(answer.status)
+        self.condition = told.get("Condition", "")
+        self.region = answer.header("x-amz-bucket-region") or told.get("Region", "")
+        self.wait_s = retry_after_s(answer.header("retry-after"))
+        self.message = told.get("Message", "")
+
+    @property
+    def said(self) -> Answered:
+        """The service's words. A text with an address in it is left out: addresses may be signed."""
+        line = self.message.partition("\n")[0]
+        return Answered(f"S3 answered {self.status} {self.code}: {'' if '://' in line else line}".strip(": "))
+
+
+class S3Requests:
+    """One thread's connection to a bucket."""
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        self._connection = Connection(access, timeout_s=access.stall_s)
+        self._signer = Signer(access.keys, access.region, self._connection.host)
+        self._bucket = f"{access.base_path}/{access.container}" if access.path_style else access.base_path
+        self._bucket_seen = False
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _name(self, key: str) -> str:
+        return name_of(self.access.container, key)
+
+    def _path(self, key: str) -> str:
+        """Where a key is at the host, '' being the bucket. Raises NameNotAllowed for what an address cannot hold."""
+        try:
+            return quoted_path(f"{self._bucket}/{key}")
+        except UnicodeEncodeError:
+            raise NameNotAllowed(f"{self._name(key)!r} cannot be a name in S3: it is no valid Unicode.") from None
+
+    def _send(
+        self, method: str, key: str, parameters: Iterable[tuple[str, str]] = (), headers: Iterable[tuple[str, str]] = (),
+        body: bytes | memoryview = b"",
+    ) -> Answer:  # fmt: skip
+        path, query = self._path(key), quoted_query(parameters) if parameters else ""
+        lines = self._signer.lines(method, path, query, headers)
+        return self._connection.request(method, f"{path}?{query}" if query else path, lines, body)
+
+    def _ask(
+        self, what: str, method: str, key: str, parameters: Iterable[tuple[str, str]] = (), headers: Iterable[tuple[str, str]] = (),
+        body: bytes | memoryview = b"",
+    ) -> Answer:  # fmt: skip
+        """Send a request and return the answer if it is a success. Raises what the refusal means."""
+        answer = self._send(method, key, parameters, headers, body)
+        if answer.status >= 300:
+            raise self._error(Refused(answer), what, key)
+        return answer
+
+    def _error(self, refused: Refused, what: str, key: str) -> PortalError:
+        """Return the error that a refusal means, its cause set."""
+        place = self._name(key)
+        bucket, ends = self.access.container, self.access.expires_at
+        if refused.code in ("InvalidRequest", "InvalidArgument") and _ENCRYPTED in refused.message.lower():
+            found: PortalError = StoreError(f"{what} {place} takes the key that it is encrypted with, which only its owner has.")
+        else:
+            found = refusal(refused.code, what, bucket=bucket, key=key, expires_at=ends, region=refused.region)
+        if type(found) is StoreError and refused.status >= 500 and refused.status != _NOT_IMPLEMENTED:
+            found = refusal("500", what, bucket=bucket, key=key)
+        if isinstance(found, Throttled):
+            found.retry_after_s = refused.wait_s
+        found.__cause__ = refused.said
+        return found
