@@ -102,6 +102,7 @@ def write(end: BlobEnd) -> object:
         (409, "QuotaExceeded", errors.StoreFull, "no room left"),
         (400, "InvalidBlobOrBlock", errors.StoreError, "another program began to upload it"),
         (400, "InvalidHeaderValue", errors.StoreError, "Writing abfss://cont@acct/k failed"),
+        (500, "FeatureNotSupported", errors.StoreError, "Writing abfss://cont@acct/k failed"),
         (301, "", errors.StoreError, "Writing abfss://cont@acct/k failed"),
     ],
 )
@@ -149,7 +150,7 @@ def pull(end: BlobEnd) -> object:
         (409, "CannotVerifyCopySource", "x-ms-copy-source-status-code: 412\r\n", "", errors.SourceChanged, "replaced or deleted"),
         (409, "PublicAccessNotPermitted", "", "", errors.SourceRefused, "PublicAccessNotPermitted"),
         (404, "BlobNotFound", "", "", errors.SourceRefused, "could not read the source"),
-        (501, "NotImplemented", "", "", errors.SourceRefused, "could not read the source"),
+        (501, "APINotImplemented", "", "", errors.SourceRefused, "could not read the source"),
         (400, "InvalidHeaderValue", "", "<HeaderName>x-ms-copy-source</HeaderName>", errors.SourceRefused, "could not read the source"),
         (400, "InvalidHeaderValue", "", "<HeaderName>x-ms-meta-a</HeaderName>", errors.StoreError, "failed"),
         (412, "SourceConditionNotMet", "", "", errors.SourceChanged, "replaced or deleted"),
@@ -169,10 +170,12 @@ def test_what_is_wrong_with_the_source_is_told_apart(
         assert type(error) is kind or kind is errors.NotFound
 
 
-def test_a_lost_checksum_is_told_as_minus_one_and_a_wrong_one_is_no_success(answering: Callable[[bytes], Access]) -> None:
+def test_a_checksum_that_is_not_told_proves_nothing_and_a_wrong_one_is_no_success(answering: Callable[[bytes], Access]) -> None:
     made = b'HTTP/1.1 201 Created\r\nETag: "0x1"\r\n%bContent-Length: 0\r\n\r\n'
     with contextlib.closing(BlobEnd(answering(made % b""))) as end:
         assert end.put_block_from_url("k", "0" * 16, 0, URL, start=0, size_bytes=5)[1] == -1
+        assert not end.put("k", memoryview(b"x"), About(), overwrite=True, crc64=5).checked
+    with contextlib.closing(BlobEnd(answering(made % b"x-ms-content-crc64: BQAAAAAAAAA=\r\n"))) as end:
         assert end.put("k", memoryview(b"x"), About(), overwrite=True, crc64=5).checked
     with refused(answering(made % b"x-ms-content-crc64: AAAAAAAAAAA=\r\n"), write_crc) as (error,):
         assert isinstance(error, errors.ProofFailed) and "got other bytes" in explain(error)

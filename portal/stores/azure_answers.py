@@ -20,6 +20,7 @@ _ELSEWHERE = {"AuthorizationSourceIPMismatch", "AuthorizationFailure", "Authoriz
 _CUSTOMER_KEY = {"BlobUsesCustomerSpecifiedEncryption", "PathUsesCustomerSpecifiedEncryption"}
 _ARCHIVED = {"BlobArchived", "BlobBeingRehydrated"}
 _BUSY = {"ServerBusy", "OperationTimedOut", "IngressLimitExceeded", "EgressLimitExceeded", "TooManyRequests"}
+_NEVER = {"FeatureNotSupported", "NotImplemented"}
 _LATER = {"AccountBeingCreated", "InternalError", "SystemInUse"}
 _IN_THE_WAY = {
     "DirectoryIsNotEmpty": "it is a folder that is not empty",
@@ -95,7 +96,7 @@ def _of_state(status: int, code: str, what: str, place: str) -> PortalError:
         return errors.StoreError(f"{what} {place} is not possible: {_IN_THE_WAY[code]}.", hint="Clear it away, or choose another name.")
     if code in _BUSY or status in (429, 503):
         return errors.Throttled(f"{what} {place}: the account asks to slow down.", hint="Try again later, or with less concurrency.")
-    if code in _LATER or (status >= 500 and status != 501) or status == 408:
+    if code in _LATER or (status >= 500 and code not in _NEVER and status != 501) or status == 408:
         return errors.Unreachable(f"{what} {place} failed for now.", hint="Try again later.")
     return _of_status(status, code, what, place)
 

@@ -128,11 +128,12 @@ class AzureEnd:
         except NotFound:
             return
 
-    def _check_crc(self, answer: Answer, crc64: int, key: str) -> None:
-        """The service says what it got, beside refusing what does not fit."""
+    def _checked(self, answer: Answer, crc64: int, key: str) -> bool:
+        """Whether the service says that it got what we sent: beside refusing what does not fit, it tells what it computed. Raises ProofFailed."""
         got = answer.header("x-ms-content-crc64")
         if got and got != crc_text(crc64):
             raise ProofFailed(f"Writing {self._place(key)}: the service got other bytes than were sent.", hint="Try again.")
+        return bool(got)
 
 
 def crc_text(crc64: int) -> str:

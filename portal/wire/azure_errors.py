@@ -17,7 +17,7 @@ _MAX_BODY = 256 << 10
 _MESSAGE = re.compile(r"<Message>([^<]*)|\"message\"\s*:\s*\"((?:[^\"\\]|\\.)*)")
 _HEADER_NAME = re.compile(r"<HeaderName>([^<]*)")
 _SOURCE_CODES = {
-    "CannotVerifyCopySource", "InvalidSourceBlobUrl", "InvalidSourceBlobType", "CopyAcrossAccountsNotSupported", "NotImplemented", "InvalidSourceUri",
+    "CannotVerifyCopySource", "InvalidSourceBlobUrl", "InvalidSourceBlobType", "CopyAcrossAccountsNotSupported", "InvalidSourceUri",
     "UnsupportedHeader", "PublicAccessNotPermitted", "BlobArchived", "BlobBeingRehydrated",
 }  # fmt: skip
 """Either the service could not read the source, or it cannot fetch from URLs at all."""
@@ -71,7 +71,7 @@ def source_error(refused: Refused, place: str) -> PortalError | None:
         found: PortalError = SourceChanged(f"The source of {place} was replaced or deleted after it was listed.", hint="Run the job again.")
     elif code in ("Md5Mismatch", "Crc64Mismatch"):
         found = ProofFailed(f"What the service read for {place} has not the checksum that the source stores.", hint="Try again.")
-    elif code in _SOURCE_CODES or refused.header("x-ms-copy-source-status-code") or _blames_source(refused):
+    elif code in _SOURCE_CODES or refused.status == 501 or refused.header("x-ms-copy-source-status-code") or _blames_source(refused):
         found = SourceRefused(f"The service could not read the source of {place}{_told(refused)}.", hint="It can be copied through this machine.")
     else:
         return None

@@ -54,10 +54,10 @@ class BlobEnd(AzureEnd):
         return blobs_listed(answer.content())
 
     def put(self, key: str, body: memoryview, about: About, *, overwrite: bool, crc64: int, md5: bytes = b"") -> Written:
+        """`checked` is False when the service does not say what it got, as one that takes no notice of checksums (an emulator)."""
         lines = f"{_BLOB}{'' if overwrite else _NEW_ONLY}x-ms-content-crc64: {crc_text(crc64)}\r\n{blob_lines(about, md5)}"
-        answer = self._written("PUT", self._path(key) + self._only, lines, body, key=key)
-        self._check_crc(answer, crc64, key)
-        return _about_written(answer)
+        answer = self._written(self._path(key) + self._only, lines, body, key=key)
+        return _about_written(answer, self._checked(answer, crc64, key))
 
     def begin(self, key: str, about: About, size_bytes: int, *, overwrite: bool) -> str:
         """No request: nothing need be there before the first block."""
@@ -66,20 +66,21 @@ class BlobEnd(AzureEnd):
     def put_block(self, key: str, upload: str, number: int, start: int, body: memoryview, *, crc64: int, md5: bytes = b"") -> str:
         """`md5` is not sent: Azure takes one checksum."""
         mark = block_id(upload, number)
-        answer = self._written("PUT", self._block(key, mark), f"x-ms-content-crc64: {crc_text(crc64)}\r\n", body, key=key)
-        self._check_crc(answer, crc64, key)
+        answer = self._written(self._block(key, mark), f"x-ms-content-crc64: {crc_text(crc64)}\r\n", body, key=key)
+        self._checked(answer, crc64, key)
         return mark
 
     def _block(self, key: str, mark: str) -> str:
         return f"{self._path(key)}?comp=block&blockid={mark}{self._and}"
 
     def commit(self, key: str, upload: str, blocks: Sequence[Block], about: About, *, overwrite: bool, crc64: int, md5: bytes = b"") -> Written:
-        """`checked` is False when the credentials may not read the list of blocks back."""
+        """`checked` is False when the credentials may not read the list of blocks back, and as for `put`."""
         ordered = sorted(blocks)
         body = block_list([block.mark for block in ordered])
-        lines = f"{'' if overwrite else _NEW_ONLY}x-ms-content-crc64: {crc_text(crc64_of(body))}\r\n{blob_lines(about, md5)}"
-        answer = self._written("PUT", f"{self._path(key)}?comp=blocklist{self._and}", lines, body, key=key)
-        written = _about_written(answer)
+        crc = crc64_of(body)
+        lines = f"{'' if overwrite else _NEW_ONLY}x-ms-content-crc64: {crc_text(crc)}\r\n{blob_lines(about, md5)}"
+        answer = self._written(f"{self._path(key)}?comp=blocklist{self._and}", lines, body, key=key)
+        written = _about_written(answer, self._checked(answer, crc, key))
         try:
             self._compare(key, written.etag, ordered)
         except AccessDenied:
@@ -109,10 +110,8 @@ class BlobEnd(AzureEnd):
         lines = f"{_BLOB}x-ms-copy-source-blob-properties: false\r\n{'' if overwrite else _NEW_ONLY}{self._source(url, key, bearer)}"
         if md5:
             lines += f"x-ms-source-content-md5: {b64encode(md5).decode()}\r\n"
-        answer = self._written("PUT", self._path(key) + self._only, lines + blob_lines(about, md5), b"", key=key, pulled=True)
-        written = _about_written(answer)
-        written.checked = bool(md5)
-        return written
+        answer = self._written(self._path(key) + self._only, lines + blob_lines(about, md5), b"", key=key, pulled=True)
+        return _about_written(answer, bool(md5))
 
     def put_block_from_url(
         self, key: str, upload: str, number: int, url: str, *, start: int, size_bytes: int, crc64: int | None = None, source_etag: str = ""
@@ -124,7 +123,7 @@ class BlobEnd(AzureEnd):
             lines += f"x-ms-source-content-crc64: {crc_text(crc64)}\r\n"
         if source_etag:
             lines += f'x-ms-source-if-match: "{source_etag}"\r\n'
-        answer = self._written("PUT", self._block(key, mark), lines, b"", key=key, pulled=True)
+        answer = self._written(self._block(key, mark), lines, b"", key=key, pulled=True)
         return mark, _crc_of(answer)
 
     def _source(self, url: str, key: str, bearer: str = "") -> str:
@@ -133,8 +132,8 @@ class BlobEnd(AzureEnd):
             raise SourceRefused(f"The service cannot fetch the source of {self._place(key)}: {why}.", hint="It can be copied through this machine.")
         return f"x-ms-copy-source: {url}\r\n" + (f"x-ms-copy-source-authorization: Bearer {bearer}\r\n" if bearer else "")
 
-    def _written(self, method: str, target: str, lines: str, body: bytes | memoryview, *, key: str, pulled: bool = False) -> Answer:
-        answer = self._send(method, target, lines, body)
+    def _written(self, target: str, lines: str, body: bytes | memoryview, *, key: str, pulled: bool = False) -> Answer:
+        answer = self._send("PUT", target, lines, body)
         if answer.status >= 300:
             raise self._unwritable(Refused(answer), key, pulled)
         answer.drain()
@@ -156,12 +155,14 @@ def block_id(upload: str, number: int) -> str:
     return b64encode(f"{upload}{number:08x}".encode()).decode()
 
 
-def _about_written(answer: Answer) -> Written:
-    return Written(answer.header("etag").strip('"'), answer.header("x-ms-version-id"))
+def _about_written(answer: Answer, checked: bool) -> Written:
+    return Written(answer.header("etag").strip('"'), answer.header("x-ms-version-id"), checked)
 
 
 def _crc_of(answer: Answer) -> int:
+    """−1 when the service did not say it."""
     try:
-        return int.from_bytes(a2b_base64(answer.header("x-ms-content-crc64")) or b"", "little") if answer.header("x-ms-content-crc64") else -1
+        found = a2b_base64(answer.header("x-ms-content-crc64"))
     except Base64Error:
         return -1
+    return int.from_bytes(found, "little") if len(found) == 8 else -1

@@ -52,9 +52,8 @@ class DfsEnd(AzureEnd):
         """Three requests and a look at what is there then."""
         upload = self.begin(key, about, len(body), overwrite=overwrite)
         try:
-            if body:
-                self.put_block(key, upload, 0, 0, body, crc64=crc64)
-            return self._placed(key, upload, len(body), overwrite, md5)
+            checked = not body or self._appended(key, upload, 0, body, crc64)
+            return self._placed(key, upload, len(body), overwrite, md5, checked)
         except PortalError:
             self.abort(key, upload, len(body))
             raise
@@ -71,15 +70,19 @@ class DfsEnd(AzureEnd):
         return upload
 
     def put_block(self, key: str, upload: str, number: int, start: int, body: memoryview, *, crc64: int, md5: bytes = b"") -> str:
-        target = f"{self._path(upload)}?action=append&position={start}{self._and}"
-        answer = self._step("PATCH", target, f"x-ms-content-crc64: {crc_text(crc64)}\r\n", body, key=key)
-        self._check_crc(answer, crc64, key)
+        self._appended(key, upload, start, body, crc64)
         return ""
 
-    def commit(self, key: str, upload: str, blocks: Sequence[Block], about: About, *, overwrite: bool, crc64: int, md5: bytes = b"") -> Written:
-        return self._placed(key, upload, sum(block.size_bytes for block in blocks), overwrite, md5)
+    def _appended(self, key: str, upload: str, start: int, body: memoryview, crc64: int) -> bool:
+        """Append; tells whether the service said that it got what we sent."""
+        target = f"{self._path(upload)}?action=append&position={start}{self._and}"
+        answer = self._step("PATCH", target, f"x-ms-content-crc64: {crc_text(crc64)}\r\n", body, key=key)
+        return self._checked(answer, crc64, key)
 
-    def _placed(self, key: str, upload: str, size_bytes: int, overwrite: bool, md5: bytes) -> Written:
+    def commit(self, key: str, upload: str, blocks: Sequence[Block], about: About, *, overwrite: bool, crc64: int, md5: bytes = b"") -> Written:
+        return self._placed(key, upload, sum(block.size_bytes for block in blocks), overwrite, md5, True)
+
+    def _placed(self, key: str, upload: str, size_bytes: int, overwrite: bool, md5: bytes, checked: bool) -> Written:
         if size_bytes or md5:
             lines = f"x-ms-content-md5: {b64encode(md5).decode()}\r\n" if md5 else ""
             self._step("PATCH", f"{self._path(upload)}?action=flush&position={size_bytes}{self._and}", lines, b"", key=key)
@@ -89,7 +92,7 @@ class DfsEnd(AzureEnd):
         found = self.find(key)
         if found.size_bytes != size_bytes:
             raise ProofFailed(f"{self._place(key)} holds {found.size_bytes} bytes instead of the {size_bytes} that were sent.", hint="Try again.")
-        return Written(found.etag, found.version_id)
+        return Written(found.etag, found.version_id, checked)
 
     def _step(self, method: str, target: str, lines: str, body: bytes | memoryview, *, key: str) -> Answer:
         """A request about the hidden file. Raises UploadGone when it is not there."""
