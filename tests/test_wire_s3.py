@@ -164,7 +164,7 @@ def test_an_object_of_parts_appears_whole_with_the_checksum_of_the_whole(end: S3
     assert (found.size_bytes, found.etag, found.parts) == (2 * PART + 1, written.etag, 3)
     assert got(end, Pin("large", 2 * PART + 1, found.etag), PART - 1, 2) == b"ab"
     assert found.checksums.get("crc64nvme") in (crc64_hex(crc64(b"".join(bodies))), None)
-    assert end.part_sizes(Pin("large", found.size_bytes, found.etag), 3) in ([PART, PART, 1], [])
+    assert end.part_sizes(Pin("large", found.size_bytes, found.etag), 3) == [PART, PART, 1]
 
 
 def test_parts_are_taken_in_any_order_and_twice_and_by_another_process(end: S3End) -> None:
@@ -195,11 +195,12 @@ def test_what_was_aborted_is_gone(end: S3End) -> None:
     upload = end.begin("k", About(), 1, overwrite=False)
     end.abort("k", upload, 1)
     end.abort("k", upload, 1)
+    if not is_weed(end):
+        pytest.skip("moto answers that it is broken")
     with pytest.raises(UploadGone):
         end.commit("k", upload, [Block(0, 1, crc64(b"x"), "mark")], About(), overwrite=False, crc64=crc64(b"x"))
-    if is_weed(end):  # moto answers that it is broken
-        with pytest.raises(UploadGone):
-            end.put_block("k", upload, 0, 0, memoryview(b"x"), crc64=crc64(b"x"))
+    with pytest.raises(UploadGone):
+        end.put_block("k", upload, 0, 0, memoryview(b"x"), crc64=crc64(b"x"))
 
 
 def test_pages_follow_each_other_in_another_process_too(end: S3End) -> None:

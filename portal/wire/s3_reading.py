@@ -116,11 +116,12 @@ class S3Reading(S3Requests):
         return [found[number] for number in sorted(found)]
 
     def _heads(self, pin: Pin, parts: int) -> list[int]:
-        """Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html (partNumber)."""
+        """Not held to the ETag, which some servers compare with the part's: what changed meanwhile shows when the bytes are read.
+
+        Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html (partNumber)."""
         sizes: list[int] = []
-        parameters, headers = _pinned(pin)
         for number in range(1, parts + 1):
-            answer = self._send("HEAD", pin.key, [*parameters, ("partNumber", str(number))], headers)
+            answer = self._send("HEAD", pin.key, [*_of_version(pin.version_id), ("partNumber", str(number))])
             if answer.status == _NO_SUCH_PART:
                 break
             if answer.status >= 300:
