@@ -23,7 +23,8 @@ def row(n: int, outcome: str = "copied", **more: Any) -> dict[str, Any]:
         "source_url": f"s3://b/in/{n:03d}.csv", "source_key": f"in/{n:03d}.csv", "source_size": 100 + n, "source_etag": f"{n:032x}",
         "outcome": outcome,
         "target_key": f"out/{n:03d}.csv", "proof": "none" if outcome == "failed" else "end-to-end", "reason": "", "attempts": 1,
-        "started_at": 1_790_000_000_000 + n, "mode": "" if outcome == "failed" else "stream", "cause": "", "bytes_through": 100 + n, "resumed_bytes": 0,
+        "started_at": 1_790_000_000_000 + n, "mode": "" if outcome == "failed" else "stream", "cause": "", "bytes_through": 100 + n,
+        "resumed_bytes": 0,
     }  # fmt: skip
     return {**made, **more}
 

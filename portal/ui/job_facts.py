@@ -1,4 +1,4 @@
-"""The quiet parts of a job's page: parameters, attempts, result, files."""
+"""The quiet parts of a job's page: parameters, attempts, files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from portal.ui.wording import plain
 
 _SHOWN_KEYS = 1_000
 _MOST_DOWNLOAD_BYTES = 200 << 20
-_PLAIN_COUNTS = ("listed", "copied", "converted", "skipped", "failed", "excluded")
 
 
 def parameters(job: Job) -> None:
@@ -75,68 +74,6 @@ def attempts(job: Job) -> None:
     st.dataframe(rows, hide_index=True, row_height=30, alt="Attempts")
     if job.interruptions:
         st.caption(f"Cut off {wording.count_of(job.interruptions, 'time')} by a dying host, worker or runner.")
-
-
-def result(job: Job) -> None:
-    """Show counts, proof levels, outputs and warnings."""
-    done = job.result
-    if not done:
-        st.caption("The result appears here when the job has ended.")
-        return
-    _figures(done)
-    report: Mapping[str, Any] = done.get("report") or {}
-    _proof(report.get("proof"))
-    warnings = [plain(warning) for warning in (done.get("warnings") or ())[:20]]
-    if warnings:
-        st.warning("  \n".join(warnings), icon=":material/warning:")
-    _rows("Outputs", done.get("outputs"))
-    _rows("Failures", report.get("failures"))
-    rest = {name: value for name, value in report.items() if name not in ("proof", "failures")}
-    if rest:
-        with st.expander("Full report"):
-            st.json(json.loads(json.dumps(rest, default=str)), expanded=2)
-
-
-def _figures(done: Mapping[str, Any]) -> None:
-    counts: Mapping[str, Any] = done.get("counts") or {}
-    with st.container(horizontal=True):
-        for name, value in counts.items():
-            if value or name not in _PLAIN_COUNTS or name in ("listed", "failed"):
-                st.metric(name.replace("_", " ").capitalize(), f"{value:,}" if isinstance(value, int) else str(value), border=True)
-        if done.get("bytes"):
-            st.metric("Bytes", wording.size(done["bytes"]), border=True)
-        if total := (done.get("timings") or {}).get("total_s"):
-            st.metric("Time", wording.duration(total), border=True)
-    if "listed" in counts:
-        parts = [(name, counts.get(name, 0)) for name in (*_PLAIN_COUNTS[1:], "objects")]
-        balance = " + ".join(f"{value:,} {name}" for name, value in parts if value) or "0"
-        even = sum(value for _, value in parts) == counts["listed"]
-        st.caption(f"{'The books balance' if even else 'The books do not balance'}: {counts['listed']:,} listed = {balance}.")
-
-
-def _proof(levels: Any) -> None:
-    if not isinstance(levels, Mapping) or not levels:
-        return
-    named = ", ".join(f"**{int(count):,}** {plain(name)}" for name, count in levels.items() if count)
-    st.markdown(f":material/verified: Proof of the objects: {named or 'none'}.")
-
-
-def _rows(title: str, items: Any) -> None:
-    if not isinstance(items, list | tuple) or not items:
-        return
-    st.subheader(title)
-    shown = [item if isinstance(item, Mapping) else {"": item} for item in items[:1000]]
-    flat = [
-        {
-            str(name): value if isinstance(value, int | float | str | bool) or value is None else json.dumps(value, default=str)
-            for name, value in item.items()
-        }
-        for item in shown
-    ]
-    names = {name: None for row in flat for name in row}
-    titles: dict[str, Any] = {name: "URL" if name == "url" else name.replace("_", " ").capitalize() for name in names}
-    sizes = {name: st.column_config.NumberColumn(titles.get(name, name), format="bytes") for name in ("bytes", "size", "size_bytes")}
-    st.dataframe(flat, hide_index=True, row_height=30, alt=title, placeholder=wording.NONE, column_config={**titles, **sizes})
 
 
 def files(spool: Spool, job: Job) -> None:

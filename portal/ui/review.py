@@ -12,7 +12,7 @@ import streamlit as st
 from portal import catalog
 from portal.errors import PortalError
 from portal.jobs import Followup, Job
-from portal.ui import actions, boxes, drafts, listing, state
+from portal.ui import actions, boxes, drafts, listing, mirror, state
 from portal.ui.actions import Order
 from portal.ui.wording import count_of, plain
 
@@ -23,7 +23,7 @@ _MOST_ON_A_LINE = 50
 def dialog(order: Order) -> None:
     """Show the job and submit it on a click; however often it is clicked, it is one job."""
     try:
-        job = actions.prepared(order)
+        job = actions.prepared(mirror.assumed(order))
     except PortalError as problem:
         boxes.error(problem)
         return
@@ -35,9 +35,11 @@ def dialog(order: Order) -> None:
         st.code(command(job), language="bash", wrap_lines=True)
         if order.typed:
             st.caption("Credentials are not part of a command: name a connection of connections.toml there instead.")
-    if st.button("Submit", type="primary", width="stretch", icon=":material/rocket_launch:", key=f"{order.key}.submit"):
+    confirmed = mirror.confirmed(order, f"{order.key}.confirm")
+    label, icon = mirror.submit_label(order), ":material/delete_forever:" if mirror.deletes(order) else ":material/rocket_launch:"
+    if st.button(label, type="primary", width="stretch", icon=icon, disabled=confirmed is None, key=f"{order.key}.submit") and confirmed:
         with boxes.told():
-            done = actions.submit(order)
+            done = actions.submit(confirmed)
             drafts.start()
             listing.forget()
             state.go("job", id=done.id)

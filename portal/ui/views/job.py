@@ -9,7 +9,7 @@ import streamlit as st
 from portal.jobs import ID_PATTERN, PRIORITIES, Job, Status
 from portal.progress import Progress
 from portal.spool import Reason, Spool, finishing
-from portal.ui import access, actions, boxes, health, job_facts, job_rows, ledger_table, log_tail, pauses, state, status_line, wording
+from portal.ui import access, actions, boxes, health, job_facts, job_result, job_rows, ledger_table, log_tail, pauses, state, status_line, wording
 from portal.ui.accounts import Role
 from portal.ui.components.log_view import log_view
 from portal.ui.wording import plain
@@ -66,11 +66,16 @@ def _buttons(job: Job, cancelling: bool) -> None:
             _act(job, "cancel")
         return
     if job.status is not Status.SUCCEEDED and st.button(
-        "Retry", icon=":material/replay:", disabled=not may_act, help="Do again what did not succeed"
+        _retry_label(job), icon=":material/replay:", disabled=not may_act, help="Do again what did not succeed, and nothing else"
     ):
         _act(job, "retry")
     if st.button("Edit and rerun", icon=":material/edit:", disabled=not may_act, help="A new job with these parameters, to be changed first"):
         state.go("new", **{"from": job.id})
+
+
+def _retry_label(job: Job) -> str:
+    failed = ((job.result or {}).get("counts") or {}).get("failed")
+    return f"Retry only the {failed:,} that failed" if failed else "Retry"
 
 
 def _priority(job: Job, may_act: bool) -> None:
@@ -176,7 +181,7 @@ def _error(job: Job) -> None:
 def _tabs(spool: Spool, job: Job) -> None:
     tabs = st.tabs(_TABS, key="tab", bind="query-params", default="Result" if job.status.finished and job.result and not job.error else "Log")
     bodies: list[Callable[[], None]] = [
-        lambda: _log(spool, job), lambda: job_facts.result(job), lambda: ledger_table.show(spool, job), lambda: job_facts.parameters(job),
+        lambda: _log(spool, job), lambda: job_result.show(spool, job), lambda: ledger_table.show(spool, job), lambda: job_facts.parameters(job),
         lambda: job_facts.attempts(job), lambda: job_facts.files(spool, job),
     ]  # fmt: skip
     for tab, body in zip(tabs, bodies, strict=True):
