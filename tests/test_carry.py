@@ -163,6 +163,7 @@ def test_where_it_came_from_is_told() -> None:
     of = found(version="v1", storage_class="GLACIER_IR", checksums={"crc32": "aa", "sha256": "bb"})
     sent, left_out = carrier()(7, PIN._replace(key="ü %.csv"), of)
     assert (sent.content_type, sent.headers, sent.tags, sent.storage_class, left_out) == ("text/csv", {}, {}, "", ())
+    assert "source_storage_class" not in carrier()(7, PIN, found(storage_class="STANDARD"))[0].metadata
     assert sent.metadata == {
         "portal_copy": "01JOB.7", "source_url": "s3://bucket/%C3%BC %25.csv", "source_etag": "e1", "source_modified": "2026-01-02T03:04:05Z",
         "source_version": "v1", "source_storage_class": "GLACIER_IR", "source_sha256": "bb",

@@ -27,6 +27,8 @@ S3_TAGS_MAX_BYTES = 4_000
 """Of percent-encoded tags: S3 takes no more than 8 KB of headers in all."""
 
 _SAFE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+_ORDINARY = "STANDARD"
+"""The storage class that S3 takes when none is named; not worth telling."""
 _SHORT = 300
 """Characters of URL and version with which what is ours fits everywhere."""
 _NO_NEWS = frozenset(["", "application/octet-stream", "binary/octet-stream"])
@@ -106,7 +108,7 @@ class Carrier:
         metadata = {MARK: f"{self._job_id}.{n}", "source_etag": etag, "source_modified": modified}
         if version:
             metadata["source_version"] = version
-        if storage_class:
+        if storage_class and storage_class != _ORDINARY:
             metadata["source_storage_class"] = storage_class
         if checksums:
             strongest = next((name for name in CHECKSUM_NAMES if name in checksums), "")

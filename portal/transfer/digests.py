@@ -9,7 +9,7 @@ from awscrt import checksums as crt
 
 from portal.stores.checksums import crc64, crc64_hex
 
-_CRCS: dict[str, Callable[[bytes, int], int]] = {"crc32": crt.crc32, "crc32c": crt.crc32c}
+_CRCS: dict[str, Callable[[bytes | memoryview, int], int]] = {"crc32": crt.crc32, "crc32c": crt.crc32c}
 
 
 class Digests:
@@ -22,7 +22,7 @@ class Digests:
         self._crcs = dict.fromkeys(wanted & set(_CRCS), 0)
         self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in wanted - set(_CRCS)}
 
-    def update(self, block: bytes) -> None:
+    def update(self, block: bytes | memoryview) -> None:
         self.size_bytes += len(block)
         self._crc64 = crc64(block, self._crc64)
         for name in self._crcs:
