@@ -34,6 +34,7 @@ types: $(MARK)-test    ## types
 test: lint types       ## lint, types and every test
 	$(BIN)/python tests/browser.py
 	$(BIN)/python tests/azcopy.py
+	$(BIN)/python tests/duckdb_azure.py
 	$(BIN)/pytest
 
 war: $(MARK)-test      ## a thousand jobs under five hundred kills: nothing lost, nothing done twice

@@ -1,4 +1,4 @@
-"""Clients nobody here wrote, on the ADLS server: the DataLake and Blob SDKs, adlfs, rclone and pyarrow."""
+"""Clients nobody here wrote, on the ADLS server: the DataLake and Blob SDKs, adlfs, rclone, pyarrow and DuckDB. AzCopy: test_adls_azcopy.py."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.storage.blob import BlobBlock, BlobServiceClient, ContainerClient
 from azure.storage.filedatalake import ContentSettings, DataLakeServiceClient, FileSystemClient
 
+from tests import duckdb_azure
 from tests.adls_client import RawClient
 from tests.servers import ADLS_ACCOUNT, ADLS_KEY, Server, start, stop
 
@@ -279,6 +280,10 @@ def test_rclone(rclone: object, tmp_path: Path, unique: str, server: Server) -> 
     assert rclone("cat", "--offset", "2", "--count", "1", f"box:{unique}/in/sub/ü b+%41.csv") == "2"
     rclone("moveto", f"box:{unique}/in/a.txt", f"box:{unique}/in/renamed")
     rclone("copyto", f"box:{unique}/in/sub/deep/big", f"box:{unique}/in/copy")
+    rclone("copy", f"box:{unique}/in/many", f"box:{unique}/many")
+    rclone("check", f"box:{unique}/in/many", f"box:{unique}/many")
+    with RawClient(server) as client:
+        assert client.send("HEAD", f"/{unique}/in/copy").headers["x-ms-copy-status"] == "success"
     back = tmp_path / "back"
     rclone("copy", f"box:{unique}/in", str(back))
     assert (back / "renamed").read_bytes() == b"a" and (back / "copy").read_bytes() == DATA and not (back / "a.txt").exists()
@@ -346,5 +351,42 @@ print("done")
 
 def test_pyarrow(server: Server, unique: str) -> None:
     command = [sys.executable, "-c", PYARROW, ADLS_ACCOUNT, ADLS_KEY, str(server.port), unique]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "done\n", done.stderr
+
+
+# DuckDB, of a version of its own and so in a process of its own. Its azure extension reads and writes over the blob endpoint; the dfs endpoint it
+# asks only at Azure's own hosts.
+
+DUCKDB = r"""
+import sys
+
+home, extension, account, key, url, unique = sys.argv[1:]
+sys.path.insert(0, home)
+import duckdb
+
+assert duckdb.__file__.startswith(home)
+duck = duckdb.connect()
+duck.execute(f"LOAD '{extension}'")
+connection = f"DefaultEndpointsProtocol=http;AccountName={account};AccountKey={key};BlobEndpoint={url};"
+duck.execute(f"CREATE SECRET box (TYPE azure, CONNECTION_STRING '{connection}')")
+for number in range(10):
+    duck.execute(f"COPY (SELECT range a, 'x' b FROM range({number * 1000})) TO 'az://{unique}/d/p{number}.parquet'")
+duck.execute(f"COPY (SELECT 1 a, 'ü' b) TO 'az://{unique}/d/x y.csv'")
+assert duck.sql(f"SELECT count(*), sum(a), min(b) FROM 'az://{unique}/d/*.parquet'").fetchone() == (45_000, 142_477_500, "x")
+assert duck.sql(f"SELECT * FROM read_csv('az://{unique}/d/x y.csv')").fetchall() == [(1, "ü")]
+found = [row[0].rpartition("/")[2] for row in duck.sql(f"SELECT file FROM glob('az://{unique}/d/*')").fetchall()]
+assert sorted(found) == [*(f"p{number}.parquet" for number in range(10)), "x y.csv"], found
+print("done")
+"""
+
+
+def test_duckdb(server: Server, url: str, unique: str) -> None:
+    extension = duckdb_azure.extension()
+    if extension is None:
+        pytest.skip(duckdb_azure.TOLD)
+    with RawClient(server) as client:
+        client.container(unique)
+    command = [sys.executable, "-c", DUCKDB, str(duckdb_azure.HOME), str(extension), ADLS_ACCOUNT, ADLS_KEY, url, unique]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stdout == "done\n", done.stderr
