@@ -245,6 +245,7 @@ def rclone(url: str, tmp_path: Path) -> Iterator[object]:
         "RCLONE_CONFIG": os.devnull, "RCLONE_CONFIG_BOX_TYPE": "azureblob",
         "RCLONE_CONFIG_BOX_ACCOUNT": ADLS_ACCOUNT, "RCLONE_CONFIG_BOX_KEY": ADLS_KEY,
         "RCLONE_CONFIG_BOX_ENDPOINT": url, "RCLONE_CONFIG_BOX_CHUNK_SIZE": "1Mi", "RCLONE_CONFIG_BOX_UPLOAD_CUTOFF": "1Mi",
+        "RCLONE_CONFIG_BOX_COPY_CUTOFF": "1Mi",
         "PATH": os.environ["PATH"], "HOME": str(tmp_path),
     }  # fmt: skip
 
@@ -283,7 +284,9 @@ def test_rclone(rclone: object, tmp_path: Path, unique: str, server: Server) -> 
     rclone("copy", f"box:{unique}/in/many", f"box:{unique}/many")
     rclone("check", f"box:{unique}/in/many", f"box:{unique}/many")
     with RawClient(server) as client:
-        assert client.send("HEAD", f"/{unique}/in/copy").headers["x-ms-copy-status"] == "success"
+        assert client.send("HEAD", f"/{unique}/many/1").headers["x-ms-copy-status"] == "success"
+        blocks = client.send("GET", f"/{unique}/in/copy", {"comp": "blocklist"}).xml().iter("Size")
+        assert [int(size.text or "") for size in blocks] == [1 << 20, 1 << 20, len(DATA) - (2 << 20)], "the server fetched it block by block"
     back = tmp_path / "back"
     rclone("copy", f"box:{unique}/in", str(back))
     assert (back / "renamed").read_bytes() == b"a" and (back / "copy").read_bytes() == DATA and not (back / "a.txt").exists()
