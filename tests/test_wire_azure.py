@@ -27,6 +27,7 @@ from portal.errors import (
     explain,
 )
 from portal.stores.checksums import crc64
+from portal.wire.azure_about import CONTENT_HEADERS, FOLDER_MARK, found_of, path_lines
 from portal.wire.blob_end import BlobEnd
 from portal.wire.ends import About, Block, Pin
 from tests.adls_client import RawClient
@@ -40,6 +41,8 @@ KEYS = [
 SEGMENT = st.text(
     st.characters(min_codepoint=0x20, exclude_categories=["Cs", "Cc"], exclude_characters="/\\\ufffe\uffff"), min_size=1, max_size=12
 ).filter(lambda name: not name.endswith("."))
+VALUE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=40).map(str.strip).filter(bool)
+METADATA = st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_]{0,15}", fullmatch=True).filter(lambda name: name != FOLDER_MARK), VALUE, max_size=4)
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +99,7 @@ def test_a_key_of_any_kind_is_written_listed_found_and_read(end: Ends, unique: s
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     parts=st.lists(SEGMENT, min_size=1, max_size=3),
-    metadata=st.dictionaries(
-        st.from_regex(r"[a-z_][a-z0-9_]{0,15}", fullmatch=True).filter(lambda name: name != "hdi_isfolder"),
-        st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=40).map(str.strip).filter(bool),
-        max_size=4,
-    ),
+    metadata=METADATA,
     data=st.binary(max_size=100),
 )
 def test_keys_metadata_and_bytes_come_back_as_they_went(end: Ends, parts: list[str], metadata: dict[str, str], data: bytes) -> None:
@@ -379,7 +378,9 @@ def test_there_are_no_tags_with_a_hierarchical_namespace(end: Ends, unique: str)
 
 
 @pytest.mark.parametrize("key", ["..", "a/../../other/x", "./x", "a/.", "x\ud800y"])
-def test_a_key_never_leads_out_of_the_container(end: Ends, key: str) -> None:
+def test_a_key_never_leads_out_of_the_container(opened: Callable[..., Ends], key: str) -> None:
+    """Nothing is sent: there is nobody at this end's address."""
+    end = opened(port=1)
     for act in (lambda: put(end, key, b"x"), lambda: end.find(key), lambda: end.delete(key), lambda: read(end, Pin(key, 1))):
         with pytest.raises(NameNotAllowed, match="cannot be a name in ADLS"):
             act()
@@ -396,6 +397,15 @@ def test_nothing_slips_into_the_headers(end: Ends, unique: str, about: About) ->
     with pytest.raises((NameNotAllowed, StoreError)):
         put(end, unique, b"x", about)
     assert end.list_page(unique).keys == []
+
+
+@given(metadata=METADATA, kept=st.dictionaries(st.sampled_from(sorted(CONTENT_HEADERS)), VALUE))
+def test_what_the_dfs_endpoint_is_told_is_what_it_tells(metadata: dict[str, str], kept: dict[str, str]) -> None:
+    lines = path_lines(About("text/csv", kept, metadata)).split("\r\n")[:-1]
+    headers = {name: value for name, _, value in (line.partition(": ") for line in lines)}
+    told = {name.removeprefix("x-ms-") if name != "x-ms-properties" else name: value for name, value in headers.items()}
+    about = found_of(told, 0, "x").about
+    assert (about.content_type, about.headers, about.metadata) == ("text/csv", kept, metadata)
 
 
 def test_a_service_that_is_not_there_is_unreachable(opened: Callable[..., Ends]) -> None:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
-from email.utils import formatdate
 
 import pytest
 
 from portal import errors
 from portal.errors import PortalError, explain
-from portal.wire.azure_errors import retry_after_s
 from portal.wire.blob_end import BlobEnd
 from portal.wire.dfs_end import DfsEnd
 from portal.wire.ends import About, Access, Pin
@@ -115,15 +112,12 @@ def test_a_refusal_says_what_it_means(
         assert isinstance(error, kind) and why in text and f"Azure answered {status} {code}".strip() in text
 
 
-@pytest.mark.parametrize(("extra", "seconds"), [("Retry-After: 7\r\n", 7), ("x-ms-retry-after-ms: 1500\r\nRetry-After: 7\r\n", 1.5), ("", 0)])
+@pytest.mark.parametrize(
+    ("extra", "seconds"), [("Retry-After: 7\r\n", 7), ("x-ms-retry-after-ms: 1500\r\nRetry-After: 7\r\n", 1.5), ("", 0)],
+)
 def test_how_long_to_wait_is_told(answering: Callable[[bytes], Access], extra: str, seconds: float) -> None:
     with refused(answering(refusal(503, "ServerBusy", extra=extra)), write) as (error,):
         assert isinstance(error, errors.Throttled) and error.retry_after_s == seconds
-
-
-def test_a_date_to_come_back_at_is_understood() -> None:
-    assert 50 < retry_after_s("", formatdate(time.time() + 60, usegmt=True)) <= 60
-    assert retry_after_s("", formatdate(time.time() - 60, usegmt=True)) == retry_after_s("x", "soon") == retry_after_s("", "") == 0
 
 
 def test_addresses_in_what_the_service_says_are_left_out(answering: Callable[[bytes], Access]) -> None:
@@ -189,6 +183,7 @@ def write_crc(end: BlobEnd) -> object:
     "answer",
     [
         b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 4-7/9\r\nContent-Length: 3\r\n\r\nabc",
         b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 0-2/9\r\nContent-Length: 3\r\n\r\nabc",
         b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 4-6\r\nContent-Length: 3\r\n\r\nabc",
         b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 4-6/9\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab",
@@ -203,3 +198,27 @@ def test_a_hidden_file_that_was_flushed_by_somebody_else_is_gone(answering: Call
     for code in ("InvalidFlushPosition", "InvalidQueryParameterValue"):
         with contextlib.closing(DfsEnd(answering(refusal(400, code)))) as end, pytest.raises(errors.UploadGone):
             end.put_block("k", ".portal-0123456789abcdef.part", 0, 0, memoryview(b"x"), crc64=0)
+
+
+def test_a_body_of_unknown_length_must_end_where_the_listing_said(answering: Callable[[bytes], Access]) -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    with contextlib.closing(BlobEnd(answering(chunked))) as end:
+        end.read(Pin("k", 5), memoryview(bytearray(5)))
+        with pytest.raises(errors.SourceChanged, match="has more than the 4 bytes"):
+            end.read(Pin("k", 4), memoryview(bytearray(4)))
+        with pytest.raises(errors.Unreachable):
+            end.read(Pin("k", 6), memoryview(bytearray(6)))
+
+
+@pytest.mark.parametrize("header", ["x-ms-properties: a=A", "x-ms-tag-count: many"])
+def test_headers_that_are_none_of_azures_are_told(answering: Callable[[bytes], Access], header: str) -> None:
+    answer = f"HTTP/1.1 200 OK\r\n{header}\r\nContent-Length: 1\r\n\r\nx".encode()
+    with refused(answering(answer), lambda end: end.read(Pin("k", 1), memoryview(bytearray(1)))) as (error,):
+        assert isinstance(error, errors.Unreachable) and "cannot be read" in explain(error)
+
+
+def test_below_a_file_there_is_nothing_to_list(answering: Callable[[bytes], Access]) -> None:
+    for code in ("PathConflict", "ResourceTypeMismatch"):
+        for kind in (BlobEnd, DfsEnd):
+            with contextlib.closing(kind(answering(refusal(409, code)))) as end:
+                assert end.list_page("a/file/").keys == []

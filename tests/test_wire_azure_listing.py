@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from portal.errors import Unreachable
 from portal.wire import azure_listing
-from portal.wire.azure_about import rfc3339
 from portal.wire.azure_listing import blobs_listed, paths_listed
 from portal.wire.ends import Listed
 
@@ -148,8 +147,3 @@ def test_a_page_of_paths_is_read_right(names: list[str], prefix: str, folders: i
 def test_what_is_no_page_of_paths_is_told(page: bytes) -> None:
     with pytest.raises(Unreachable, match="cannot be read"):
         paths_listed(page, "", "")
-
-
-@pytest.mark.parametrize(("date", "moment"), [(DATE, "2026-11-21T11:26:00Z"), ("", ""), ("yesterday", ""), ("Sat, 21 Foo 2026 11:26:00 GMT", "")])
-def test_dates_become_rfc_3339(date: str, moment: str) -> None:
-    assert rfc3339(date) == moment

@@ -11,13 +11,13 @@ from binascii import a2b_base64
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from portal.errors import NameNotAllowed, NotFound
+from portal.errors import NameNotAllowed, NotFound, Unreachable
 from portal.wire.ends import About, Found
+from portal.wire.http_values import rfc3339
 
 CONTENT_HEADERS = frozenset({"content-encoding", "content-language", "content-disposition", "cache-control"})
 """What a blob stores beside its content type; it has no Expires."""
 FOLDER_MARK = "hdi_isfolder"
-_MONTHS = {name: f"{number:02}" for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 
 
 def blob_lines(about: About, md5: bytes = b"") -> str:
@@ -58,8 +58,11 @@ def _check(about: About) -> None:
 
 
 def found_of(headers: Mapping[str, str], size_bytes: int, place: str) -> Found:
-    """Return what the headers of a GET or HEAD say of an object. Raises NotFound for a folder."""
-    metadata = _metadata(headers)
+    """Return what the headers of a GET or HEAD say of an object. Raises NotFound for a folder, Unreachable for what is no answer of Azure's."""
+    try:
+        metadata, tag_count = _metadata(headers), int(headers.get("x-ms-tag-count") or 0)
+    except ValueError as error:
+        raise Unreachable(f"The service described {place} in headers that cannot be read.", hint="Check the endpoint.") from error
     if headers.get("x-ms-resource-type") == "directory" or metadata.pop(FOLDER_MARK, "").lower() == "true":
         raise NotFound(f"{place} is a folder.")
     kept = {name: headers[name] for name in CONTENT_HEADERS & headers.keys()}
@@ -69,7 +72,7 @@ def found_of(headers: Mapping[str, str], size_bytes: int, place: str) -> Found:
     md5 = md5_hex(headers.get("x-ms-blob-content-md5") or headers.get("content-md5", ""))
     return Found(
         size_bytes, headers.get("etag", "").strip('"'), headers.get("x-ms-version-id", ""), about, {"md5": md5} if md5 else {},
-        tag_count=int(headers.get("x-ms-tag-count") or 0), customer_key="x-ms-encryption-key-sha256" in headers, archived=tier == "Archive",
+        tag_count=tag_count, customer_key="x-ms-encryption-key-sha256" in headers, archived=tier == "Archive",
     )  # fmt: skip
 
 
@@ -86,9 +89,3 @@ def md5_hex(text: str) -> str:
         return a2b_base64(text).hex()
     except Base64Error:
         return ""
-
-
-def rfc3339(date: str) -> str:
-    """Return an HTTP date (`Sat, 21 Nov 2026 11:26:00 GMT`) as RFC 3339, '' when it is none."""
-    month = _MONTHS.get(date[8:11])
-    return f"{date[12:16]}-{month}-{date[5:7]}T{date[17:25]}Z" if month and len(date) == 29 else ""

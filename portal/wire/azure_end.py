@@ -80,7 +80,8 @@ class AzureEnd:
             raise self._unreadable(self._refused(answer, "Reading", pin.key, "read (r)"), pin.key, answer.status)
         self._check_range(answer, pin, start, wanted, whole)
         answer.into(buffer)
-        answer.drain()
+        if answer.length is None and answer.content():
+            raise self._changed(pin.key, f"has more than the {pin.size_bytes} bytes now that were listed")
         return found_of(answer.headers(), pin.size_bytes, self._place(pin.key)) if whole else Found(pin.size_bytes, answer.header("etag").strip('"'))
 
     def _check_range(self, answer: Answer, pin: Pin, start: int, wanted: int, whole: bool) -> None:
@@ -89,7 +90,7 @@ class AzureEnd:
             size = pin.size_bytes if answer.length is None else answer.length
         else:
             found = _TOTAL.fullmatch(answer.header("content-range"))
-            if answer.status != 206 or not found or (int(found[1]), int(found[2])) != (start, min(start + wanted, int(found[3])) - 1):
+            if not found or (int(found[1]), int(found[2])) != (start, min(start + wanted, int(found[3])) - 1):
                 raise Unreachable(f"Reading {self._place(pin.key)}: the service answered with another range than was asked for.", hint="Try again.")
             size = int(found[3])
         if size != pin.size_bytes:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qs
 
 from portal.errors import AccessDenied, PortalError, ProofFailed, SourceChanged, SourceRefused, StoreError, Throttled
 from portal.stores.azure_answers import refusal
 from portal.wire.answer import Answer
 from portal.wire.ends import Access
+from portal.wire.http_values import retry_after_s
 
 _MAX_BODY = 256 << 10
 _MESSAGE = re.compile(r"<Message>([^<]*)|\"message\"\s*:\s*\"((?:[^\"\\]|\\.)*)")
@@ -59,7 +59,9 @@ def error_of(refused: Refused, access: Access, what: str, key: str, needs: str =
     if isinstance(found, AccessDenied) and (ended := _ended(access)):
         found = AccessDenied(f"{what} {place} was refused: the {ended}.", hint="Get new credentials and submit the job again.")
     if isinstance(found, Throttled):
-        found.retry_after_s = retry_after_s(refused.header("x-ms-retry-after-ms"), refused.header("retry-after"))
+        milliseconds = refused.header("x-ms-retry-after-ms")
+        usable = milliseconds.isascii() and milliseconds.isdigit()
+        found.retry_after_s = int(milliseconds[:9]) / 1000 if usable else retry_after_s(refused.header("retry-after"))
     found.__cause__ = refused.said
     return found
 
@@ -90,18 +92,6 @@ def _blames_source(refused: Refused) -> bool:
 def _told(refused: Refused) -> str:
     status, code = refused.header("x-ms-copy-source-status-code"), refused.header("x-ms-copy-source-error-code")
     return f" (the source answered {status} {code}".rstrip() + ")" if status else f" ({refused.status} {refused.code})"
-
-
-def retry_after_s(milliseconds: str, retry_after: str) -> float:
-    """Return how many seconds a service asked to be left alone (x-ms-retry-after-ms, or Retry-After of RFC 9110 section 10.2.3); 0: it did not."""
-    if milliseconds.isascii() and milliseconds.isdigit():
-        return int(milliseconds[:9]) / 1000
-    if retry_after.isascii() and retry_after.isdigit():
-        return float(retry_after[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time()) if retry_after else 0.0
-    except (ValueError, OverflowError):
-        return 0.0
 
 
 def _ended(access: Access) -> str:

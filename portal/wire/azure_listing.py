@@ -15,11 +15,13 @@ from xml.etree.ElementTree import Element
 
 from portal.errors import Unreachable
 from portal.stores.partial import is_partial
-from portal.wire.azure_about import FOLDER_MARK, md5_hex, rfc3339
+from portal.wire.azure_about import FOLDER_MARK, md5_hex
 from portal.wire.azure_lists import parsed
 from portal.wire.ends import Listed
+from portal.wire.http_values import rfc3339
 
 _SOURCE = "source_etag"
+_DATE_CHARACTERS = 29
 _UNUSUAL = ("<!", "\r", "<BlobPrefix")
 
 
@@ -34,6 +36,11 @@ def blobs_listed(document: bytes) -> Listed:
     except ValueError:
         page = _parsed(document)
     return _without_partial(page) if b".portal-" in document else page
+
+
+def nothing_listed() -> Listed:
+    """Return the only page of a listing that has nothing in it."""
+    return Listed([], [], [], [], [], [], [], [])
 
 
 def paths_listed(document: bytes, prefix: str, continuation: str) -> Listed:
@@ -61,7 +68,7 @@ def _scanned(text: str) -> Listed:
     if any(mark in text for mark in _UNUSUAL) or not text.rstrip().endswith("</EnumerationResults>"):
         raise _Unusual
     blobs = text.split("<Blob>")
-    page = Listed([], [], [], [], [], [], [], [])
+    page = nothing_listed()
     tail = blobs[-1][blobs[-1].rindex("</Blobs>") :]
     for blob in blobs[1:]:
         _scan(blob, page)
@@ -80,7 +87,7 @@ def _scan(blob: str, page: Listed) -> None:
     at = properties.index("<Etag>") + 6
     page.etags.append(_plain(properties[at : properties.index("<", at)]).strip('"'))
     at = properties.index("<Last-Modified>") + 15
-    page.modified.append(rfc3339(properties[at : at + 29]))
+    page.modified.append(rfc3339(properties[at : at + _DATE_CHARACTERS]))
     at = properties.find("<AccessTier>") + 12
     page.classes.append(properties[at : properties.index("<", at)] if at > 11 else "")
     at = properties.find("<Content-MD5>") + 13
@@ -108,7 +115,7 @@ def _parsed(document: bytes) -> Listed:
     root = parsed(document)
     if root.tag != "EnumerationResults":
         raise Unreachable("The service answered with something that is no listing.", hint="Check the endpoint, and proxies on the way.")
-    page = Listed([], [], [], [], [], [], [], [])
+    page = nothing_listed()
     try:
         for blob in root.iterfind("Blobs/Blob"):
             _add(blob, page)

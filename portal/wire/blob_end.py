@@ -20,7 +20,7 @@ from portal.wire.answer import Answer
 from portal.wire.azure_about import blob_lines
 from portal.wire.azure_end import AzureEnd, crc_text
 from portal.wire.azure_errors import Refused, error_of, source_error
-from portal.wire.azure_listing import blobs_listed
+from portal.wire.azure_listing import blobs_listed, nothing_listed
 from portal.wire.azure_lists import block_list, blocks_listed, tags_listed
 from portal.wire.ends import About, Block, Listed, Pin, Written
 
@@ -49,9 +49,12 @@ class BlobEnd(AzureEnd):
         after = f"&marker={quote(continuation, safe='')}" if continuation else ""
         query = f"?restype=container&comp=list&include=metadata&maxresults={min(limit, 5000)}{where}{after}{self._and}"
         answer = self._send("GET", self._root + query)
-        if answer.status >= 300:
-            raise self._refused(answer, "Listing", prefix, "list (l)")
-        return blobs_listed(answer.content())
+        if answer.status < 300:
+            return blobs_listed(answer.content())
+        error = self._refused(answer, "Listing", prefix, "list (l)")
+        if isinstance(error, AlreadyExists):
+            return nothing_listed()  # a file stands where the prefix has a folder: https://learn.microsoft.com/rest/api/storageservices/list-blobs
+        raise error
 
     def put(self, key: str, body: memoryview, about: About, *, overwrite: bool, crc64: int, md5: bytes = b"") -> Written:
         """`checked` is False when the service does not say what it got, as one that takes no notice of checksums (an emulator)."""

@@ -18,7 +18,7 @@ from portal.wire.answer import Answer
 from portal.wire.azure_about import path_lines
 from portal.wire.azure_end import AzureEnd, crc_text
 from portal.wire.azure_errors import Refused, error_of
-from portal.wire.azure_listing import paths_listed
+from portal.wire.azure_listing import nothing_listed, paths_listed
 from portal.wire.ends import About, Block, Listed, Pin, Written
 
 _NEW_ONLY = "If-None-Match: *\r\n"
@@ -46,7 +46,7 @@ class DfsEnd(AzureEnd):
         error = self._refused(answer, "Listing", folder, "list (l)")
         if isinstance(error, NoContainer) or not isinstance(error, NotFound | AlreadyExists):
             raise error
-        return Listed([], [], [], [], [], [], [], [])  # no such folder, or a file in its place
+        return nothing_listed()  # no such folder, or a file in its place
 
     def put(self, key: str, body: memoryview, about: About, *, overwrite: bool, crc64: int, md5: bytes = b"") -> Written:
         """Three requests and a look at what is there then."""
