@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from portal.spool import Spool
+from portal.transfer import comparison_report
 from portal.transfer.ledger import LEDGER_FILE, SCHEMA
 
 NEW = ("mode", "cause", "source_modified", "storage_class", "bytes_through", "resumed_bytes")
@@ -59,3 +60,15 @@ def some() -> list[dict[str, Any]]:
         row(38, "excluded", proof="none", mode="", reason="no include pattern fits"),
     ]
     return [*rows, row(39, "deleted", proof="none", mode="", source_key="", target_key="out/old.csv")]
+
+
+def compared(path: Path) -> Path:
+    """Write what a comparison leaves: of six objects three are equal, one by its length alone."""
+    rows = [
+        ("equal", "a", "a", "a", 10, 10, "read", ""), ("equal", "b", "b", "b", 10, 10, "stored", ""), ("equal", "c", "c", "c", 10, 10, "size", ""),
+        ("different", "d", "d", "d", 10, 11, "size", "10 bytes at the source, 11 at the target"),
+        ("only-source", "e", "e", None, 10, None, "none", "it is not at the target"),
+        ("only-target", "f", None, "f", None, 10, "none", "it is not at the source"),
+    ]  # fmt: skip
+    names = ("class", "name", "source_key", "target_key", "source_size", "target_size", "level", "reason")
+    return write(path, [dict(zip(names, item, strict=True)) for item in rows], schema=comparison_report.SCHEMA)

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 
 from portal.errors import NotFound, PortalError
 from portal.transfer import ledger_export, ledger_view
+from portal.transfer.comparison_evidence import SIGNS
+from portal.transfer.comparison_report import TABLE_FILE
 from portal.transfer.ledger import CAUSES
 from portal.transfer.ledger_kinds import ALL, Chosen, Kind
-from portal.transfer.remedies import REMEDIES
+from portal.transfer.remedies import OF_COMPARISONS, REMEDIES
 from tests import ledgers
 
 NAMES = st.sampled_from(["a/Sales.csv", "b/sales-2.csv", "c/x.json", "d/Größe.csv", ""])
@@ -103,6 +105,22 @@ def test_a_page_reads_no_more_than_the_row_groups_it_is_taken_from(tmp_path: Pat
     assert view.page(Chosen(text="no room"), 0, 5).total == 1 and read == [(99,)]  # where it is found is remembered
 
 
+def test_a_comparison_is_looked_at_like_a_ledger(tmp_path: Path) -> None:
+    assert ledger_view.path_in(tmp_path) is None
+    ledgers.compared(tmp_path / TABLE_FILE)
+    path = ledger_view.path_in(tmp_path)
+    assert path is not None
+    view = ledger_view.view(path)
+    assert {name: sums.objects for name, sums in view.counts("outcome").items()} == {
+        "equal": 3, "different": 1, "only-source": 1, "only-target": 1,
+    }  # fmt: skip
+    assert set(view.counts("proof", Chosen(outcome=("equal",)))) == {"read", "stored", "size"}
+    assert [group.name for group in view.groups(Chosen(outcome=("only-target", "different")))] == ["d", "f"]
+    assert view.page(Chosen(proof=("size",)), 0, 9).rows["source_key"].to_pylist() == ["c", "d"]
+    ledgers.write(tmp_path / "ledger.parquet", [])
+    assert ledger_view.path_in(tmp_path) == tmp_path / "ledger.parquet"
+
+
 def test_a_ledger_that_is_the_same_is_opened_once_and_a_new_one_anew(tmp_path: Path) -> None:
     path = ledgers.write(tmp_path / "l", ledgers.some())
     first = ledger_view.view(path)
@@ -171,3 +189,4 @@ def test_no_name_becomes_a_formula_in_a_spreadsheet(tmp_path: Path) -> None:
 
 def test_every_cause_that_a_ledger_may_tell_has_a_remedy() -> None:
     assert set(REMEDIES) == set(CAUSES)
+    assert set(OF_COMPARISONS) == set(SIGNS) - {"equal"}

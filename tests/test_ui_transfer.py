@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -14,6 +14,9 @@ from portal.jobs import Job, Status
 from portal.settings import Settings
 from portal.spool import Spool
 from portal.transfer import ledger_view
+from portal.transfer.comparison_evidence import LEVELS
+from portal.transfer.comparison_report import TABLE_FILE
+from portal.transfer.proof import Level
 from portal.ui import access, dry_run, ledger_table, mirror, proofs
 from portal.ui.access import Person
 from portal.ui.accounts import Role
@@ -80,7 +83,8 @@ def test_proofs_are_told_in_words_and_length_alone_is_not_called_verified(home: 
 
 def test_only_what_was_compared_looks_verified() -> None:
     green = {name for name, look in proofs.LEVELS.items() if look.colour == "green"}
-    assert green == {"read-back", "end-to-end", "converted"}
+    assert green == {"read-back", "end-to-end", "converted", "read", "stored"}
+    assert set(LEVELS) | set(get_args(Level)) == set(proofs.LEVELS)
     assert {
         name for name, look in proofs.LEVELS.items() if look.word.startswith("Verified") or look.icon == "verified" or look.letter == "✔"
     } == green
@@ -165,6 +169,18 @@ def test_a_ledger_of_an_earlier_version_shows(home: Path, spool: Spool, job: Job
     text = words(opened("job", id=job.id, tab="Result"))
     assert "No cause is told" in text and "Length only: not verified" in text and "How the bytes went" not in text
     assert len(shown(opened("job", id=job.id, tab="Objects"))) == 40
+
+
+def test_a_comparison_shows_what_is_not_the_same(home: Path, spool: Spool) -> None:
+    counts = {"listed": 5, "equal": 3, "different": 1, "only_source": 1, "only_target": 1, "errors": 0, "excluded": 0, "ignored": 0}
+    job = archived(spool, 51, status=Status.PARTIAL, engine="verify", result={"counts": counts, "bytes": 30})
+    ledgers.compared(spool.folder(job.id) / TABLE_FILE)
+    app = opened("job", id=job.id, tab="Result")
+    text = words(app)
+    assert "The books balance: 5 listed = 3 equal + 1 different + 1 only source." in text and "What is not the same" in text
+    assert "Verified: read now" in text and "Verified: stored checksums" in text and "Length only: not verified" in text
+    assert "For example f: it is not at the source" in text and "migrate with mirror" in text
+    assert shown(click(app, "Show these")) == ["d"]
 
 
 def test_a_damaged_ledger_does_not_hide_the_result(home: Path, spool: Spool, job: Job) -> None:

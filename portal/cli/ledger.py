@@ -82,8 +82,8 @@ def _shape(given: argparse.Namespace) -> str:
 
 
 def _opened(spool: Spool, job: Job) -> View:
-    path = spool.folder(job.id) / ledgers.LEDGER_FILE
-    if path.exists():
+    path = ledger_view.path_in(spool.folder(job.id))
+    if path:
         return ledger_view.view(path)
     if not job.status.finished:
         raise NotFound(f"Job {job.id} has no ledger yet ({job.engine}, {job.status}).", hint="It is written when the job has ended.")

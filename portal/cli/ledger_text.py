@@ -12,7 +12,7 @@ from portal.cli.parsing import PROGRAM
 from portal.cli.text import printable, size, table_lines
 from portal.transfer import ledger_export
 from portal.transfer.ledger_view import Group
-from portal.transfer.remedies import remedy
+from portal.transfer.remedies import is_trouble, remedy
 
 _COLUMNS = {
     "outcome": "outcome", "proof": "proof", "mode": "mode", "source_size": "bytes", "source_key": "source", "target_key": "target", "cause": "cause",
@@ -67,15 +67,13 @@ def _plain(group: Group) -> dict[str, Any]:
     told = _explained(group)
     return {
         "outcome": group.outcome, "cause": group.cause, "objects": group.sums.objects, "bytes": group.sums.source_size,
-        "example": group.example.get("source_key"), "reason": group.example.get("reason"), "meaning": told[0], "what_to_do": told[1],
+        "example": group.name, "reason": group.example.get("reason"), "meaning": told[0], "what_to_do": told[1],
     }  # fmt: skip
 
 
 def _explained(group: Group) -> tuple[str, str]:
-    """What a group's cause means and what to do; nothing of what did not fail."""
-    if not group.cause and group.outcome != "failed":
-        return "", ""
-    return remedy(group.cause)
+    """What a group's cause means and what to do; nothing of what is as it should be."""
+    return remedy(group.cause, group.outcome) if group.cause or is_trouble(group.outcome) else ("", "")
 
 
 def _told(group: Group, job_id: str) -> str:
@@ -85,7 +83,7 @@ def _told(group: Group, job_id: str) -> str:
     reason = group.example.get("reason") or ""
     lines = [
         f"{name}: {count}" + (f": {meaning}" if meaning else ""),
-        f"    for example {group.example.get('source_key')}" + (f": {' '.join(reason.split())}" if reason else ""),
+        f"    for example {group.name}" + (f": {' '.join(reason.split())}" if reason else ""),
         f"    what to do: {what_to_do}" if what_to_do else "",
         f"    list them:  {PROGRAM} ledger {job_id} --outcome {group.outcome}" + (f" --cause {group.cause}" if group.cause else ""),
     ]

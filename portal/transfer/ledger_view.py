@@ -19,10 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from portal.errors import NotFound, PortalError
+from portal.transfer.comparison_report import TABLE_FILE
+from portal.transfer.ledger import LEDGER_FILE
 from portal.transfer.ledger_kinds import ALL, SIZES, TEXTS, Chosen, Kind, Kinds, Sums, filtered, mask_of, merged, sums_of
 
 _BATCH_ROWS = 50_000
 _MOST_KEPT_COUNTS = 100_000
+_OTHER_NAMES = {"class": "outcome", "level": "proof"}
+"""What a comparison calls what a ledger calls by the names on the right."""
 
 
 class Page(NamedTuple):
@@ -40,6 +44,16 @@ class Group(NamedTuple):
     cause: str
     sums: Sums
     example: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What the example is called at the source, or at the target if only that has it."""
+        return self.example.get("source_key") or self.example.get("target_key") or ""
+
+
+def path_in(folder: Path) -> Path | None:
+    """Return the ledger in a job's folder, or the comparison of one that only compared; None when there is neither."""
+    return next((path for name in (LEDGER_FILE, TABLE_FILE) if (path := folder / name).is_file()), None)
 
 
 def view(path: Path) -> View:
@@ -67,7 +81,8 @@ class View:
     def __init__(self, path: Path) -> None:
         self._path = path
         with _explained(path), pq.ParquetFile(path) as file:
-            self._metadata, self.schema = file.metadata, file.schema_arrow
+            self._metadata, self._names = file.metadata, file.schema_arrow.names
+            self.schema = _renamed(file.schema_arrow.empty_table()).schema
         if missing := {"source_key", "outcome"}.difference(self.schema.names):
             raise PortalError(f"{path} is no ledger: it has no column {', '.join(sorted(missing))}.")
         sizes = [self._metadata.row_group(number).num_rows for number in range(self._metadata.num_row_groups)]
@@ -153,11 +168,12 @@ class View:
     def _read(self, number: int, columns: Iterable[str], *, decoded: bool = False) -> Iterator[tuple[int, pa.Table]]:
         """Yield a row group part by part, each with the number of its first row; the columns of Kind as dictionaries unless `decoded`."""
         start = self._starts[number]
-        there = [name for name in columns if name in self.schema.names]
-        coded = [] if decoded else [name for name in Kind._fields if name in self.schema.names]
+        wanted = set(columns)
+        there = [name for name in self._names if _OTHER_NAMES.get(name, name) in wanted]
+        coded = [] if decoded else [name for name in there if _OTHER_NAMES.get(name, name) in Kind._fields]
         with _explained(self._path), pq.ParquetFile(self._path, metadata=self._metadata, read_dictionary=coded) as file:
             for batch in file.iter_batches(_BATCH_ROWS, row_groups=[number], columns=there):
-                yield start, pa.Table.from_batches([batch])
+                yield start, _renamed(pa.Table.from_batches([batch]))
                 start += batch.num_rows
 
 
@@ -168,6 +184,10 @@ def _explained(path: Path) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         hint = "`python -m portal check --deep` tells whether it was changed after the job ended; the job's log and record are apart from it."
         raise PortalError(f"The ledger {path} cannot be read.", hint=hint) from error
+
+
+def _renamed(table: pa.Table) -> pa.Table:
+    return table.rename_columns([_OTHER_NAMES.get(name, name) for name in table.column_names])
 
 
 def _cut(tables: Iterable[pa.Table], start: int, end: int | None) -> Iterator[pa.Table]:

@@ -47,6 +47,21 @@ REMEDIES: Mapping[str, Remedy] = {
 }
 
 
-def remedy(cause: str) -> Remedy:
-    """Return what a cause means; '' is what ledgers of earlier versions say."""
-    return REMEDIES.get(cause, Remedy(cause.replace("-", " ").capitalize() or "No cause is told", "Read the reason of each."))
+OF_COMPARISONS: Mapping[str, Remedy] = {
+    "different": Remedy("It is not the same at the target", "Copy it again: migrate with overwrite=different, or replace."),
+    "only-source": Remedy("It is only at the source", "Copy it: migrate with overwrite=skip takes what is missing."),
+    "only-target": Remedy("It is only at the target", "Leave it; or migrate with mirror, which lists such objects and deletes them when told to."),
+    "error": Remedy("It could not be compared", "Read the reason of each, then compare again."),
+}
+"""What a comparison found."""
+
+
+def remedy(cause: str, outcome: str = "failed") -> Remedy:
+    """Return what a cause (or, of a comparison, an outcome) means; '' is what ledgers of earlier versions say of causes."""
+    found = OF_COMPARISONS.get(outcome) or REMEDIES.get(cause)
+    return found or Remedy(cause.replace("-", " ").capitalize() or "No cause is told", "Read the reason of each.")
+
+
+def is_trouble(outcome: str) -> bool:
+    """Whether an outcome is one that somebody should look into."""
+    return outcome == "failed" or outcome in OF_COMPARISONS

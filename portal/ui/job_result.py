@@ -16,7 +16,9 @@ from portal.ui import boxes, dry_run, ledger_summary, proofs, wording
 from portal.ui.wording import count_of, plain
 
 _PLAIN_COUNTS = ("listed", "copied", "converted", "skipped", "failed", "excluded")
-_SHOWN_APART = ("proof", "failures", "dry_run", "modes", "causes")
+_COMPARED = ("equal", "different", "only_source", "errors")
+"""What a comparison says of what the source has."""
+_SHOWN_APART = ("proof", "failures", "dry_run", "modes", "causes", "differences")
 
 
 def show(spool: Spool, job: Job) -> None:
@@ -70,7 +72,7 @@ def _figures(done: Mapping[str, Any]) -> None:
 
 
 def _books(counts: Mapping[str, Any]) -> None:
-    parts = [(name, counts.get(name, 0)) for name in (*_PLAIN_COUNTS[1:], "objects")]
+    parts = [(name.replace("_", " "), counts.get(name, 0)) for name in (*_PLAIN_COUNTS[1:], "objects", *_COMPARED)]
     balance = " + ".join(f"{value:,} {name}" for name, value in parts if value) or "0"
     even = sum(value for _, value in parts) == counts["listed"]
     st.caption(f"{'The books balance' if even else 'The books do not balance'}: {counts['listed']:,} listed = {balance}.")

@@ -6,26 +6,25 @@ import streamlit as st
 
 from portal.jobs import Job
 from portal.spool import Spool
-from portal.transfer import ledger, ledger_view
+from portal.transfer import ledger_view
 from portal.transfer.ledger_kinds import Chosen, Sums
 from portal.transfer.ledger_view import Group, View
-from portal.transfer.remedies import remedy
+from portal.transfer.remedies import is_trouble, remedy
 from portal.ui import ledger_filters, proofs, wording
 from portal.ui.wording import count_of, plain
 
-_MOVED = Chosen(outcome=("copied", "converted"))
-_FAILED = Chosen(outcome=("failed",))
+_MOVED = Chosen(outcome=("copied", "converted", "equal"))
 
 
 def opened(spool: Spool, job: Job) -> View | None:
     """Return the ledger of a job, None when it has none. Raises PortalError when it is damaged."""
-    path = spool.folder(job.id) / ledger.LEDGER_FILE
-    return ledger_view.view(path) if path.is_file() else None
+    path = ledger_view.path_in(spool.folder(job.id))
+    return ledger_view.view(path) if path else None
 
 
 def show(view: View) -> None:
     """Show causes, proofs and ways."""
-    _causes(view.groups(_FAILED))
+    _causes(view.groups(Chosen(outcome=tuple(filter(is_trouble, view.counts("outcome"))) or ("failed",))))
     _proofs(view)
     _ways(view)
 
@@ -33,23 +32,23 @@ def show(view: View) -> None:
 def _causes(groups: list[Group]) -> None:
     if not groups:
         return
-    st.subheader("What failed, by root cause")
+    st.subheader("What failed, by root cause" if groups[0].outcome == "failed" else "What is not the same")
     for group in groups:
         _cause(group)
 
 
 def _cause(group: Group) -> None:
-    meaning, what_to_do = remedy(group.cause)
+    meaning, what_to_do = remedy(group.cause, group.outcome)
     with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(count_of(group.sums.objects, "object"), icon=":material/close:", color="red")
             st.markdown(f"**{plain(meaning)}** · {wording.size(group.sums.source_size)}", width="content")
             st.space("stretch")
             st.button(
-                "Show these", key=f"cause-{group.cause}", type="tertiary", icon=":material/filter_alt:", on_click=ledger_filters.only,
-                kwargs={"outcome": "failed", "cause": group.cause},
+                "Show these", key=f"cause-{group.outcome}-{group.cause}", type="tertiary", icon=":material/filter_alt:",
+                on_click=ledger_filters.only, kwargs={"outcome": group.outcome, "cause": group.cause},
             )  # fmt: skip
-        st.caption(plain(f"For example {group.example['source_key']}: {_first_line(group)}"))
+        st.caption(plain(f"For example {group.name}: {_first_line(group)}"))
         st.markdown(f":material/build: {plain(what_to_do)}")
 
 

@@ -23,6 +23,7 @@ MOST_DOWNLOADED = 300_000
 _COLUMNS = (
     "source_key", "outcome", "proof", "mode", "source_size", "target_key", "target_size", "reason", "rows_in", "rows_out", "rows_rejected",
     "attempts", "duration_s", "bytes_through", "resumed_bytes", "storage_class", "source_modified", "crc64nvme", "md5",
+    "compared",
 )  # fmt: skip
 
 
@@ -104,7 +105,7 @@ def _says_something(column: Any, name: str) -> bool:
 
 def _level(outcome: str, name: str) -> str | None:
     """The level of proof in a cell; nothing of what was not written."""
-    if outcome not in ("copied", "converted"):
+    if outcome not in ("copied", "converted", "equal"):
         return None
     look = proofs.level(name)
     return f"{look.letter} {look.word.partition(': ')[2] or look.word}" if look.colour == "green" else f"{look.letter} {look.word}"
@@ -119,5 +120,5 @@ def _titles() -> dict[str, Any]:
         "resumed_bytes": number("Taken over", format="bytes"), "rows_in": number("Rows in", format="localized"),
         "rows_out": number("Rows out", format="localized"), "rows_rejected": number("Rejected", format="localized"),
         "duration_s": number("Seconds", format="%.2f"), "storage_class": "Storage class", "source_modified": "Modified (source)",
-        "crc64nvme": "CRC64NVME", "md5": "MD5",
+        "crc64nvme": "CRC64NVME", "md5": "MD5", "compared": "Compared",
     }  # fmt: skip

@@ -37,6 +37,11 @@ LEVELS: Mapping[str, Look] = {
     "size": Look(
         "Length only: not verified", "warning", "▲", "orange", "Only the lengths are equal: other bytes of that length would not have been noticed."
     ),
+    "read": Look("Verified: read now", "verified", "✔", "green", "The bytes of both were compared now, and are equal."),
+    "stored": Look("Verified: stored checksums", "verified", "✔", "green", "The checksums that both stores keep are equal."),
+    "recorded": Look(
+        "Recorded: copy of this version", "history", "≈", "blue", "The target says that it was made of this very version of the source."
+    ),
     "none": Look("No proof", "remove", "–", "gray", "Nothing was written."),
 }  # fmt: skip
 
@@ -49,6 +54,8 @@ MODES: Mapping[str, Look] = {
 
 OUTCOMES: Mapping[str, str] = {
     "copied": "● copied", "converted": "● converted", "skipped": "○ skipped", "excluded": "○ excluded", "failed": "✕ failed", "deleted": "⊖ deleted",
+    "equal": "● equal", "different": "✕ different", "only-source": "✕ only at the source", "only-target": "✕ only at the target",
+    "error": "✕ not compared",
 }  # fmt: skip
 
 
