@@ -31,19 +31,24 @@ def expiry(connection: S3Connection) -> str:
 
 
 def client(connection: S3Connection) -> Any:
-    """Make a client.
+    """Make a client; see `opened`."""
+    return opened(connection)[0]
+
+
+def opened(connection: S3Connection) -> tuple[Any, Any]:
+    """Make a client, and return it with the boto3 session it was made from.
 
     Raises:
         SettingError: the profile or credentials file cannot be used.
         AccessDenied: the temporary credentials have ended.
     """
-    credentials, expires_at = _credentials(connection)
+    credentials, expires_at = named_credentials(connection)
     _refuse_ended(expires_at)
     try:
         session: Any = boto3.Session(
             profile_name=connection.profile or None, region_name=connection.region or None, botocore_session=_botocore_session()
         )
-        return session.client(
+        made = session.client(
             "s3",
             endpoint_url=connection.endpoint_url or None,
             region_name=session.region_name or DEFAULT_REGION,
@@ -54,6 +59,7 @@ def client(connection: S3Connection) -> Any:
         raise SettingError(f"There is no AWS profile {connection.profile!r}.", hint="`aws configure list-profiles` shows those there are.") from error
     except (BotoCoreError, ValueError) as error:
         raise SettingError("The S3 connection cannot be used.", hint="Check its endpoint (http://… or https://…) and region.") from error
+    return made, session
 
 
 def _botocore_session() -> Any:
@@ -81,7 +87,8 @@ def _config(connection: S3Connection) -> Config:
     )
 
 
-def _credentials(connection: S3Connection) -> tuple[dict[str, str], str]:
+def named_credentials(connection: S3Connection) -> tuple[dict[str, str], str]:
+    """Return the keys that a connection itself names, by the names of boto3's arguments, and when they end; {} leaves it to the default chain."""
     if connection.access_key_id:
         keys = {
             "aws_access_key_id": connection.access_key_id,

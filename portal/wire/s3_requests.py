@@ -51,7 +51,7 @@ class S3Requests:
         self.access = access
         self._connection = Connection(access, timeout_s=access.stall_s)
         self._signer = Signer(access.keys, access.region, self._connection.host)
-        self._bucket = f"{access.base_path}/{access.container}" if access.path_style else access.base_path
+        self._root = f"{access.base_path}/{quoted_path(access.container)}/" if access.path_style else f"{access.base_path}/"
         self._bucket_seen = False
 
     def close(self) -> None:
@@ -63,7 +63,7 @@ class S3Requests:
     def _path(self, key: str) -> str:
         """Where a key is at the host, '' being the bucket. Raises NameNotAllowed for what an address cannot hold."""
         try:
-            return quoted_path(f"{self._bucket}/{key}")
+            return self._root + quoted_path(key)
         except UnicodeEncodeError:
             raise NameNotAllowed(f"{self._name(key)!r} cannot be a name in S3: it is no valid Unicode.") from None
 

@@ -51,13 +51,15 @@ def wrapped(plain: socket.socket, host: str, ca_file: str) -> socket.socket:
     return found
 
 
-def trusted_file() -> str:
-    """Return a file of certificates to use where the system has none of its own, as in small container images; '' where it has."""
+def ca_file() -> str:
+    """Return the file of certificates that the environment names, or one to use where the system has none of its own, as in small container
+    images; '' where the system's are good."""
     import ssl
 
+    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     paths = ssl.get_default_verify_paths()
-    if paths.cafile or (paths.capath and any(os.scandir(paths.capath))):
-        return ""
+    if named or paths.cafile or (paths.capath and any(os.scandir(paths.capath))):
+        return named or ""
     try:
         import certifi
     except ImportError:
