@@ -2,7 +2,7 @@
 
 `{"begin": [n, …]}` stands there before the first request that may change those targets, `{"end": {"n": [n, …], "outcome": …, …}}` holds the
 ledger's columns of objects that have ended (a column of one value alone is that value, a column of nothing is left out), and
-`{"blocks": {"n": n, "upload": "…", "blocks": [[number, size, crc64, mark], …]}}` what of a large object is at the target already.
+`{"blocks": {"n": n, "upload": "…", "blocks": [[number, size, crc64, mark], …], "sums": […]}}` what of a large object is at the target already.
 
 Each line is handed to the system at once (a dying process loses none) and forced to the disk about once a second. A line that was cut off
 is passed over: its objects are begun and not ended, and whoever moves them looks at what they find at the target.
@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from portal.wire.ends import Block
 
@@ -33,6 +33,12 @@ Columns = Mapping[str, Sequence[Any]]
 """Columns of the ledger, all of one length, and `n`, the entries' numbers."""
 
 
+class _Upload(NamedTuple):
+    name: str
+    blocks: dict[int, Block]
+    sums: list[Sequence[Any]]
+
+
 class JournalState:
     """What a journal says of a plan with `count` entries; three bytes of memory an entry. Reading it changes nothing."""
 
@@ -40,7 +46,7 @@ class JournalState:
         self.path, self._count = path, count
         self._bits = bytearray(count)
         self._ends = array("H", [0]) * count
-        self._uploads: dict[int, tuple[str, dict[int, Block]]] = {}
+        self._uploads: dict[int, _Upload] = {}
         for values in _lines(path):
             with suppress(KeyError, TypeError, ValueError):
                 self._take(values)
@@ -56,7 +62,15 @@ class JournalState:
     def upload(self, n: int) -> tuple[str, list[Block]] | None:
         """What of a large object is at the target: what its blocks are gathered under, and the blocks in the order of their numbers."""
         found = self._uploads.get(n)
-        return (found[0], [found[1][number] for number in sorted(found[1])]) if found else None
+        return (found.name, [found.blocks[number] for number in sorted(found.blocks)]) if found else None
+
+    def sums(self, n: int) -> list[Sequence[Any]]:
+        """Other checksums of those blocks, as they were journalled."""
+        return self._uploads[n].sums if n in self._uploads else []
+
+    def untouched(self, first: int, count: int) -> bool:
+        """Whether nothing was begun of the `count` entries from `first` on."""
+        return not any(self._bits[first : first + count])
 
     def rows(self) -> Iterator[dict[str, list[Any]]]:
         """Yield the ledger's columns (and `n`) of what has ended, batch by batch as it ended; each entry once, as it ended last."""
@@ -84,7 +98,7 @@ class JournalState:
             self.note_ended(values["end"]["n"], values["end"]["outcome"])
         else:
             blocks = values["blocks"]
-            self.note_blocks(blocks["n"], blocks["upload"], [Block(*block) for block in blocks["blocks"]])
+            self.note_blocks(blocks["n"], blocks["upload"], [Block(*block) for block in blocks["blocks"]], blocks.get("sums", ()))
 
     def note_begun(self, ns: Iterable[int]) -> None:
         for n in ns:
@@ -100,12 +114,13 @@ class JournalState:
                 if outcome != _FAILED and self._uploads:
                     self._uploads.pop(n, None)
 
-    def note_blocks(self, n: int, upload: str, blocks: Iterable[Block]) -> None:
+    def note_blocks(self, n: int, upload: str, blocks: Iterable[Block], sums: Iterable[Sequence[Any]] = ()) -> None:
         if not 0 <= n < self._count:
             return
-        if n not in self._uploads or self._uploads[n][0] != upload:
-            self._uploads[n] = (upload, {})
-        self._uploads[n][1].update((block.number, block) for block in blocks)
+        if n not in self._uploads or self._uploads[n].name != upload:
+            self._uploads[n] = _Upload(upload, {}, [])
+        self._uploads[n].blocks.update((block.number, block) for block in blocks)
+        self._uploads[n].sums.extend(sums)
 
 
 class Journal:
@@ -134,11 +149,13 @@ class Journal:
             self._append({"end": packed})
             self.state.note_ended(rows["n"], packed["outcome"])
 
-    def blocks(self, n: int, upload: str, blocks: Sequence[Block]) -> None:
-        """Blocks of a large object that are at the target now. Another `upload` than before replaces what was known."""
+    def blocks(self, n: int, upload: str, blocks: Sequence[Block], sums: Sequence[Sequence[Any]] = ()) -> None:
+        """Blocks of a large object that are at the target now, and other checksums of them (JSON values; kept as they are). Another `upload`
+        than before replaces what was known."""
+        told = {"n": n, "upload": upload, "blocks": blocks, "sums": sums}
         with self._lock:
-            self._append({"blocks": {"n": n, "upload": upload, "blocks": blocks}})
-            self.state.note_blocks(n, upload, blocks)
+            self._append({"blocks": told if sums else {name: value for name, value in told.items() if name != "sums"}})
+            self.state.note_blocks(n, upload, blocks, sums)
 
     def rows(self) -> Iterator[dict[str, list[Any]]]:
         """See `JournalState.rows`."""

@@ -1,184 +1,382 @@
-"""Moving the entries of a plan, one at a time and many at once: copy or convert, try again what may go through, write it down."""
+"""Moving the entries of a plan: what is settled already is written down by whole pages, what is to be copied goes to the processes that move
+objects, what is to be converted to threads of this one; all of it into one journal."""
 
 from __future__ import annotations
 
+import itertools
 import logging
-import random
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal
 
-from portal import clock
-from portal.errors import AccessDenied, AlreadyExists, Cancelled, PortalError, SourceChanged, explain
-from portal.stores.base import ObjectInfo, Store
-from portal.tabular.outcome import Converted
-from portal.transfer.copying import copy_object
+from portal.errors import Cancelled
+from portal.movers.large import Known, Large
+from portal.movers.messages import Answered, Item, Moved, Options, Report, Unit
+from portal.movers.pool import MAX_CONNECTIONS, MAX_PROCESSES, Pool
+from portal.movers.sums import Piece
+from portal.transfer.carry_file import CARRIED_FILE, CarriedFile
+from portal.transfer.conversions import Conversions, Convert
 from portal.transfer.journal import Journal
-from portal.transfer.ledger import SCHEMA, Outcome
-from portal.transfer.plan import Entry
-from portal.transfer.preflight import Overwrite
-from portal.transfer.proof import Verify
+from portal.transfer.plan import SKIPPED, Entry, Page, Verdict, cause_of
+from portal.transfer.policies import Overwrite, Verify
+from portal.transfer.side import Side
+from portal.wire.ends import Block
 
-MAX_TRIES = 3
+__all__ = ["Convert", "Route", "move"]
+
+BLOCK_BYTES = 8 << 20
 REFUSALS_BEFORE_GIVING_UP = 20
-_BACKOFF_S = 0.5
+_NOT_TRIED = f"not tried: the {REFUSALS_BEFORE_GIVING_UP} objects before it were refused access"
+_FEED_OBJECTS = 128
+_ROWS_TOGETHER = 256
+_ROWS_EVERY_S = 0.5
+_WAIT_S = 0.1
+_CONVERTING = 16
 
 log = logging.getLogger("portal.transfer")
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What became of one object. Sizes in bytes, times in milliseconds since 1970 (UTC); None where there is nothing to say."""
-
-    source_url: str
-    source_key: str
-    source_size: int
-    outcome: Outcome
-    source_etag: str = ""
-    source_version: str | None = None
-    target_url: str | None = None
-    target_key: str | None = None
-    target_size: int | None = None
-    target_etag: str | None = None
-    crc64nvme: str | None = None
-    md5: str | None = None
-    source_checksum: str | None = None
-    proof: str = "none"
-    reason: str = ""
-    attempts: int = 0
-    started_at: int | None = None
-    finished_at: int | None = None
-    duration_s: float | None = None
-    rows_in: int | None = None
-    rows_out: int | None = None
-    rows_rejected: int | None = None
-
-    def asdict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in SCHEMA.names if hasattr(self, name)}
-
-
-class Convert(Protocol):
-    """Converts one object; see `portal.tabular.converting.convert_object`."""
-
-    def __call__(self, entry: Entry, info: ObjectInfo, *, overwrite: bool, moved: Callable[[int], None]) -> Converted: ...
+Tell = Callable[[int, int], None]
+"""Told (objects that have ended, bytes moved) since it was told before; often, and raises Cancelled when the job shall stop."""
 
 
 @dataclass(frozen=True)
 class Route:
     """From where to where, and how."""
 
-    source: Store
-    target: Store
-    overwrite: Overwrite
-    verify: Verify
+    source: Side
+    target: Side
+    overwrite: Overwrite = "fail"
+    verify: Verify = "none"
     convert: Convert | None = None
+    md5: bool = False
+    mode: Literal["auto", "server", "stream"] = "auto"
+    accept_size: bool = False
+    carry: bool = True
+    carry_tags: bool = True
+    tier: str = ""
+    concurrency: int = 0
+    """Connections in all; 0: adapts, up to 64."""
+    processes: int = 0
+    """0: one for each CPU, at most 8."""
+    max_bandwidth: float = 0
+    """Bytes a second; 0: no cap."""
+    max_requests_s: float = 0
+    block_bytes: int = 0
+    """0: 8 MiB, more for very large objects."""
+    job_id: str = ""
+
+    @property
+    def most_processes(self) -> int:
+        wanted = self.processes or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, min(wanted, MAX_PROCESSES, self.concurrency or MAX_PROCESSES))
+
+    def options(self) -> Options:
+        """What one process is told: its share of what is capped."""
+        shares = self.most_processes
+        return Options(
+            self.job_id, self.source.base, self.verify, self.md5, self.mode, self.accept_size, self.carry, self.carry_tags, self.tier,
+            threads=max(1, -(-(self.concurrency or MAX_CONNECTIONS) // shares)), adapts=not self.concurrency,
+            max_bandwidth=self.max_bandwidth / shares, max_requests_s=self.max_requests_s / shares, block_bytes=self.block_bytes or BLOCK_BYTES,
+        )  # fmt: skip
 
 
-class Mover:
-    """Moves entries; safe for many threads. `moved` is told the bytes of each block and may raise Cancelled."""
+def move(route: Route, pages: Iterable[Page], verdicts: Sequence[int], journal: Journal, tell: Tell) -> bool:
+    """Bring every entry to its end, and into the journal; those that have ended already are left alone.
 
-    def __init__(self, route: Route, journal: Journal, existing: bytearray, moved: Callable[[int], None]) -> None:
-        self._route, self._journal, self._existing, self._moved = route, journal, existing, moved
-        self._refusals = 0
-        self._lock = threading.Lock()
+    Args:
+        pages: of a plan
+        verdicts: what the preflight found at the target of each entry (see plan.Verdict)
+
+    Returns whether something failed for a reason that may pass. Raises Cancelled (what was done is in the journal, and half of a large object
+    is kept for the next attempt), and PortalError when nothing can be moved at all.
+    """
+    with closing(_Move(route, verdicts, journal, tell)) as moving:
+        for page in pages:
+            moving.take(page)
+        moving.finish()
+        return moving.retryable
+
+
+class _Move:
+    def __init__(self, route: Route, verdicts: Sequence[int], journal: Journal, tell: Tell) -> None:
+        self._route, self._verdicts, self._journal, self._tell = route, verdicts, journal, tell
+        self.options, self.target_kind = route.options(), ""
         self.retryable = False
-        """True when an object failed for a reason that may pass."""
+        self._pool: Pool | None = None
+        self._numbers = itertools.count()
+        self._entries: dict[int, Entry] = {}
+        self._large: dict[int, Large] = {}
+        self._large_of: dict[int, Large] = {}
+        self._rows = _Rows(journal, self._entries)
+        self._cancelled = threading.Event()
+        self._converted_bytes = _Sum()
+        self._conversions = Conversions(route.source.store, route.convert, min(route.concurrency or os.cpu_count() or 1, _CONVERTING), self._passed)
+        self._refusals = 0
 
-    def __call__(self, entry: Entry) -> Entry:
-        """Bring one entry to an end and journal it. Raises Cancelled."""
-        if self._journal.state.ended(entry.n):
-            return entry
-        ours = entry.ours or self._journal.state.begun(entry.n)
-        self._journal.end({"n": [entry.n], **{name: [value] for name, value in self._row(entry, ours).asdict().items()}})
-        return entry
+    def _passed(self, size_bytes: int) -> None:
+        """Called by threads that convert."""
+        if self._cancelled.is_set():
+            raise Cancelled
+        self._converted_bytes.add(size_bytes)
 
-    def _row(self, entry: Entry, ours: bool) -> Row:
-        if entry.action == "exclude":
-            return self._told(entry, "excluded", entry.reason)
-        if entry.action == "fail":
-            return self._told(entry, "failed", entry.reason)
-        if self._existing[entry.n] and self._route.overwrite == "skip":
-            return self._told(entry, "skipped", "the target exists already")
+    # what comes in
+
+    def take(self, page: Page) -> None:
+        """Settle what needs no moving and hand on the rest."""
+        fresh = self._journal.state.untouched(page.first, len(page))
+        if fresh and page.actions.count("copy") == len(page) and not any(self._verdicts[page.first : page.first + len(page)]):
+            entries = list(page.entries())
+        else:
+            entries = self._settled(page)
+        for start in range(0, len(entries), _FEED_OBJECTS):
+            self._feed(entries[start : start + _FEED_OBJECTS])
+        self._turn(0)
+
+    def _settled(self, page: Page) -> list[Entry]:
+        """Write down the entries that are excluded, cannot be copied or are there already; returns those that are left to be moved."""
+        state, verdicts = self._journal.state, self._verdicts
+        left: list[Entry] = []
+        settled: list[tuple[Entry, str, str, str]] = []
+        done = 0
+        for entry in page.entries():
+            if state.ended(entry.n):
+                done += entry.moves
+            elif entry.action == "exclude":
+                settled.append((entry, "excluded", entry.reason, ""))
+            elif entry.action == "fail":
+                settled.append((entry, "failed", entry.reason, cause_of(entry.reason)))
+            elif verdicts[entry.n] in SKIPPED:
+                settled.append((entry, "skipped", SKIPPED[verdicts[entry.n]], ""))
+            else:
+                left.append(entry)
+        self._rows.settled(settled)
+        self._tell(done + sum(entry.moves for entry, *_ in settled), 0)
+        return left
+
+    def _feed(self, entries: Sequence[Entry]) -> None:
         if self._refusals >= REFUSALS_BEFORE_GIVING_UP:
-            return self._told(entry, "failed", f"not tried: the {REFUSALS_BEFORE_GIVING_UP} objects before it were refused access")
-        self._journal.begin([entry.n])
-        return self._tried(entry, ours)
+            self._rows.settled([(entry, "failed", _NOT_TRIED, "access-denied") for entry in entries])
+            self._tell(len(entries), 0)
+            return
+        while not self._welcome(entries):
+            self._turn(_WAIT_S)
+        items = {entry.n: self._item(entry) for entry in entries}  # before the journal says that they are begun
+        self._journal.begin([entry.n for entry in entries])
+        self._entries.update((entry.n, entry) for entry in entries)
+        work: list[tuple[Any, ...] | Unit] = []
+        for entry in entries:
+            if entry.action == "convert":
+                self._convert(entry, items[entry.n])
+            elif entry.size_bytes <= self.options.block_bytes:
+                work.append(tuple(items[entry.n]))
+            else:
+                work += self._begun(items[entry.n])
+        if work:
+            self.pool.put(work)
 
-    def _tried(self, entry: Entry, ours: bool) -> Row:
-        began, began_ms = time.monotonic(), clock.now_ms()
-        row: Row | None = None
-        attempt = 0
-        while row is None:
-            attempt += 1
-            try:
-                row = self._moved_row(entry, overwrite=ours or self._route.overwrite == "replace")
+    def _welcome(self, entries: Sequence[Entry]) -> bool:
+        return (self._pool is None or self._pool.room) and (entries[0].action != "convert" or self._conversions.room)
+
+    def _item(self, entry: Entry) -> Item:
+        verdict = self._verdicts[entry.n]
+        replace = verdict == Verdict.REPLACE or (verdict == Verdict.UNKNOWN and self._route.overwrite == "replace")
+        look = verdict == Verdict.UNKNOWN or entry.ours or self._journal.state.begun(entry.n)
+        return Item(entry.n, entry.key, entry.size_bytes, entry.etag, entry.target_key, replace, look, entry.ours)
+
+    def _convert(self, entry: Entry, item: Item) -> None:
+        while not self._conversions.room:
+            self._turn(_WAIT_S)
+        self._conversions.put(entry, overwrite=item.replace or item.look, skips=self._route.overwrite == "skip" and not item.look)
+
+    def _begun(self, item: Item) -> list[Unit]:
+        upload = self._journal.state.upload(item.n)
+        known = Known(*upload, [Piece(*piece) for piece in self._journal.state.sums(item.n)]) if upload else None
+        large = self._large[item.n] = Large(item, self, known)
+        return self._asked(large, large.first())
+
+    @property
+    def pool(self) -> Pool:
+        if self._pool is None:
+            route = self._route
+            self._pool = Pool(route.most_processes, self.options, lambda: (route.source.access(), route.target.access()))
+            self.target_kind = self._pool.target_kind
+        return self._pool
+
+    # what large objects are given to work with
+
+    def number(self) -> int:
+        return next(self._numbers)
+
+    def staged(self, n: int, upload: str, block: Block, pieces: Sequence[Piece]) -> None:
+        self._journal.blocks(n, upload, [block], [piece for piece in pieces if isinstance(piece.value, int)])
+        self._tell(0, block.size_bytes)
+
+    def forget(self, n: int) -> list[int]:
+        return self.pool.forget(n)
+
+    def _asked(self, large: Large, units: list[Unit]) -> list[Unit]:
+        self._large_of.update((unit.number, large) for unit in units)
+        return units
+
+    # what comes out
+
+    def finish(self) -> None:
+        """Wait until everything has ended."""
+        while not self._conversions.idle or (self._pool and not self._pool.idle):
+            self._turn(_WAIT_S)
+        self._rows.flush()
+
+    def _turn(self, timeout_s: float) -> None:
+        """Take in what has ended, for at most so long. Raises Cancelled."""
+        try:
+            if self._pool:
+                self._took(self._pool.wait(timeout_s))
+            elif timeout_s:
+                time.sleep(timeout_s)
+            converted = [self._judged(row) for row in self._conversions.ended()]
+            self._rows.add_rows(converted)
+            self._rows.flush_if_due()
+            self._tell(len(converted), self._converted_bytes.taken())
+        except Cancelled:
+            self._stop()
+            raise
+
+    def _took(self, report: Report) -> None:
+        if report.moved:
+            self._ended([Moved(*values) for values in report.moved])
+        for answer in report.answered:
+            self._answered(answer)
+
+    def _answered(self, answer: Answered) -> None:
+        large = self._large_of.get(answer.number)
+        if answer.told.get("end"):
+            self._large_of.pop(answer.number, None)
+        if large is None or large.item.n not in self._large:
+            return
+        units = self._asked(large, large.answered(answer))
+        if units:
+            self.pool.put(units)
+        if large.moved:
+            del self._large[large.item.n]
+            self._ended([large.moved], told=True)
+
+    def _ended(self, moved: list[Moved], *, told: bool = False) -> None:
+        """`told`: the bytes were told already."""
+        size = 0
+        for place, found in enumerate(moved):
+            if found.outcome != "copied":
+                moved[place] = found = self._judged_failure(found)
+            else:
                 self._refusals = 0
-            except Cancelled:
-                raise
-            except AlreadyExists as error:
-                appeared = not ours and self._route.overwrite == "skip"
-                row = self._told(entry, "skipped", "the target exists already") if appeared else self._failed(entry, error)
-            except PortalError as error:
-                if not (error.retryable and attempt < MAX_TRIES):
-                    row = self._failed(entry, error)
-                else:
-                    self._pause(attempt)
-            except Exception as error:
-                log.exception("%s failed in a way nobody knows", entry.key)
-                row = self._told(entry, "failed", f"{type(error).__name__}: {error}")
-        times = {"started_at": began_ms, "finished_at": clock.now_ms(), "duration_s": round(time.monotonic() - began, 4)}
-        return Row(**{**row.asdict(), "attempts": attempt, **times})
+                size += found.bytes_through
+        self._rows.add(moved)
+        self._tell(len(moved), 0 if told else size)
 
-    def _moved_row(self, entry: Entry, *, overwrite: bool) -> Row:
-        return self._converted(entry, overwrite) if entry.action == "convert" else self._copied(entry, overwrite)
+    def _judged_failure(self, found: Moved) -> Moved:
+        if found.cause == "exists" and self._route.overwrite == "skip":
+            return found._replace(outcome="skipped", reason=SKIPPED[Verdict.EXISTS], cause="", retryable=False)
+        self._refusals += found.cause == "access-denied"
+        self.retryable = self.retryable or found.retryable
+        log.error("%s failed: %s", self._entries[found.n].key, found.reason)
+        return found
 
-    def _copied(self, entry: Entry, overwrite: bool) -> Row:
-        route = self._route
-        done = copy_object(route.source, entry.pin, route.target, entry.target_key, overwrite=overwrite, verify=route.verify, moved=self._moved)
-        return Row(
-            **self._names(entry), outcome="copied", source_version=done.source.version_id, target_size=done.target.size_bytes,
-            target_etag=done.target.etag, crc64nvme=done.crc64nvme, md5=done.md5 or None, source_checksum=done.source_checksum or None,
-            proof=done.proof, reason=done.note,
-        )  # fmt: skip
+    def _judged(self, row: dict[str, Any]) -> dict[str, Any]:
+        if row["outcome"] == "failed":
+            self.retryable = row.pop("retryable") or self.retryable
+            log.error("%s failed: %s", self._entries[row["n"]].key, row["reason"])
+        return row
 
-    def _converted(self, entry: Entry, overwrite: bool) -> Row:
-        route = self._route
-        if route.convert is None:
-            raise PortalError("The plan converts, but nothing to convert with was given.")
-        info = route.source.stat(entry.key)
-        if entry.etag and info.etag != entry.etag:
-            raise SourceChanged(f"{route.source.url.at(entry.key)} was replaced after it was listed.", hint="Run the job again.")
-        done = route.convert(entry, info, overwrite=overwrite, moved=self._moved)
-        return Row(
-            **self._names(entry), outcome="converted", source_version=info.version_id, target_size=done.target.size_bytes,
-            target_etag=done.target.etag, crc64nvme=done.target_crc64, source_checksum=done.source_checksum or None,
-            proof="converted" if done.read_back else "none", reason=" ".join(done.warnings),
-            rows_in=done.rows_in, rows_out=done.rows_out, rows_rejected=done.rows_rejected,
-        )  # fmt: skip
+    # the end
 
-    def _failed(self, entry: Entry, error: PortalError) -> Row:
-        if isinstance(error, AccessDenied):
-            with self._lock:
-                self._refusals += 1
-        self.retryable = self.retryable or error.retryable
-        log.error("%s failed: %s", entry.key, explain(error))
-        return self._told(entry, "failed", explain(error))
+    def _stop(self) -> None:
+        """Stop within a second and write down what was done until then."""
+        self._cancelled.set()
+        report = self._pool.stop() if self._pool else Report()
+        self._rows.add([Moved(*values) for values in report.moved])
+        for answer in report.answered:
+            large = self._large_of.get(answer.number)
+            block = answer.told.get("block")
+            if large and block:
+                self._journal.blocks(large.item.n, large.upload, [block], [piece for piece in answer.told["pieces"] if isinstance(piece.value, int)])
+        self._rows.flush()
 
-    def _told(self, entry: Entry, outcome: str, reason: str) -> Row:
-        return Row(**self._names(entry), outcome=outcome, reason=reason)  # type: ignore[arg-type]
+    def close(self) -> None:
+        self._cancelled.set()
+        if self._pool:
+            self._pool.__exit__()
+        self._conversions.close()
+        self._rows.close()
 
-    def _names(self, entry: Entry) -> dict[str, Any]:
-        target = str(self._route.target.url.at(entry.target_key)) if entry.target_key else None
-        return {
-            "source_url": str(self._route.source.url.at(entry.key)), "source_key": entry.key, "source_size": entry.size_bytes,
-            "source_etag": entry.etag, "target_url": target, "target_key": entry.target_key or None,
-        }  # fmt: skip
 
-    def _pause(self, attempt: int) -> None:
-        """Wait before the next try, longer each time, and not all threads alike; a cancel ends the wait."""
-        until = time.monotonic() + _BACKOFF_S * 2**attempt * random.uniform(0.5, 1.0)  # noqa: S311
-        while time.monotonic() < until:
-            self._moved(0)
-            time.sleep(0.05)
+class _Sum:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._value = 0
+
+    def add(self, value: int) -> None:
+        with self._lock:
+            self._value += value
+
+    def taken(self) -> int:
+        with self._lock:
+            value, self._value = self._value, 0
+        return value
+
+
+class _Rows:
+    """Rows on their way into the journal, many at a time."""
+
+    def __init__(self, journal: Journal, entries: dict[int, Entry]) -> None:
+        self._journal, self._entries = journal, entries
+        self._moved: list[Moved] = []
+        self._flushed = time.monotonic()
+        self._carried = CarriedFile(journal.state.path.parent / CARRIED_FILE)
+
+    def add(self, moved: Iterable[Moved]) -> None:
+        self._moved.extend(moved)
+        if len(self._moved) >= _ROWS_TOGETHER:
+            self.flush()
+
+    def flush_if_due(self) -> None:
+        if time.monotonic() - self._flushed >= _ROWS_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        moved, self._moved = self._moved, []
+        self._flushed = time.monotonic()
+        if not moved:
+            return
+        self._carried.add(found.carried for found in moved if found.carried)
+        entries = [self._entries.pop(found.n) for found in moved]
+        columns = dict(zip(Moved._fields, map(list, zip(*moved, strict=True)), strict=True))
+        del columns["carried"], columns["retryable"]
+        if any(reasons := [entry.reason for entry in entries]):
+            columns["reason"] = ["; ".join(filter(None, pair)) for pair in zip(reasons, columns["reason"], strict=True)]
+        self._journal.end({**columns, **_named(entries)})
+
+    def add_rows(self, rows: Iterable[dict[str, Any]]) -> None:
+        for row in rows:
+            self._journal.end({**{name: [value] for name, value in row.items()}, **_named([self._entries.pop(row["n"])])})
+
+    def settled(self, found: Sequence[tuple[Entry, str, str, str]]) -> None:
+        """Entries that end without having been moved: outcome, reason, cause."""
+        if found:
+            entries, outcomes, reasons, causes = (list(column) for column in zip(*found, strict=True))
+            told = {"n": [entry.n for entry in entries], "outcome": outcomes, "reason": reasons, "cause": causes}
+            self._journal.end({**told, **_named(entries)})
+
+    def close(self) -> None:
+        self._carried.close()
+
+
+def _named(entries: Sequence[Entry]) -> dict[str, list[Any]]:
+    """What the plan knows of entries, as columns of the ledger."""
+    _, keys, sizes, etags, modified, targets, _, _, classes, _ = zip(*entries, strict=True)
+    return {
+        "source_key": list(keys), "source_size": list(sizes), "source_etag": list(etags), "source_modified": list(modified),
+        "target_key": [target or None for target in targets], "storage_class": [name or None for name in classes],
+    }  # fmt: skip

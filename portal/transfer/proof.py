@@ -3,7 +3,8 @@
 | level | meaning |
 | --- | --- |
 | read-back | the target was read again, and is equal to the bytes that passed (CRC64NVME or MD5) |
-| end-to-end | the checksum that the source stores fits the bytes that passed, and the target compared every block with ours |
+| end-to-end | the checksum that the source stores fits the bytes that passed, and the target compared every block with ours; of a server-side
+  copy: the CRC64s of what the target fetched, combined, are the CRC64NVME that the source stores |
 | streamed | the target compared every block with ours; the source stores no checksum that could be used |
 | converted | the source's checksum was compared where it has one, the target was read back, and the rows balance |
 | size | only the lengths are equal; never shown as verified |
@@ -11,57 +12,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 from portal.errors import ProofFailed
-from portal.stores.base import ObjectInfo, Store
-from portal.transfer.digests import Digests
+
+if TYPE_CHECKING:
+    from portal.stores.base import ObjectInfo
+    from portal.transfer.digests import Digests
 
 Level = Literal["read-back", "end-to-end", "streamed", "converted", "size", "none"]
 Verify = Literal["none", "crc", "md5"]
 
-_STRONGEST_FIRST = ("crc64nvme", "sha256", "sha1", "crc32c", "crc32")
-"""CRC64NVME leads because it is computed anyway. MD5 costs half a second a GiB more and is compared only when it was asked for."""
+_CHEAPEST_FIRST = ("crc64nvme", "crc32c", "crc32", "sha256", "sha1", "crc32c-composite", "crc32-composite", "sha256-composite", "sha1-composite")
+"""Stored source checksums that are compared unasked. CRC64NVME is computed anyway, the other CRCs cost nearly nothing and combine from blocks in
+any order; a hash needs the object read in order. MD5 costs more than a second a GiB and is compared only when it was asked for."""
 
-_READ_BYTES = 8 << 20
+
+def comparable(checksums: Mapping[str, str], *, md5: bool) -> list[str]:
+    """Return the names of the stored source checksums to compare: the cheapest one, or the next if that cannot be made, and MD5 if it was asked for.
+
+    The first is to be compared; those after it only where it cannot be (a composite one whose parts' sizes nobody tells). `md5` and
+    `md5-composite` come last and are always compared."""
+    found = [name for name in _CHEAPEST_FIRST if name in checksums]
+    return [*found, *[name for name in ("md5", "md5-composite") if md5 and name in checksums]]
+
+
+def level(*, read_back: bool, compared: bool, checked: bool, pulled: bool = False) -> Level:
+    """Return the level that was reached.
+
+    Args:
+        read_back: the target was read again and is equal to what was sent
+        compared: a checksum that the source stores is that of the bytes
+        checked: the target compared every block with our checksum of it
+        pulled: the bytes did not pass us, so there is no checksum of ours, and only `compared` proves anything
+    """
+    if pulled and not compared:
+        return "size"
+    if read_back:
+        return "read-back"
+    if not (checked or pulled):
+        return "size"
+    return "end-to-end" if compared else "streamed"
 
 
 def source_algorithm(info: ObjectInfo, verify: Verify) -> str:
-    """Return the name of the stored source checksum to compare with, '' when there is none that can be used."""
-    usable = ("md5", *_STRONGEST_FIRST) if verify == "md5" else _STRONGEST_FIRST
-    return next((name for name in usable if name in info.checksums), "")
+    """Return the name of the stored source checksum to compare the stream of a conversion with, '' when there is none that can be used."""
+    return next((name for name in comparable(info.checksums, md5=verify == "md5") if "-" not in name), "")
 
 
 def compare_source(info: ObjectInfo, algorithm: str, digests: Digests, place: object) -> str:
     """Compare the bytes that passed with what the source stores; returns `name:value`, '' without one. Raises ProofFailed."""
-    if not algorithm:
-        return ""
-    stored, passed = info.checksums[algorithm], digests.hex(algorithm)
+    return compare(place, algorithm, info.checksums[algorithm], digests.hex(algorithm)) if algorithm else ""
+
+
+def compare(place: object, algorithm: str, stored: str, passed: str) -> str:
+    """Return `name:value` of two checksums that are equal. Raises ProofFailed."""
     if stored != passed:
         raise ProofFailed(f"The bytes read from {place} have {algorithm} {passed}; stored is {stored}.", hint="Try again; the source may be damaged.")
     return f"{algorithm}:{stored}"
-
-
-def read_back(target: Store, written: ObjectInfo, digests: Digests, verify: Verify, check: Callable[[], None]) -> None:
-    """Read the target again and compare. Raises ProofFailed, SourceChanged when it was replaced meanwhile."""
-    algorithm = "md5" if verify == "md5" else "crc64nvme"
-    again = Digests([algorithm])
-    with target.open_read(written.key, pin=written) as reader:
-        while block := reader.read(_READ_BYTES):
-            check()
-            again.update(block)
-    place = target.url.at(written.key)
-    if again.size_bytes != digests.size_bytes:
-        raise ProofFailed(f"{place} has {again.size_bytes} bytes; {digests.size_bytes} were sent.", hint="Try again.")
-    if again.hex(algorithm) != digests.hex(algorithm):
-        raise ProofFailed(f"{place} has {algorithm} {again.hex(algorithm)}; sent was {digests.hex(algorithm)}.", hint="Try again.")
-
-
-def level(*, was_read_back: bool, source_compared: bool, blocks_checked: bool) -> Level:
-    """Return the level that was reached."""
-    if was_read_back:
-        return "read-back"
-    if not blocks_checked:
-        return "size"
-    return "end-to-end" if source_compared else "streamed"

@@ -1,0 +1,110 @@
+"""Moves an object of one block: read whole, compared with what the source stores, and only then written."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+
+from portal.errors import Cancelled, PortalError, StoreError, Unreachable
+from portal.movers import pulling, sums
+from portal.movers.messages import Item, Moved, failure_of
+from portal.movers.mover import Mover
+from portal.movers.placing import Done, of_cut_off, placed, read_back, refuse_difference
+from portal.movers.shared import now_ms
+from portal.stores.checksums import crc64
+from portal.transfer import proof
+from portal.transfer.carry import note
+from portal.transfer.carry_file import line
+from portal.wire.ends import Found, Pin, Written
+
+
+def move(mover: Mover, item: Item) -> Moved:
+    """Bring an object to its end. Raises Cancelled."""
+    mover.attempts, mover.through, mover.doubts = 0, 0, False
+    began = now_ms()
+    try:
+        moved = _of_done(mover, item, mover.tried(lambda attempt: _once(mover, item, attempt)))
+    except Cancelled:
+        raise
+    except Exception as error:
+        found = _left_by_lost_answer(mover, item, error)
+        moved = _of_done(mover, item, found) if found else failed(mover, item, error)
+    ended = now_ms()
+    return moved._replace(attempts=mover.attempts, started_at=began, finished_at=ended, duration_s=(ended - began) / 1000)
+
+
+def _of_done(mover: Mover, item: Item, done: Done) -> Moved:
+    carried = line(item.n, item.key, item.target_key, done.left_out) if done.left_out else ""
+    told = [text for text in (done.reason, note(done.left_out)) if text]
+    return Moved(
+        item.n, "copied", item.size_bytes, done.written.etag, done.version or None, done.crc64nvme or None, done.md5 or None,
+        done.source_checksum or None, done.proof, "; ".join(told), mode=done.mode, bytes_through=mover.through, resumed_bytes=done.resumed_bytes,
+        carried=carried,
+    )  # fmt: skip
+
+
+def failed(mover: Mover, item: Item, error: Exception) -> Moved:
+    if not isinstance(error, PortalError):
+        mover.shared.outbox.trouble(f"{item.key} failed in a way nobody knows")
+    failure = failure_of(error)
+    return Moved(item.n, "failed", reason=failure.reason, cause=failure.cause, bytes_through=mover.through, retryable=failure.retryable)
+
+
+def _once(mover: Mover, item: Item, attempt: int) -> Done:
+    if item.look and attempt == 1 and (found := of_cut_off(mover, item)):
+        return found
+    pulled = pulling.whole(mover, item, attempt) if pulling.may_pull(mover) else ""
+    return pulled if isinstance(pulled, Done) else _streamed(mover, item, attempt, pulled)
+
+
+def _streamed(mover: Mover, item: Item, attempt: int, reason: str) -> Done:
+    view = mover.buffer(item.size_bytes)
+    pin = Pin(item.key, item.size_bytes, item.etag)
+    found = mover.read(pin, view)
+    crc = crc64(view)
+    md5 = hashlib.md5(view, usedforsecurity=False).digest() if mover.wants_md5 else b""
+    compared = _compared(mover, pin, found, view, crc, md5)
+    about, left_out = mover.carried(item.n, pin, found)
+
+    def put(overwrite: bool) -> Written:
+        return mover.at_target(mover.target.put, item.target_key, view, about, overwrite=overwrite, crc64=crc, md5=md5)
+
+    written = placed(mover, item, found.about.modified, put, again=attempt > 1)
+    if mover.options.verify != "none":
+        read_back(mover, item, written, lambda: _read_again(mover, item, written, view, crc, md5))
+    level = proof.level(read_back=mover.options.verify != "none", compared=bool(compared), checked=written.checked)
+    return Done(written, found.version_id, f"{crc:016x}", md5.hex(), compared, level, mover.mode, left_out, reason)
+
+
+def _compared(mover: Mover, pin: Pin, found: Found, view: memoryview, crc: int, md5: bytes) -> str:
+    """Compare with the checksums that the source stores; returns those that were, `name:value`. Raises ProofFailed."""
+    if not found.checksums:
+        return ""
+    told: list[str] = []
+    for name in proof.comparable(found.checksums, md5=mover.wants_md5):
+        if told and sums.base_of(name) != "md5":
+            continue
+        sizes = mover.part_sizes(pin, found) if sums.is_composite(name) else []
+        if sums.is_composite(name) and not sizes:
+            continue
+        value = f"{crc:016x}" if name == "crc64nvme" else md5.hex() if name == "md5" else sums.of(name, view, sizes)
+        told.append(proof.compare(mover.options.source_root + pin.key, name, found.checksums[name], value))
+    return " ".join(told)
+
+
+def _read_again(mover: Mover, item: Item, written: Written, view: memoryview, crc: int, md5: bytes) -> None:
+    pin = Pin(item.target_key, item.size_bytes, written.etag, written.version_id)
+    mover.at_target(mover.target.read, pin, view)
+    if mover.options.verify == "md5":
+        refuse_difference(item, "md5", hashlib.md5(view, usedforsecurity=False).hexdigest(), md5.hex())
+    else:
+        refuse_difference(item, "crc64nvme", f"{crc64(view):016x}", f"{crc:016x}")
+
+
+def _left_by_lost_answer(mover: Mover, item: Item, error: Exception) -> Done | None:
+    """After the last try brought no answer: what was written may stand there all the same."""
+    if not isinstance(error, Unreachable) or not mover.through:
+        return None
+    with suppress(StoreError):
+        return of_cut_off(mover, item)
+    return None

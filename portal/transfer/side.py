@@ -1,0 +1,24 @@
+"""One side of a transfer: a place, opened for looking at it, and the way to reach it for moving bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from portal.stores.base import Store
+from portal.stores.url import StoreURL
+from portal.wire.ends import Access
+
+
+@dataclass(frozen=True)
+class Side:
+    url: StoreURL
+    store: Store
+    """Opened by the SDK: single looks, conversions."""
+    access: Callable[[], Access]
+    """How to reach it on the thin path; fresh credentials each time."""
+
+    @property
+    def base(self) -> str:
+        """URL of the container, ending in '/': a key appended is the key's URL."""
+        return str(self.url.root)
