@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -29,6 +31,7 @@ from portal.errors import (
 from portal.stores.checksums import crc64
 from portal.wire.azure_about import CONTENT_HEADERS, FOLDER_MARK, found_of, path_lines
 from portal.wire.blob_end import BlobEnd
+from portal.wire.connection import Connection
 from portal.wire.ends import About, Block, Pin
 from tests.adls_client import RawClient
 from tests.servers import Server
@@ -242,6 +245,26 @@ def test_an_upload_that_was_taken_back_leaves_nothing(end: Ends, adls_server: Se
     stage(end, f"{unique}/x", upload, 0, 0, b"hello")
     end.abort(f"{unique}/x", upload, 5)
     end.abort(f"{unique}/x", upload, 5)
+    with RawClient(adls_server) as client:
+        assert [path for path in client.paths(container) if path.startswith(f"{unique}/")] == []
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_a_lost_answer_leaves_no_hidden_file(
+    monkeypatch: pytest.MonkeyPatch, adls_server: Server, container: str, unique: str, lost: int
+) -> None:
+    """Of the requests that make, fill and flush it."""
+    real, count = Connection.request, itertools.count(1)
+
+    def request(self: Connection, method: str, target: str, lines: Any = "", body: Any = b"") -> Any:
+        answer = real(self, method, target, lines, body)
+        if next(count) == lost:
+            raise Unreachable("lost")
+        return answer
+
+    monkeypatch.setattr(Connection, "request", request)
+    with contextlib.closing(end_to(adls_server, container, "dfs")) as end, pytest.raises(Unreachable, match="lost"):
+        put(end, f"{unique}/x", b"hello")
     with RawClient(adls_server) as client:
         assert [path for path in client.paths(container) if path.startswith(f"{unique}/")] == []
 

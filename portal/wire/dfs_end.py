@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from portal.errors import AlreadyExists, NotFound, PortalError, ProofFailed, StoreError, UploadGone
+from portal.errors import AlreadyExists, NotFound, PortalError, ProofFailed, StoreError, Unreachable, UploadGone
 from portal.stores.azure_answers import ConditionFailed, NoContainer
 from portal.stores.partial import partial_name
 from portal.wire.answer import Answer
@@ -66,7 +66,11 @@ class DfsEnd(AzureEnd):
         upload = folder + slash + partial_name()
         self._path(key)
         target = f"{self._path(upload)}?resource=file{self._and}"
-        self._ask("PUT", target, _NEW_ONLY + path_lines(about), b"", what="Writing", key=key, needs=_WRITE)
+        try:
+            self._ask("PUT", target, path_lines(about), b"", what="Writing", key=key, needs=_WRITE)
+        except Unreachable:  # it may be there all the same, and nobody else knows its name
+            self.abort(key, upload, size_bytes)
+            raise
         return upload
 
     def put_block(self, key: str, upload: str, number: int, start: int, body: memoryview, *, crc64: int, md5: bytes = b"") -> str:
