@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from portal import submission
+from portal.catalog import FieldSpec
 from portal.jobs import Job, Status
 from portal.settings import Settings
 from portal.spool import Spool
@@ -253,12 +254,55 @@ def test_deleting_wants_the_target_typed_again(typed: str, fits: bool) -> None:
 
 
 def test_what_deletes_nothing_asks_for_nothing() -> None:
-    for order in (replace(ORDER, dry_run=True), replace(ORDER, params={**PARAMS, "mirror": True})):
+    only_listing = replace(ORDER, params={**PARAMS, "mirror": True})
+    planning = replace(ORDER, dry_run=True)
+    for order, made in ((only_listing, only_listing), (planning, mirror.assumed(planning))):
         app = AppTest.from_function(asked, kwargs={"order": order}, default_timeout=30).run()
-        assert not app.text_input and app.session_state["made"] == order and mirror.submit_label(order) == "Submit"
+        assert not app.text_input and app.session_state["made"] == made and mirror.submit_label(order) == "Submit"
     assert mirror.submit_label(ORDER) == "Submit: delete up to 50 objects"
 
 
 def test_what_a_dry_run_planned_is_confirmed_before_it_deletes(home: Path, spool: Spool) -> None:
     order = dry_run.for_good(planned(spool).evolve(params={**PARAMS, "mirror": True, "delete_extra": True}))
     assert mirror.deletes(order) and not order.dry_run
+
+
+FIELDS = [
+    FieldSpec("overwrite", "choice", "Overwrite", "", False, "fail", "Target", choices=("fail", "skip")),
+    FieldSpec("mirror", "boolean", "Mirror", "", False, False, "Target"),
+    FieldSpec("delete_extra", "boolean", "Delete extra", "", False, False, "Target"),
+    FieldSpec("max_deletes", "integer", "Max deletes", "", False, 1000, "Target", advanced=True),
+    *(
+        FieldSpec(f"{group.lower()}_{n}", "integer", f"{group} {n}", "", False, n, group, advanced=True)
+        for group in ("Speed", "How")
+        for n in range(5)
+    ),
+]
+
+
+def form(fields, values):
+    """What the test app shows; it runs as a script of its own."""
+    import streamlit as st
+
+    from portal.ui import forms
+    from portal.ui.views import new_job
+
+    made = forms.Form(values, "toy", lambda *arguments: "", needs=new_job._NEEDS).show(fields)
+    st.session_state["made"] = forms.parameters(fields, made)
+
+
+def test_deleting_is_offered_only_to_a_mirror_and_its_limit_only_to_deleting() -> None:
+    app = AppTest.from_function(form, kwargs={"fields": FIELDS, "values": {"max_deletes": 5, "delete_extra": True}}, default_timeout=30).run()
+    assert [toggle.label for toggle in app.toggle] == ["Mirror"] and app.session_state["made"] == {}
+    app.toggle[0].set_value(True).run()
+    assert [toggle.label for toggle in app.toggle] == ["Mirror", "Delete extra"] and "Max deletes" in [box.label for box in app.number_input]
+    assert app.session_state["made"] == {"mirror": True, "delete_extra": True, "max_deletes": 5}
+    app.toggle[1].set_value(False).run()
+    assert app.session_state["made"] == {"mirror": True} and "Max deletes" not in [box.label for box in app.number_input]
+
+
+def test_many_advanced_parameters_are_folded_away_under_their_headings() -> None:
+    app = AppTest.from_function(form, kwargs={"fields": FIELDS, "values": {"speed_1": 9}}, default_timeout=30).run()
+    (folded,) = app.expander
+    assert folded.label == "Advanced (10), 1 set" and [item.value for item in folded.markdown] == ["**Speed**", "**How**"]
+    assert [box.label for box in folded.number_input][:2] == ["Speed 0", "Speed 1"] and len(app.main.selectbox) == 1

@@ -104,8 +104,9 @@ def _run_it(job: Job) -> None:
 
 def for_good(job: Job) -> Order:
     """The order that does what a dry run planned; however often it is submitted it is one job."""
+    params = {name: value for name, value in job.params.items() if name != mirror.CONFIRM}  # a dry run was confirmed by nobody
     return Order(
-        job.engine, job.params, key=f"dry-run-{job.id}", name=job.labels.get("name", ""), priority=job.priority, then=job.then, parent=job.id,
+        job.engine, params, key=f"dry-run-{job.id}", name=job.labels.get("name", ""), priority=job.priority, then=job.then, parent=job.id,
         max_attempts=job.max_attempts, timeout_s=job.timeout_s,
     )  # fmt: skip
 

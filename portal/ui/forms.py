@@ -17,6 +17,8 @@ from portal.errors import BadParameters
 Connect = Callable[[FieldSpec, str, Any, str], str]
 """Shows the choice of a connection (field, label, value, key) and returns the name chosen."""
 
+_FEW = 8
+"""More advanced fields than that are shown under headings."""
 _NARROW = ("integer", "number", "boolean", "choice", "date")
 
 
@@ -33,6 +35,8 @@ class Form:
     connect: Connect
     own: Mapping[str, Callable[[FieldSpec], Mapping[str, Any]]] = dataclass_field(default_factory=dict)
     given: dict[str, Any] = dataclass_field(default_factory=dict)
+    needs: Mapping[str, str] = dataclass_field(default_factory=dict)
+    """Fields that mean nothing unless another one is set: they are shown only then, and otherwise have their defaults."""
 
     def show(self, specs: Iterable[FieldSpec]) -> dict[str, Any]:
         """Show the fields by group, advanced ones folded away; return what they hold by parameter name."""
@@ -46,24 +50,37 @@ class Form:
             self._group(members)
         if advanced:
             changed = sum(1 for item in advanced if item.name in self.values)
-            with st.expander(f"Advanced ({len(advanced)})" + (f", {changed} set" if changed else ""), icon=":material/tune:"):
-                self._group(advanced)
+            count = sum(1 for item in advanced if not self._is_idle(item))
+            with st.expander(f"Advanced ({count})" + (f", {changed} set" if changed else ""), icon=":material/tune:"):
+                self._advanced(advanced)
         return self.given
 
+    def _advanced(self, members: Sequence[FieldSpec]) -> None:
+        """Many fields keep the headings of their groups."""
+        for name in dict.fromkeys(item.group for item in members):
+            group = [item for item in members if item.group == name]
+            if len(members) > _FEW and not all(map(self._is_idle, group)):
+                st.markdown(f"**{name}**")
+            self._group(group)
+
     def _group(self, members: Sequence[FieldSpec]) -> None:
-        """Narrow fields stand two in a row."""
+        """Narrow fields stand two in a row; one that needs another begins a row, so that it knows whether that is set."""
         row: list[FieldSpec] = []
         for item in members:
+            if item.kind not in _NARROW or item.name in self.needs or len(row) == 2:
+                self._row(row)
+                row = []
+            if self._is_idle(item):
+                self.given[item.name] = None
+                continue
+            row.append(item)
             if item.kind not in _NARROW:
                 self._row(row)
-                self._row([item])
                 row = []
-            else:
-                row.append(item)
-                if len(row) == 2:
-                    self._row(row)
-                    row = []
         self._row(row)
+
+    def _is_idle(self, item: FieldSpec) -> bool:
+        return item.name in self.needs and not self.given.get(self.needs[item.name])
 
     def _row(self, items: Sequence[FieldSpec]) -> None:
         if not items:

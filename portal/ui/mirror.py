@@ -12,11 +12,11 @@ from portal import catalog
 from portal.ui.actions import Order
 from portal.ui.wording import count_of, plain
 
-_CONFIRM = "confirm_delete"
+CONFIRM = "confirm_delete"
 
 
 def deletes(order: Order) -> bool:
-    """Whether a job may delete at its target."""
+    """Whether a job deletes at its target what the source no longer has."""
     return bool(order.params.get("delete_extra")) and not order.dry_run
 
 
@@ -28,20 +28,20 @@ def most(order: Order) -> int:
 
 def assumed(order: Order) -> Order:
     """Return the order as it is when it has been confirmed, for showing what it would do."""
-    return _with(order, str(order.params.get("target", ""))) if deletes(order) else order
+    return _with(order, str(order.params.get("target", ""))) if order.params.get("delete_extra") else order
 
 
 def confirmed(order: Order, key: str) -> Order | None:
-    """Ask for the target's URL if the job may delete there; return the order with what was typed, None while it does not fit.
+    """Ask for the target's URL if the job deletes there; return the order with what was typed, None while it does not fit.
 
-    The engine compares again: what is typed here goes with the job.
+    The engine compares again. A dry run deletes nothing, so nothing is asked; the job that follows it is confirmed by itself.
     """
     if not deletes(order):
-        return order
+        return assumed(order)
     target = str(order.params.get("target", ""))
     st.warning(
         f"What is below {plain(target)} and not at the source is deleted, {count_of(most(order), 'object')} at most. "
-        "Were there more, none would be. Deleted objects come back only where the store keeps versions or soft deletes.",
+        "Were there more, nothing would be done at all. What is deleted comes back only where the store keeps versions or soft deletes.",
         title="This job deletes at the target", icon=":material/delete_forever:",
     )  # fmt: skip
     typed = st.text_input("Type the target's URL to confirm", key=key, placeholder=target, autocomplete="off")
@@ -49,7 +49,7 @@ def confirmed(order: Order, key: str) -> Order | None:
 
 
 def _with(order: Order, typed: str) -> Order:
-    params: Mapping[str, Any] = {**order.params, _CONFIRM: typed}
+    params: Mapping[str, Any] = {**order.params, CONFIRM: typed}
     return replace(order, params=params)
 
 

@@ -54,6 +54,7 @@ def summary(job: Job, typed: Mapping[str, Any]) -> list[str]:
     where = (f" from **{plain(source)}**" if source else "") + (f" to **{plain(target)}**" if target else "")
     lines = [f"**{job.engine.replace('_', ' ').capitalize()}**{what}{where}. {plain(spec.summary)}"]
     titles = {item.name: item.title for item in spec.fields}
+    params.pop(mirror.CONFIRM, None)
     changed = [f"{plain(titles.get(name, name))}: **{plain(_shown(value))}**" for name, value in params.items()]
     lines.append("- " + "\n- ".join(changed) if changed else "All other parameters have their defaults.")
     if job.labels.get("dry_run"):

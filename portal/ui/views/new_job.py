@@ -13,16 +13,18 @@ from portal.connections import KIND_OF_SCHEME, KINDS
 from portal.errors import BadParameters, PortalError
 from portal.jobs import ID_PATTERN, Followup
 from portal.submission import TYPED_LABEL
-from portal.ui import access, boxes, browse, credentials, drafts, forms, health, listing, places, review, state, wording
+from portal.ui import access, boxes, browse, credentials, drafts, forms, health, listing, mirror, places, review, state, wording
 from portal.ui.accounts import Role
 from portal.ui.actions import Order
 from portal.ui.drafts import Draft
 from portal.ui.places import Place
 from portal.ui.wording import count_of, plain
 
-_FIRST = ("migrate", "convert", "list", "audit_export", "generate")
+_FIRST = ("migrate", "verify", "convert", "list", "audit_export", "generate")
 _PRIORITIES = {0: "0, most urgent", 5: "5, normal", 9: "9, least urgent"}
 _EXPORT = "audit_export"
+_NEEDS = {"delete_extra": "mirror", "max_deletes": "delete_extra"}
+"""Parameters that mean nothing unless the other one is set."""
 
 
 def show() -> None:
@@ -119,7 +121,7 @@ def _basket(draft: Draft, place: Place) -> dict[str, int]:
 
 def _parameters(draft: Draft, spec: EngineSpec, given: dict[str, Any]) -> None:
     _chosen(draft, spec, given)
-    specs = [item for item in spec.fields if item.name not in ("source", "source_connection", "keys")]
+    specs = [item for item in spec.fields if item.name not in ("source", "source_connection", "keys", mirror.CONFIRM)]
     names = {item.name for item in specs}
     pairs = {item.name for item in specs if item.kind == "url" and f"{item.name}_connection" in names}
     prefix = f"{draft.id}.{spec.name}"
@@ -130,8 +132,9 @@ def _parameters(draft: Draft, spec: EngineSpec, given: dict[str, Any]) -> None:
         credentials.ask(draft, kind, key)
         return name
 
-    form = forms.Form(draft.values, prefix, connect, dict.fromkeys(pairs, functools.partial(_pair, draft)), given)
+    form = forms.Form(draft.values, prefix, connect, dict.fromkeys(pairs, functools.partial(_pair, draft)), given, _NEEDS)
     form.show(item for item in specs if item.name.removesuffix("_connection") not in pairs or item.name in pairs)
+    given |= {mirror.CONFIRM: None}  # what confirmed an earlier job confirms no other: it is asked for before this one is submitted
     _options(draft, spec, given, prefix)
 
 
