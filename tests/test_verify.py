@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from portal.context import JobContext
 from portal.errors import AccessDenied, BooksDoNotBalance, Cancelled, SourceChanged, Unreachable
+from portal.tabular.converting import convert_object
 from portal.transfer import comparison, comparison_join, listing
 from portal.transfer.comparison_evidence import Compared, Kinds, Pair, by_checksums, by_listing, computed_by_store
 from portal.transfer.comparison_join import SortedRows, joined
@@ -366,11 +367,11 @@ def test_a_flat_copy_is_found_and_twins_are_each_compared(clouds: Clouds) -> Non
 
 
 def test_converted_objects_are_compared_by_what_their_copies_record(clouds: Clouds) -> None:
-    made = put(clouds.s3, "a.csv")
-    put(clouds.s3, "b.csv")
-    put(clouds.s3, "c.csv")
-    put(clouds.adls, "a.parquet", "PAR1", metadata={"source_etag": made.etag})
-    put(clouds.adls, "b.parquet", "PAR1", metadata={"source_etag": "old"})
+    for key in ("a.csv", "b.csv", "c.csv"):
+        put(clouds.s3, key)
+    for key in ("a", "b"):
+        convert_object(clouds.s3, clouds.s3.stat(f"{key}.csv"), clouds.adls, f"{key}.parquet")
+    put(clouds.s3, "b.csv", "a,b\n3,4\n")
     put(clouds.adls, "c.parquet", "PAR1")
     ran = verify(clouds, proof="read", convert="parquet")
     assert combined(ran) == ["= a.csv", "* b.csv", "! c.csv"]

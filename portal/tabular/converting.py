@@ -23,9 +23,11 @@ from portal.tabular.outcome import ColumnReport, Converted, Rejects
 from portal.tabular.proof import read_back, upload
 from portal.tabular.table import Check, Plan, TableSource
 from portal.tabular.writing import ParquetFile
+from portal.transfer.carry import provenance
 
 __all__ = ["ConvertOptions", "Converted", "Preview", "clear_scratch", "convert_object", "preview_object", "suits", "target_name"]
 
+_MARK = "convert"
 _SCRATCH = "convert-"
 Passed = Callable[[int], None]
 
@@ -73,7 +75,9 @@ def convert_object(
         written = _write(table, plan, local, options, check)
         _balance(plan, written.rows, kept.count)
         fetched.path.unlink()
-        about = {"source_crc64nvme": fetched.crc64, "rows": str(written.rows)}
+        modified = info.modified.isoformat() if info.modified else ""
+        about = provenance(_MARK, str(source.url.root), info.key, info.etag, modified, info.version_id, info.storage_class)
+        about |= {"source_crc64nvme": fetched.crc64, "rows": str(written.rows)}
         stored, crc64 = upload(local, target, target_key, overwrite=overwrite, metadata=about, check=check)
         read_back(written, crc64, target, stored, folder / "read-back.parquet", check)
     return Converted(

@@ -94,31 +94,13 @@ class Carrier:
         if self._to == "file":
             return About(modified=about.modified), self._all_left_out(about, kind, pin.key, tags, tags_refused)
         version = found.version_id or pin.version_id
-        metadata = self.provenance(n, pin.key, found.etag or pin.etag, about.modified, version, about.storage_class, found.checksums)
+        metadata = provenance(
+            self.mark(n), self._root, pin.key, found.etag or pin.etag, about.modified, version, about.storage_class, found.checksums
+        )
         plain = len(metadata["source_url"]) + len(version) < _SHORT and names.is_plain(kind)
         if plain and not (self._carry and (about.headers or about.metadata or tags or tags_refused)):
             return About(kind, {}, metadata, {}, self._tier, about.modified), ()
         return self._with_own(names.own(about, self._from, tags) if self._carry else _ONLY_TYPE, kind, metadata, tags_refused, about.modified)
-
-    def provenance(
-        self, n: int, key: str, etag: str, modified: str, version: str | None = "", storage_class: str = "",
-        checksums: Mapping[str, str] | None = None,
-    ) -> dict[str, str]:  # fmt: skip
-        """Return the metadata that are ours: mark and `source_…`. Also for converted objects, which carry nothing else."""
-        metadata = {MARK: f"{self._job_id}.{n}", "source_etag": etag, "source_modified": modified}
-        if version:
-            metadata["source_version"] = version
-        if storage_class and storage_class != _ORDINARY:
-            metadata["source_storage_class"] = storage_class
-        if checksums:
-            strongest = next((name for name in CHECKSUM_NAMES if name in checksums), "")
-            if strongest:
-                metadata[CHECKSUM_NAMES[strongest]] = checksums[strongest]
-        fits = key.isascii() and key.isprintable() and "%" not in key
-        metadata["source_url"] = self._root + (key if fits else quote(key, safe=_SAFE, errors="backslashreplace"))
-        if not etag or not modified:
-            return {name: value for name, value in metadata.items() if value}
-        return metadata
 
     def _with_own(self, own: Own, kind: str, ours: Mapping[str, str], tags_refused: str, modified: str) -> tuple[About, Sequence[LeftOut]]:
         place = _Place(self._to)
@@ -148,6 +130,33 @@ class Carrier:
             found += [LeftOut("tag", name, value, why) for name, value in own.tags.items()]
             found += [LeftOut("tags", "*", "", tags_refused)] if tags_refused else []
         return found
+
+
+def provenance(
+    mark: str, root: str, key: str, etag: str, modified: str, version: str | None = "", storage_class: str = "",
+    checksums: Mapping[str, str] | None = None,
+) -> dict[str, str]:  # fmt: skip
+    """Return the metadata that are ours: mark and `source_…`. A converted object carries nothing else.
+
+    Arguments:
+        root: the source's URL without a key, ending in '/'
+        modified: RFC 3339, '' unknown
+        checksums: what the source's store keeps, hexadecimal by name
+    """
+    metadata = {MARK: mark, "source_etag": etag, "source_modified": modified}
+    if version:
+        metadata["source_version"] = version
+    if storage_class and storage_class != _ORDINARY:
+        metadata["source_storage_class"] = storage_class
+    if checksums:
+        strongest = next((name for name in CHECKSUM_NAMES if name in checksums), "")
+        if strongest:
+            metadata[CHECKSUM_NAMES[strongest]] = checksums[strongest]
+    fits = key.isascii() and key.isprintable() and "%" not in key
+    metadata["source_url"] = root + (key if fits else quote(key, safe=_SAFE, errors="backslashreplace"))
+    if not etag or not modified:
+        return {name: value for name, value in metadata.items() if value}
+    return metadata
 
 
 def _type_of(key: str) -> str:
