@@ -266,3 +266,42 @@ def test_wrong_keys_are_refused_and_not_shown(strict_s3: str, unique: str) -> No
                 act()
             assert "not-the-secret" not in explain(caught.value)
         end.close()
+
+
+def test_an_object_is_copied_by_the_store_itself(end: S3End) -> None:
+    body, about = b"0123456789" * 100, About("text/csv", metadata={"portal_copy": "job.1"}, tags={"a": "b c"})
+    etag = put(end, "a b/ü+%", body, About("text/x-other", metadata={"old": "1"})).etag
+    written, crc = end.copy(Pin("a b/ü+%", len(body), etag), end.access.container, "copy", about, overwrite=False)
+    found = end.find("copy")
+    assert crc in (None, crc64(body))
+    assert written.checked == (crc is not None)
+    assert (found.etag, found.about.content_type, found.about.metadata) == (written.etag, "text/csv", {"portal_copy": "job.1"})
+    assert got(end, Pin("copy", len(body), written.etag)) == body
+    if is_weed(end):  # moto overwrites
+        with pytest.raises(AlreadyExists):
+            end.copy(Pin("a b/ü+%", len(body), etag), end.access.container, "copy", about, overwrite=False)
+
+
+def test_a_source_that_changed_is_not_copied(end: S3End) -> None:
+    etag = put(end, "k", b"old").etag
+    put(end, "k", b"new", overwrite=True)
+    for pin in (*([Pin("k", 3, etag)] if is_weed(end) else []), Pin("none", 3, etag)):  # moto knows no condition on the source
+        with pytest.raises(SourceChanged, match=f"{pin.key} was replaced or deleted"):
+            end.copy(pin, end.access.container, "copy", About(), overwrite=False)
+    upload = end.begin("copy", About(), 3, overwrite=False)
+    with pytest.raises(SourceChanged):
+        end.copy_block("copy", upload, 0, Pin("none", 3, etag), end.access.container, start=0, size_bytes=3)
+    end.abort("copy", upload, 3)
+    assert end.list_page("copy").keys == []
+
+
+def test_a_large_object_is_copied_by_parts(end: S3End) -> None:
+    body = b"a" * PART + b"b"
+    etag = put(end, "k", body).etag
+    pin, upload, blocks = Pin("k", len(body), etag), end.begin("copy", About(), len(body), overwrite=False), []
+    for number, (start, size) in enumerate(((0, PART), (PART, 1))):
+        mark, crc = end.copy_block("copy", upload, number, pin, end.access.container, start=start, size_bytes=size)
+        assert crc in (None, crc64(body[start : start + size]))
+        blocks.append(Block(number, size, crc64(body[start : start + size]), mark))
+    end.commit("copy", upload, blocks, About(), overwrite=False, crc64=crc64(body))
+    assert got(end, Pin("copy", len(body))) == body

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from portal.wire.s3_writing import S3Writing
+from portal.wire.s3_copying import S3Copying
 
 
-class S3End(S3Writing):
+class S3End(S3Copying):
     """See `portal.wire.ends.End` and `SigningEnd`."""

@@ -10,7 +10,7 @@ from portal.wire.connection import Answer
 from portal.wire.ends import Found, Listed, Pin
 from portal.wire.s3_about import found_of
 from portal.wire.s3_listing import after, listed, part_sizes, tags
-from portal.wire.s3_requests import Refused, S3Requests
+from portal.wire.s3_requests import Refused, S3Requests, changed
 
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _CHECKSUMS = ("x-amz-checksum-mode", "ENABLED")
@@ -63,9 +63,7 @@ class S3Reading(S3Requests):
         return error
 
     def _changed(self, key: str, how: str, error: PortalError | None = None) -> SourceChanged:
-        found = SourceChanged(f"{self._name(key)} {how}.", hint="Run the job again to take what is there now.")
-        found.__cause__ = error.__cause__ if error else None
-        return found
+        return changed(self._name(key), how, error.__cause__ if error else None)
 
     def find(self, key: str, *, version_id: str = "") -> Found:
         answer = self._send("HEAD", key, _of_version(version_id), [_CHECKSUMS])

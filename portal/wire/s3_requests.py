@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from html import unescape
 
-from portal.errors import NameNotAllowed, PortalError, StoreError, Throttled
+from portal.errors import NameNotAllowed, PortalError, SourceChanged, StoreError, Throttled
 from portal.stores.s3_answers import name_of, refusal
 from portal.wire.connection import Answer, Connection
 from portal.wire.ends import Access
@@ -99,3 +99,10 @@ class S3Requests:
             found.retry_after_s = refused.wait_s
         found.__cause__ = refused.said
         return found
+
+
+def changed(place: str, how: str, cause: BaseException | None = None) -> SourceChanged:
+    """Return the error that an object is no longer the one that is meant."""
+    found = SourceChanged(f"{place} {how}.", hint="Run the job again to take what is there now.")
+    found.__cause__ = cause
+    return found

@@ -18,11 +18,11 @@ from portal.wire.ends import About, Block, Written
 from portal.wire.s3_about import about_headers
 from portal.wire.s3_listing import fields
 from portal.wire.s3_reading import S3Reading
-from portal.wire.s3_requests import Refused
+from portal.wire.s3_requests import Refused, changed
 
 MAX_PARTS = 10_000
 _CRC = "x-amz-checksum-crc64nvme"
-_NEW_ONLY = ("if-none-match", "*")
+NEW_ONLY = ("if-none-match", "*")
 _NOT_IMPLEMENTED = 501
 
 
@@ -33,7 +33,7 @@ class S3Writing(S3Reading):
         """S3 has no place for the MD5 and stores it not, but compares it."""
         headers = [*about_headers(about), *_checks(crc64, md5)]
         if not overwrite:
-            headers.append(_NEW_ONLY)
+            headers.append(NEW_ONLY)
         answer = self._ask("Writing", "PUT", key, (), headers, body)
         answer.drain()
         return self._written(key, answer, answer.header("etag"), answer.header(_CRC), crc64)
@@ -70,7 +70,7 @@ class S3Writing(S3Reading):
         size = sum(block.size_bytes for block in blocks)
         headers = [(_CRC, s3_base64(crc64)), ("x-amz-checksum-type", "FULL_OBJECT"), ("x-amz-mp-object-size", str(size))]
         if not overwrite:
-            headers.append(_NEW_ONLY)
+            headers.append(NEW_ONLY)
         body = "".join(_part_element(block) for block in blocks)
         whole = f'<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{body}</CompleteMultipartUpload>'.encode()
         answer = self._ask("Writing", "POST", key, [("uploadId", upload)], headers, whole)
@@ -118,7 +118,7 @@ class S3Writing(S3Reading):
             raise self._another(key)
 
     def _another(self, key: str) -> SourceChanged:
-        return SourceChanged(f"{self._name(key)} was replaced after it was looked at.", hint="Run the job again to take what is there now.")
+        return changed(self._name(key), "was replaced after it was looked at")
 
 
 def _checks(crc64: int, md5: bytes) -> list[tuple[str, str]]:
