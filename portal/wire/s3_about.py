@@ -17,6 +17,7 @@ from portal.wire.http_values import rfc3339
 
 CONTENT_HEADERS = frozenset({"content-encoding", "content-language", "content-disposition", "cache-control", "expires"})
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+_DIGEST_BYTES = {"crc64nvme": 8, "crc32": 4, "crc32c": 4, "sha1": 20, "sha256": 32, "md5": 16}
 _META = "x-amz-meta-"
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
@@ -71,9 +72,11 @@ def _checksums(headers: Mapping[str, str], etag: str) -> dict[str, str]:
             continue
         composite = parts or headers.get("x-amz-checksum-type") == "COMPOSITE"
         try:
-            found[f"{name}-composite" if composite else name] = binascii.a2b_base64(digest).hex()
+            value = binascii.a2b_base64(digest)
         except binascii.Error:
             continue
+        if len(value) == _DIGEST_BYTES[name]:
+            found[f"{name}-composite" if composite else name] = value.hex()
     plain = headers.get("x-amz-server-side-encryption", "AES256") == "AES256"
     if plain and "x-amz-server-side-encryption-customer-algorithm" not in headers and _MD5.fullmatch(etag):
         found["md5"] = etag

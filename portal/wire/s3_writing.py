@@ -11,7 +11,7 @@ from binascii import b2a_base64
 from collections.abc import Sequence
 from html import escape
 
-from portal.errors import NotFound, PortalError, ProofFailed, SourceChanged, StoreError
+from portal.errors import NotFound, PortalError, ProofFailed, StoreError
 from portal.stores.checksums import s3_base64
 from portal.wire.connection import Answer
 from portal.wire.ends import About, Block, Written
@@ -24,6 +24,7 @@ MAX_PARTS = 10_000
 _CRC = "x-amz-checksum-crc64nvme"
 NEW_ONLY = ("if-none-match", "*")
 _NOT_IMPLEMENTED = 501
+_ANOTHER = "was replaced after it was looked at"
 
 
 class S3Writing(S3Reading):
@@ -97,7 +98,8 @@ class S3Writing(S3Reading):
                 found = self.find(key)
             except NotFound:
                 return
-            self._refuse_another(found.etag, etag, key)
+            if found.etag != etag:
+                raise changed(self._name(key), _ANOTHER)
             condition = [("if-match", f'"{etag}"')]
         answer = self._send("DELETE", key, (), condition)
         if answer.status == _NOT_IMPLEMENTED and condition:
@@ -109,16 +111,9 @@ class S3Writing(S3Reading):
 
     def _raise_undeleted(self, refused: Refused, key: str) -> None:
         if refused.code in ("PreconditionFailed", "412"):
-            raise self._another(key)
+            raise changed(self._name(key), _ANOTHER, refused.said)
         if refused.code not in ("NoSuchKey", "404"):
             raise self._error(refused, "Deleting", key)
-
-    def _refuse_another(self, found: str, etag: str, key: str) -> None:
-        if found != etag:
-            raise self._another(key)
-
-    def _another(self, key: str) -> SourceChanged:
-        return changed(self._name(key), "was replaced after it was looked at")
 
 
 def _checks(crc64: int, md5: bytes) -> list[tuple[str, str]]:
