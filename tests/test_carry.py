@@ -6,17 +6,24 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from portal.connections import Connections
+from portal.stores.checksums import crc64
+from portal.stores.url import StoreURL
 from portal.transfer import carry_file, carry_names
 from portal.transfer.carry import ROOM_BYTES, S3_MAX_TAGS, Carrier, LeftOut, note
 from portal.transfer.carry_names import MARK, NAMES, Own, encoded, own
-from portal.wire.ends import About, Found, Pin
+from portal.wire.access import access_of
+from portal.wire.ends import About, End, Found, Pin
+from portal.wire.opening import open_end
+from tests.servers import Server
+from tests.transferring import Clouds
 
 PIN = Pin("dir/a.csv", 9, "e1")
 OF_OURS = ["source_url", "source_etag", "source_names", "origin_url", "source_expires", "source_crc64nvme", "tag_env", "tag_Env".lower(), "source"]
@@ -25,6 +32,8 @@ AZURE_NAMES = st.one_of(st.from_regex(r"[a-b_][a-b0-9_]{0,5}", fullmatch=True), 
 ODD_VALUES = ["", " a", "é", "100%", "UTF-8''%41", "=?UTF-8?B?YQ==?=", "=?", "a  b", "x" * 900, "ü" * 300]
 VALUES = st.one_of(st.text(max_size=12), st.sampled_from(ODD_VALUES))
 PRINTABLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=20)
+HEADER_TEXTS = st.sampled_from(["a", "en, de", 'attachment; filename="a b.csv"', "no-cache, max-age=5", "Wed, 21 Oct 2026 07:28:00 GMT"])
+MOTO_NAMES = st.one_of(st.text(st.sampled_from("ab09-._"), min_size=1, max_size=6), st.sampled_from(OF_OURS))
 HEADERS = st.dictionaries(
     st.sampled_from(["content-encoding", "content-language", "content-disposition", "cache-control", "expires"]),
     st.one_of(PRINTABLE, st.sampled_from(["attachment; filename=é.csv", "Wed, 21 Oct 2026 07:28:00 GMT"])),
@@ -291,6 +300,64 @@ def test_nothing_left_out_makes_no_file(tmp_path: Path) -> None:
 def test_a_line_says_what_was_left_out_and_why() -> None:
     told = json.loads(carry_file.line(3, "a/ü", "b", [LeftOut("tag", "é", "x", "why")]))
     assert told == {"n": 3, "source_key": "a/ü", "target_key": "b", "left_out": [{"kind": "tag", "name": "é", "value": "x", "why": "why"}]}
+
+
+@pytest.fixture
+def ends(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[dict[str, End]]:
+    """An end of each kind at a bucket, a container and a folder of this test."""
+    clouds = Clouds.behind(home, s3_server, adls_server, unique)
+    connections = Connections.load(clouds.config)
+    lake = StoreURL.parse(f"{clouds.lake}/")
+    found = {
+        "s3": open_end(access_of(StoreURL.parse(f"{clouds.bucket}/"), connections.get("s3"))),
+        "blob": open_end(access_of(lake, connections.get("adls"))), "dfs": open_end(access_of(lake, connections.get("adls"), endpoint="dfs")),
+        "file": open_end(access_of(StoreURL("file", ""), connections.get("local"))),
+    }  # fmt: skip
+    yield found
+    for end in found.values():
+        end.close()
+    clouds.close()
+
+
+def written(end: End, key: str, about: About) -> Found:
+    """Write an object of one byte and look at it as a source is looked at, its tags too."""
+    end.put(key, memoryview(b"x"), about, overwrite=True, crc64=crc64(b"x"))
+    there = end.find(key)
+    there.about.tags = end.tags(Pin(key, 1)) if there.tag_count else {}
+    return there
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(MOTO_NAMES, VALUES, max_size=5),
+    st.dictionaries(st.sampled_from(["content-encoding", "content-language", "content-disposition", "cache-control", "expires"]), HEADER_TEXTS),
+    st.dictionaries(st.text(st.sampled_from("aB é+-=._:/@"), min_size=1, max_size=4).filter(str.strip), st.text("aé =", max_size=5), max_size=10),
+    st.sampled_from(KINDS[1:]),
+)
+def test_through_real_stores_nothing_is_lost(
+    ends: dict[str, End], metadata: dict[str, str], headers: dict[str, str], tags: dict[str, str], azure: str
+) -> None:
+    assume(sum(len(name) + len(encoded(value, "s3")) for name, value in metadata.items()) <= 2_000)
+    sent = About("text/csv", headers, {name: encoded(value, "s3") for name, value in metadata.items()}, tags)
+    first = written(ends["s3"], "in.csv", sent)
+    before = own(first.about, "s3", first.about.tags)
+    assert (before.metadata, before.tags, before.headers) == (metadata, tags, {**headers, "content-type": "text/csv"})
+    about, left_there = carrier("s3", azure)(1, PIN, first, first.about.tags)
+    there = written(ends[azure], "there.csv", about)
+    after = assert_nothing_lost(before, there.about, azure, left_there)
+    about, left_back = carrier(azure, "s3")(2, PIN, there)
+    back = written(ends["s3"], "back.csv", about)
+    assert_nothing_lost(after, back.about, "s3", left_back)
+
+
+def test_a_file_gets_its_sources_time_and_tells_its_own(ends: dict[str, End], home: Path) -> None:
+    key = f"{home}/data/a.csv".lstrip("/")
+    about, _ = carrier("s3", "file")(0, PIN, found({"a": "b"}))
+    there = written(ends["file"], key, about)
+    assert Path(f"/{key}").stat().st_mtime == 1767323045
+    up, left_out = carrier("file", "blob")(0, Pin(key, 1), there)
+    assert written(ends["blob"], "a.csv", up).about.metadata["source_modified"].startswith("2026-01-02T03:04:05")
+    assert (up.content_type, left_out) == ("text/csv", ())
 
 
 def test_a_process_that_moves_objects_loads_nothing_heavy_for_it() -> None:
