@@ -184,6 +184,22 @@ def test_a_comparison_shows_what_is_not_the_same(home: Path, spool: Spool) -> No
     assert shown(click(app, "Show these")) == ["d"]
 
 
+def test_the_files_that_tell_more_are_offered_beside_the_result(home: Path, spool: Spool, job: Job) -> None:
+    for name in ("names.csv", "extras.csv", "progress.json"):
+        (spool.folder(job.id) / name).write_text("x")
+    app = opened("job", id=job.id, tab="Result")
+    assert [button.label for button in app.get("download_button")] == ["names.csv", "extras.csv"]
+    assert "names that were changed because the target cannot hold them" in words(app) and "what only the target has" in words(app)
+
+
+def test_the_proof_of_each_object_is_told_in_its_row(home: Path, job: Job) -> None:
+    app = opened("job", id=job.id, tab="Objects")
+    (frame,) = [frame.value for frame in app.dataframe if "source_key" in frame.value]
+    told = dict(zip(frame["source_key"], frame["proof"], strict=True))
+    assert [told[name] for name in keys(2, 3, 4, 5)] == ["✔ end to end", "≈ compared on the way", "▲ Length only: not verified", "✔ read back"]
+    assert not isinstance(told["in/030.csv"], str) and dict(zip(frame["source_key"], frame["outcome"], strict=True))["in/030.csv"] == "✕ failed"
+
+
 def test_a_damaged_ledger_does_not_hide_the_result(home: Path, spool: Spool, job: Job) -> None:
     (spool.folder(job.id) / "ledger.parquet").write_bytes(b"PAR1")
     text = words(opened("job", id=job.id, tab="Result"))

@@ -18,6 +18,14 @@ from portal.ui.wording import plain
 
 _SHOWN_KEYS = 1_000
 _MOST_DOWNLOAD_BYTES = 200 << 20
+_MEANINGS = {
+    "names.csv": "names that were changed because the target cannot hold them, in both forms", "extras.csv": "what only the target has",
+    "carried.ndjson": "headers, metadata and tags that found no place at the target", "columns.ndjson": "types of the converted columns, and why",
+    "combined.txt": "the comparison, as rclone check --combined writes it", "plan.ndjson": "what was listed, and what was to become of it",
+    "ledger.parquet": "what became of each object", "combined.parquet": "what the comparison found of each object",
+}  # fmt: skip
+_BESIDE = ("names.csv", "extras.csv", "carried.ndjson", "columns.ndjson", "combined.txt")
+"""Files that belong beside a result: what the ledger does not tell."""
 
 
 def parameters(job: Job) -> None:
@@ -87,18 +95,28 @@ def files(spool: Spool, job: Job) -> None:
         _file(path, sums)
 
 
+def beside(spool: Spool, job: Job) -> None:
+    """Offer the files that tell what the result and the ledger do not, if there are any."""
+    found = [path for name in _BESIDE if (path := spool.folder(job.id) / name).is_file()]
+    if found:
+        st.subheader("Files beside it")
+    for path in found:
+        _file(path, {}, "beside")
+
+
 def _in(folder: Path) -> Iterable[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else ()
 
 
-def _file(path: Path, sums: Mapping[str, str]) -> None:
+def _file(path: Path, sums: Mapping[str, str], place: str = "file") -> None:
     size = path.stat().st_size
     digest = next((value for name, value in sums.items() if name.rpartition("/")[2] == path.name), "")
     with st.container(horizontal=True, vertical_alignment="center"):
         if size <= _MOST_DOWNLOAD_BYTES:
             st.download_button(
-                path.name, lambda: path.read_bytes(), path.name, icon=":material/download:", on_click="ignore", key=f"file-{path.name}", width=300
+                path.name, lambda: path.read_bytes(), path.name, icon=":material/download:", on_click="ignore", key=f"{place}-{path.name}", width=300
             )
         else:
-            st.button(path.name, disabled=True, key=f"file-{path.name}", width=300, help=f"Too big for a browser: it is at {path}")
-        st.caption(plain(wording.size(size) + (f" · SHA-256 {digest}" if digest else "")))
+            st.button(path.name, disabled=True, key=f"{place}-{path.name}", width=300, help=f"Too big for a browser: it is at {path}")
+        told = (_MEANINGS.get(path.name, ""), wording.size(size), f"SHA-256 {digest}" if digest else "")
+        st.caption(plain(" · ".join(filter(None, told))))

@@ -12,7 +12,7 @@ from portal.errors import PortalError
 from portal.jobs import Job
 from portal.spool import Spool
 from portal.transfer.ledger_view import View
-from portal.ui import boxes, dry_run, ledger_summary, proofs, wording
+from portal.ui import boxes, dry_run, job_facts, ledger_summary, proofs, wording
 from portal.ui.wording import count_of, plain
 
 _PLAIN_COUNTS = ("listed", "copied", "converted", "skipped", "failed", "excluded")
@@ -41,6 +41,7 @@ def show(spool: Spool, job: Job) -> None:
     warnings = [plain(warning) for warning in (done.get("warnings") or ())[:20]]
     if warnings:
         st.warning("  \n".join(warnings), icon=":material/warning:")
+    job_facts.beside(spool, job)
     _rows("Outputs", done.get("outputs"))
     rest = {name: value for name, value in report.items() if name not in _SHOWN_APART}
     if rest:

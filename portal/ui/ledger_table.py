@@ -108,7 +108,8 @@ def _level(outcome: str, name: str) -> str | None:
     if outcome not in ("copied", "converted", "equal"):
         return None
     look = proofs.level(name)
-    return f"{look.letter} {look.word.partition(': ')[2] or look.word}" if look.colour == "green" else f"{look.letter} {look.word}"
+    short = look.word if name == "size" else look.word.partition(": ")[2] or look.word
+    return f"{look.letter} {short}"
 
 
 def _titles() -> dict[str, Any]:
