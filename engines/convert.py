@@ -38,7 +38,9 @@ from portal.transfer.selection import SourceParams
 
 if TYPE_CHECKING:
     from portal.transfer.balance import Books
-    from portal.transfer.migration import Migration, Planned
+    from portal.transfer.migration import Migration
+    from portal.transfer.planner import Planned
+    from portal.transfer.side import Side
 
 COLUMNS_FILE = "columns.ndjson"
 _PREVIEWS = 3
@@ -94,29 +96,27 @@ class Params(SourceParams):
 
 
 def run(params: Params, job: JobContext) -> Result:
-    source = job.store(params.source, params.source_connection)
-    target = job.store(params.target, params.target_connection)
-    try:
+    from portal.transfer.sides import side
+
+    with side(job, params.source, params.source_connection) as source, side(job, params.target, params.target_connection) as target:
         return _run(params, job, source, target)
-    finally:
-        source.close()
-        target.close()
 
 
-def _run(params: Params, job: JobContext, source: Any, target: Any) -> Result:
+def _run(params: Params, job: JobContext, source: Side, target: Side) -> Result:
     migration = _migration(params, job, source, target)
     planned = migration.plan()
-    job.log.info("plan: %s files to convert (%s bytes), %s excluded", f"{planned.converting:,}", f"{planned.bytes:,}", f"{planned.excluded:,}")
+    survey = planned.survey
+    job.log.info("plan: %s files to convert (%s bytes), %s excluded", f"{survey.converting:,}", f"{survey.bytes:,}", f"{survey.excluded:,}")
     job.so_far = Result(counts={"listed": planned.listed}, report={"plan": planned.report()})
-    if not (planned.moving or planned.failing or planned.redone):
+    if not (survey.moving or survey.failing or planned.redone):
         hint = "Files are told by their names (.csv, .tsv, .json, .ndjson, .jsonl, also .gz and .zst); name others in keys, or say their format."
-        raise NothingMatched(f"Nothing to convert at {params.source}; {planned.excluded} objects were left out.", hint=hint)
+        raise NothingMatched(f"Nothing to convert at {params.source}; {survey.excluded} objects were left out.", hint=hint)
     found = migration.preflight(planned)
-    found.refuse(params.overwrite)
+    found.refuse(migration.policies)
     if job.dry_run:
-        return _dry_run(planned, params, job, source)
-    books, retryable = migration.move(planned, found)
-    return _closed(planned, books, params, job, retryable)
+        return _dry_run(planned, params, job, source.store)
+    outcome = migration.move(planned, found)
+    return _closed(planned, outcome.books, params, job, outcome.retryable)
 
 
 def _closed(planned: Planned, books: Books, params: Params, job: JobContext, retryable: bool) -> Result:
@@ -148,7 +148,7 @@ def _dry_run(planned: Planned, params: Params, job: JobContext, source: Any) -> 
     from portal.tabular.converting import preview_object
 
     previews = []
-    for line in planned.sample[:_PREVIEWS]:
+    for line in planned.survey.sample[:_PREVIEWS]:
         info = source.stat(line["source"])
         preview = preview_object(source, info, params.options, check=job.check_cancelled, scratch=job.folder)
         job.log.info("%s → %s: %s rows", line["source"], line["target"], f"{preview.rows_in:,}")
@@ -160,10 +160,11 @@ def _dry_run(planned: Planned, params: Params, job: JobContext, source: Any) -> 
     return Result(counts={"listed": planned.listed}, report={"dry_run": True, "plan": planned.report(), "previews": previews})
 
 
-def _migration(params: Params, job: JobContext, source: Any, target: Any) -> Migration:
+def _migration(params: Params, job: JobContext, source: Side, target: Side) -> Migration:
     from portal.transfer.migration import Migration
     from portal.transfer.moving import Route
     from portal.transfer.planning import Rules
+    from portal.transfer.policies import Policies
 
     filters = params.filters if params.format == "auto" else replace(params.filters, formats=())
     rules = Rules(
@@ -174,8 +175,10 @@ def _migration(params: Params, job: JobContext, source: Any, target: Any) -> Mig
         job.progress(done, total, "files", note, size)
 
     header = params.model_dump(mode="json", include=_SHAPE)
-    route = Route(source, target, params.overwrite, "none", _converter(params, job, source, target))
-    return Migration(route, rules, job.folder, job.job_id, header, params.concurrency, tell, params.keys, job.earlier_folder)
+    convert = _converter(params, job, source.store, target.store)
+    route = Route(source, target, params.overwrite, convert=convert, concurrency=params.concurrency, job_id=job.job_id)
+    keys = (lambda: iter(params.keys)) if params.keys else None
+    return Migration(route, rules, Policies(params.overwrite), job.folder, job.job_id, header, tell, keys, job.earlier_folder)
 
 
 _SHAPE = {*SourceParams.model_fields, "keys", "target", "target_connection", "format"}

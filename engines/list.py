@@ -40,13 +40,18 @@ class Params(SourceParams):
 
 def run(params: Params, job: JobContext) -> Result:
     from portal.transfer.inventory import Inventory
+    from portal.transfer.listing import Lister
+    from portal.transfer.plan import START
+    from portal.transfer.planning import Rules
+    from portal.transfer.sides import side
+    from portal.transfer.sources import Listing
+    from portal.wire.opening import open_end
 
     inventory = Inventory(job.artefact("inventory.parquet"), params.source)
-    store = job.store(params.source, params.source_connection)
-    try:
-        inventory.write(store, params.filters, lambda objects, _: job.progress(objects, None, "objects", "listing"))
-    finally:
-        store.close()
+    with side(job, params.source, params.source_connection) as source:
+        lister = Lister(lambda: open_end(source.access()), job.check_cancelled)
+        pages = Listing(Rules(params.source.key, "", "s3", params.filters), lister, source.store.stat).pages(START, 0)
+        inventory.write(pages, lambda objects, _: job.progress(objects, None, "objects", "listing"))
     job.log.info("%s objects, %s bytes", f"{inventory.objects:,}", f"{inventory.bytes:,}")
     outputs = () if params.target is None or job.dry_run else (_publish(inventory, params, params.target, job),)
     return Result(

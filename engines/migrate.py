@@ -27,25 +27,30 @@ Examples:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import model_validator
 
 from portal import engine
 from portal.engine import JobContext, Result, param
 from portal.stores.url import StoreURL
 from portal.tabular.options import Compression, OnReject
-from portal.transfer.filters import Filters
+from portal.transfer.policies import Overwrite, Verify
 from portal.transfer.selection import SourceParams
 
 if TYPE_CHECKING:
     from portal.transfer.balance import Books
-    from portal.transfer.migration import Migration, Planned
-    from portal.transfer.moving import Convert
+    from portal.transfer.migration import Migration, Outcome
+    from portal.transfer.moving import Convert, Route
+    from portal.transfer.planner import Planned
     from portal.transfer.preflight import Preflight
+    from portal.transfer.side import Side
 
 
 class Params(SourceParams):
     keys: tuple[str, ...] = param(
-        (), help="Only these objects: whole keys, as a listing shows them; formats and patterns then do not matter", group="Source"
+        (), help="Only these objects: whole keys, as a listing shows them; formats, patterns, sizes and dates then do not matter", group="Source"
     )
     keys_file: StoreURL | None = param(
         None, help="The same from a text file with one key a line, or from a Parquet inventory of the list engine (column key)",
@@ -55,6 +60,9 @@ class Params(SourceParams):
 
     target: StoreURL = param(help="Where it goes: a container and folder", group="Target", placeholder="abfss://container@account/folder/")
     target_connection: str = param("", help="Connection of the target; none: the default of its kind", group="Target")
+    endpoint: Literal["blob", "dfs"] = param(
+        "blob", help="Azure: blob needs one request for a small object; dfs writes beside the target and renames", group="Target", advanced=True
+    )
     layout: Literal["prefix", "flat"] = param(
         "prefix", group="Target",
         help="prefix keeps the folders below the source; flat puts every file into one folder (see flat_folder) under its last name part",
@@ -62,19 +70,58 @@ class Params(SourceParams):
     flat_folder: str = param(
         "raw_data", help="The folder below the target that layout=flat fills; empty: the target itself", group="Target", advanced=True
     )
-    overwrite: Literal["fail", "skip", "replace"] = param(
-        "fail", help="When a target exists: fail stops before anything moves and lists them, skip leaves them, replace overwrites them",
-        group="Target",
+    overwrite: Overwrite = param(
+        "fail", group="Target",
+        help="When a target exists: fail stops before anything moves and lists them; skip leaves them; newer copies when the source is later or of "
+        "another size; different when the target is not the copy of this very version; checksum compares stored checksums (a request for each); "
+        "replace copies always",
     )  # fmt: skip
-    bad_names: Literal["fail", "skip"] = param(
-        "fail", help="When the target cannot hold a name: fail stops before anything moves, skip leaves those objects out",
+    bad_names: Literal["fail", "skip", "rename"] = param(
+        "fail", group="Target", advanced=True,
+        help="When the target cannot hold a name: fail stops before anything moves, skip leaves those objects out, rename encodes the name so that "
+        "it can be read back (names.csv and the metadata source_key hold both)",
+    )  # fmt: skip
+    twins: Literal["fail", "skip", "rename"] = param(
+        "fail", group="Target", advanced=True,
+        help="When several sources have one target name, or one needs a folder where another is a file: fail stops before anything moves, skip "
+        "takes the first, rename gives the others a name of their own",
+    )  # fmt: skip
+    archived: Literal["fail", "skip"] = param(
+        "fail", help="When objects must be restored before they can be read: fail stops before anything moves, skip leaves them out",
         group="Target", advanced=True,
     )  # fmt: skip
+    too_large: Literal["fail", "skip"] = param(
+        "fail", help="When objects are larger than the target can hold: fail stops before anything moves, skip leaves them out",
+        group="Target", advanced=True,
+    )  # fmt: skip
+    mirror: bool = param(
+        False, help="Bring the target to what the source is: overwrite is then different, and what only the target has is listed", group="Target"
+    )
+    delete_extra: bool = param(False, help="With mirror: delete what only the target has, after everything else went well", group="Target")
+    max_deletes: int = param(
+        1000, help="With delete_extra: with more to delete than this, nothing is done at all", group="Target", unit="objects", advanced=True, ge=0
+    )
+    confirm_delete: str = param("", help="With delete_extra: the target's URL again, to show that it is meant", group="Target")
+    tier: str = param("", help="Storage class or access tier of what is written; none: the target's default", group="Target", advanced=True)
 
-    verify: Literal["none", "crc", "md5"] = param(
+    verify: Verify = param(
         "none", help="Read every target again and compare CRC64 or MD5; none still compares every block and the source's stored checksum",
         group="Proof",
     )  # fmt: skip
+    md5: bool = param(
+        False, help="Compute MD5 too, compare it with the one that the source stores, and store it with the target (Content-MD5)", group="Proof",
+        advanced=True,
+    )  # fmt: skip
+    accept_size: bool = param(
+        False, help="Let Azure fetch objects that store no CRC64 too: of those only the length is then proven", group="Proof", advanced=True
+    )
+
+    mode: Literal["auto", "server", "stream"] = param(
+        "auto", group="How", advanced=True,
+        help="server: Azure fetches the bytes from S3 itself; stream: they pass through this machine; auto: server where that can be proven",
+    )  # fmt: skip
+    carry: bool = param(True, help="Carry headers, metadata, tags and times along", group="How", advanced=True)
+    carry_tags: bool = param(True, help="Carry tags too, which may cost a request an object", group="How", advanced=True)
 
     convert: Literal["none", "parquet"] = param("none", help="Write CSV and JSON files as Parquet; other files are copied", group="Conversion")
     compression: Compression = param("zstd", help="Compression of the Parquet files", group="Conversion", advanced=True)
@@ -84,17 +131,51 @@ class Params(SourceParams):
     )  # fmt: skip
     max_rejects: int = param(1000, help="Rejected rows of a file beyond which it fails", group="Conversion", advanced=True, ge=0)
 
-    concurrency: int = param(8, help="Objects moved at the same time", group="Speed", advanced=True, ge=1, le=128)
+    concurrency: int = param(0, help="Objects and blocks moved at the same time; 0: adapts to both stores", group="Speed", advanced=True, ge=0, le=64)
+    processes: int = param(0, help="Processes that move objects; 0: one for each processor, at most 8", group="Speed", advanced=True, ge=0, le=8)
+    max_bandwidth: int = param(0, help="Most bytes in a second, in all; 0: no limit", group="Speed", unit="bytes/s", advanced=True, ge=0)
+    max_requests_s: int = param(0, help="Most requests in a second to each store; 0: no limit", group="Speed", advanced=True, ge=0)
+    block_bytes: int = param(0, help="Size of the blocks of large objects; 0: by the object's size", group="Speed", unit="bytes", advanced=True, ge=0)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        wrong = _of_mirror(self) or _of_deleting(self)
+        if wrong:
+            raise ValueError(wrong)
+        return self
+
+    @property
+    def policy(self) -> Overwrite:
+        """What happens to a target that exists."""
+        return "different" if self.mirror and "overwrite" not in self.model_fields_set else self.overwrite
+
+
+def _of_mirror(params: Params) -> str:
+    if not params.mirror:
+        return "delete_extra needs mirror" if params.delete_extra else ""
+    if params.keys or params.keys_file:
+        return "mirror cannot be combined with chosen keys: everything else at the target would count as extra"
+    if params.layout == "flat" or params.convert != "none":
+        return "mirror needs names that follow from the source's: it cannot be combined with layout=flat or convert"
+    if params.modified_since or params.modified_until or params.storage_classes:
+        return "mirror cannot be combined with modified_since, modified_until or storage_classes: nobody can tell which of those the extras had"
+    return ""
+
+
+def _of_deleting(params: Params) -> str:
+    if params.delete_extra and params.confirm_delete != str(params.target):
+        return f"delete_extra deletes at {params.target}: write that URL in confirm_delete too, exactly"
+    return ""
 
 
 def run(params: Params, job: JobContext) -> Result:
-    source = job.store(params.source, params.source_connection)
-    target = job.store(params.target, params.target_connection)
-    try:
+    from portal.transfer.sides import side
+
+    with (
+        side(job, params.source, params.source_connection) as source,
+        side(job, params.target, params.target_connection, endpoint=params.endpoint) as target,
+    ):
         return _run(_migration(params, job, source, target), params, job)
-    finally:
-        source.close()
-        target.close()
 
 
 def _run(migration: Migration, params: Params, job: JobContext) -> Result:
@@ -103,33 +184,37 @@ def _run(migration: Migration, params: Params, job: JobContext) -> Result:
     _refuse_nothing(planned, params, job)
     job.so_far = _result(planned)
     found = migration.preflight(planned)
-    job.so_far = _result(planned, report={"conflicts": [*found.bad_names, *found.conflicts], "occupied": found.occupied})
+    job.so_far = _result(planned, report=found.report())
     if job.dry_run:
         _print_plan(planned, found, job)
-    found.refuse(params.overwrite)
+    found.refuse(migration.policies)
     if job.dry_run:
-        return _result(planned, report={"dry_run": True, "occupied": found.occupied, "sample": planned.sample})
-    books, retryable = migration.move(planned, found)
-    return _closed(planned, books, params, job, retryable)
+        return _result(planned, report={**found.report(), "dry_run": True, "sample": planned.survey.sample})
+    return _closed(planned, migration.move(planned, found), params, job)
 
 
-def _closed(planned: Planned, books: Books, params: Params, job: JobContext, retryable: bool) -> Result:
+def _closed(planned: Planned, outcome: Outcome, params: Params, job: JobContext) -> Result:
     from portal.errors import TransferFailed
 
+    books = outcome.books
     outputs = ({"url": str(params.target), "objects": books.moved, "bytes": books.bytes}, *(books.outputs if len(books.outputs) <= 1000 else ()))
-    report = {"proof": dict(books.proofs), "failures": books.failures, "excluded": dict(books.excluded)}
+    report = {
+        "proof": dict(books.proofs), "modes": dict(books.modes), "causes": dict(books.causes), "failures": books.failures,
+        "excluded": dict(books.excluded), "bytes_through": books.bytes_through, "resumed_bytes": books.resumed_bytes,
+        **{name: value for name, value in (job.so_far.report if job.so_far else {}).items() if name in ("conflicts_by_class", "extras")},
+    }  # fmt: skip
     result = _result(planned, books, report=report, outputs=outputs)
     failed = books.outcomes["failed"]
     job.log.info("%s", ", ".join(f"{name} {count:,}" for name, count in result.counts.items() if count or name == "listed"))
-    if not failed:
+    if not failed and not outcome.undeleted:
         return result
-    if books.moved or books.outcomes["skipped"]:
+    if books.moved or books.outcomes["skipped"] or not failed:
         return _result(planned, books, report=report, outputs=outputs, outcome="partial")
     job.so_far = result
     first = books.failures[0]
     hint = "" if "what to do:" in first["reason"] else "See the ledger for each, and list the source again."
     error = TransferFailed(f"None of {failed} objects arrived. {first['key']}: {first['reason']}", hint=hint)
-    error.retryable = retryable
+    error.retryable = outcome.retryable
     raise error
 
 
@@ -146,10 +231,11 @@ def _result(
 def _refuse_nothing(planned: Planned, params: Params, job: JobContext) -> None:
     from portal.errors import NothingMatched
 
-    if planned.moving or planned.failing or params.allow_empty or planned.redone:
+    survey = planned.survey
+    if survey.moving or survey.failing or params.allow_empty or planned.redone:
         return
     job.so_far = _result(planned)
-    left_out = f" {planned.excluded} objects were found and left out by formats, patterns, sizes or dates." if planned.excluded else ""
+    left_out = f" {survey.excluded} objects were found and left out by formats, patterns, sizes or dates." if survey.excluded else ""
     hint = "Check the source's prefix and filters (formats=any takes every file), or allow it with allow_empty."
     raise NothingMatched(f"Nothing matched at {params.source}.{left_out}", hint=hint)
 
@@ -163,41 +249,52 @@ def _planned_text(planned: Planned) -> str:
 
 
 def _print_plan(planned: Planned, found: Preflight, job: JobContext) -> None:
-    for line in planned.sample:
+    survey = planned.survey
+    for line in survey.sample:
         job.log.info("%s %s → %s (%s bytes)", line["action"], line["source"], line["target"], f"{line['bytes']:,}")
-    if planned.moving > len(planned.sample):
-        job.log.info("… and %s more, see %s", f"{planned.moving - len(planned.sample):,}", planned.path)
-    for problem in (*found.bad_names, *found.conflicts):
+    if survey.moving > len(survey.sample):
+        job.log.info("… and %s more, see %s", f"{survey.moving - len(survey.sample):,}", planned.path)
+    for problem in found.shown:
         job.log.warning("conflict: %s", problem)
     for url in found.occupied:
         job.log.warning("exists already: %s", url)
 
 
-def _migration(params: Params, job: JobContext, source: Any, target: Any) -> Migration:
+def _migration(params: Params, job: JobContext, source: Side, target: Side) -> Migration:
+    from portal.transfer import limits
+    from portal.transfer.filters import Filters
     from portal.transfer.migration import Migration
-    from portal.transfer.moving import Route
     from portal.transfer.planning import Rules
+    from portal.transfer.policies import Policies
 
     keys = _keys(params, job)
-    filters = Filters() if keys else params.filters
     rules = Rules(
-        params.source.key, params.target.key, params.target.scheme, filters, flat_folder=params.flat_folder if params.layout == "flat" else None,
-        skip_bad_names=params.bad_names == "skip", **({"converted_name": _converted_name} if params.convert == "parquet" else {}),
+        params.source.key, params.target.key, params.target.scheme, Filters() if keys else params.filters,
+        flat_folder=params.flat_folder if params.layout == "flat" else None, bad_names=params.bad_names, too_large=params.too_large,
+        limit_bytes=limits.largest(target.store, params.target.key), converted_name=_converted_name if params.convert == "parquet" else None,
     )  # fmt: skip
 
     def tell(done: int, total: int | None, size: int, note: str) -> None:
         job.progress(done, total, "objects", note, size)
 
-    convert = _converter(params, job, source, target) if params.convert == "parquet" else None
-    return Migration(
-        Route(source, target, params.overwrite, params.verify, convert), rules, job.folder, job.job_id, _header(params), params.concurrency, tell,
-        keys, job.earlier_folder,
+    policies = Policies(params.policy, params.twins, params.archived, params.mirror, params.delete_extra, params.max_deletes)
+    route = _route(params, job, source, target)
+    return Migration(route, rules, policies, job.folder, job.job_id, _header(params), tell, keys, job.earlier_folder)
+
+
+def _route(params: Params, job: JobContext, source: Side, target: Side) -> Route:
+    from portal.transfer.moving import Route
+
+    return Route(
+        source, target, params.policy, params.verify, _converter(params, job, source.store, target.store) if params.convert == "parquet" else None,
+        params.md5, params.mode, params.accept_size, params.carry, params.carry_tags, params.tier, params.concurrency, params.processes,
+        params.max_bandwidth, params.max_requests_s, params.block_bytes, job.job_id,
     )  # fmt: skip
 
 
 _SHAPE = {
-    "source", "source_connection", "keys", "keys_file", "formats", "include", "exclude", "min_bytes", "max_bytes", "modified_since", "modified_until",
-    "target", "target_connection", "layout", "flat_folder", "bad_names", "convert",
+    *SourceParams.model_fields, "keys", "keys_file", "target", "target_connection", "layout", "flat_folder", "bad_names", "twins", "archived",
+    "too_large", "convert",
 }  # fmt: skip
 """The parameters that a plan depends on."""
 
@@ -229,16 +326,22 @@ def _converter(params: Params, job: JobContext, source: Any, target: Any) -> Con
     return convert
 
 
-def _keys(params: Params, job: JobContext) -> tuple[str, ...]:
+def _keys(params: Params, job: JobContext) -> Callable[[], Iterator[str]] | None:
+    """Return what gives the chosen keys, the same ones each time; None when everything is meant."""
     from portal.transfer.key_file import read_keys
 
     if params.keys_file is None:
-        return params.keys
-    store = job.store(params.keys_file)
-    try:
-        return (*params.keys, *read_keys(store, params.keys_file.key))
-    finally:
-        store.close()
+        return (lambda: iter(params.keys)) if params.keys else None
+
+    def keys(file: StoreURL = params.keys_file) -> Iterator[str]:
+        yield from params.keys
+        store = job.store(file)
+        try:
+            yield from read_keys(store, file.key)
+        finally:
+            store.close()
+
+    return keys
 
 
 if __name__ == "__main__":

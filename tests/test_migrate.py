@@ -199,14 +199,14 @@ def test_existing_targets_fail_are_skipped_or_replaced(clouds: Clouds) -> None:
 
 def test_a_target_that_appears_meanwhile_is_skipped_too_and_never_replaced(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
     put(clouds.s3, "a.csv", b"ours")
-    check = preflight.check
+    run = preflight.Check.run
 
-    def then_appears(*given: Any) -> preflight.Preflight:
-        found = check(*given)
+    def then_appears(self: preflight.Check) -> preflight.Preflight:
+        found = run(self)
         put(clouds.adls, "a.csv", b"theirs")
         return found
 
-    monkeypatch.setattr(preflight, "check", then_appears)
+    monkeypatch.setattr(preflight.Check, "run", then_appears)
     assert clouds.migrate(overwrite="skip").counts == {"listed": 1, "skipped": 1}
     assert get(clouds.adls, "a.csv") == b"theirs"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,11 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from portal.stores.base import ObjectInfo, Store
 from portal.stores.url import StoreURL
-from portal.transfer.filters import Filters
 from portal.transfer.formats import format_of
-from portal.transfer.names import as_folder, below, readable
-from portal.transfer.sources import objects
+from portal.transfer.names import as_folder
+from portal.transfer.plan import Page, picked
+from portal.transfer.planning import FOLDER_MARKER
 
 SCHEMA = pa.schema(
     [
@@ -40,45 +40,39 @@ class Inventory:
         self._folders: Counter[str] = Counter()
         self._folder_bytes: Counter[str] = Counter()
 
-    def write(self, store: Store, filters: Filters, tell: Callable[[int, int], None]) -> None:
-        """List the store into the file, which appears whole. Raises NotFound when there is no such container; what `tell` raises ends it."""
+    def write(self, pages: Iterable[Page], tell: Callable[[int, int], None]) -> None:
+        """Write what is listed into the file, which appears whole. Raises what listing does; what `tell` raises ends it."""
         fresh = self.path.with_name(f".{self.path.name}")
-        batch: list[dict[str, Any]] = []
         with pq.ParquetWriter(fresh, SCHEMA, compression="zstd") as writer:
-            for row in self._rows(store, filters, lambda: tell(self.objects, self.bytes)):
-                batch.append(row)
-                if len(batch) == _BATCH_ROWS:
-                    writer.write_table(pa.Table.from_pylist(batch, schema=SCHEMA))
-                    batch.clear()
-            writer.write_table(pa.Table.from_pylist(batch, schema=SCHEMA))
+            for page in pages:
+                kept = picked(page, [n for n, action in enumerate(page.actions) if action != "exclude"])
+                self.excluded += len(page) - len(kept) - page.reasons.count(FOLDER_MARKER)
+                self._count(kept)
+                writer.write_table(self._table(kept))
+                tell(self.objects, self.bytes)
         fresh.replace(self.path)
 
-    def _rows(self, store: Store, filters: Filters, check: Callable[[], None]) -> Iterator[dict[str, Any]]:
-        for info in objects(store, self._source.key, check):
-            name = below(info.key, self._source.key)
-            if name is None or info.is_folder:
-                continue
-            if filters.refusal(info, name):
-                self.excluded += 1
-                continue
-            self._count(info, name)
-            key = readable(info.key)
-            yield {
-                "url": str(self._source.at(key)), "key": key, "name": readable(name), "size_bytes": info.size_bytes, "etag": info.etag,
-                "modified": info.modified, "storage_class": info.storage_class, "format": format_of(info.key),
-            }  # fmt: skip
+    def _table(self, page: Page) -> pa.Table:
+        moments = [datetime.fromisoformat(moment) if moment else None for moment in page.modified]
+        base = str(self._source.root)
+        columns = [
+            [base + key for key in page.keys], page.keys, page.targets, page.sizes, page.etags, moments, page.classes,
+            [format_of(key) for key in page.keys],
+        ]  # fmt: skip
+        return pa.Table.from_arrays([pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
 
-    def _count(self, info: ObjectInfo, name: str) -> None:
-        self.objects += 1
-        self.bytes += info.size_bytes
-        kind = format_of(info.key)
-        self._formats[kind] += 1
-        self._format_bytes[kind] += info.size_bytes
-        folder = as_folder(readable(name.partition("/")[0])) if "/" in name else ""
-        if folder not in self._folders and len(self._folders) >= _FOLDERS_SHOWN:
-            folder = "…"
-        self._folders[folder] += 1
-        self._folder_bytes[folder] += info.size_bytes
+    def _count(self, page: Page) -> None:
+        self.objects += len(page)
+        self.bytes += sum(page.sizes)
+        for name, size in zip(page.targets, page.sizes, strict=True):
+            kind = format_of(name)
+            self._formats[kind] += 1
+            self._format_bytes[kind] += size
+            folder = as_folder(name.partition("/")[0]) if "/" in name else ""
+            if folder not in self._folders and len(self._folders) >= _FOLDERS_SHOWN:
+                folder = "…"
+            self._folders[folder] += 1
+            self._folder_bytes[folder] += size
 
     def report(self) -> dict[str, Any]:
         """Bytes in all; objects and bytes by format and by folder directly below the source ('' the source itself, '…' beyond the first 100)."""

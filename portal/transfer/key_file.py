@@ -11,18 +11,19 @@ from portal.stores.base import Store
 from portal.stores.seekable import SeekableReader
 
 
-def read_keys(store: Store, key: str) -> tuple[str, ...]:
-    """Return the keys, empty lines left out. Raises NotFound, BadParameters when the file is neither."""
-    info = store.stat(key)
-    with SeekableReader(store, info) as file:
+def read_keys(store: Store, key: str) -> Iterator[str]:
+    """Yield the keys, empty lines left out; memory stays flat. Raises NotFound, BadParameters when the file is neither or names none."""
+    none = True
+    with SeekableReader(store, store.stat(key)) as file:
         try:
-            keys = tuple(_from_parquet(file) if key.endswith(".parquet") else _from_text(file))
+            for one in _from_parquet(file) if key.endswith(".parquet") else _from_text(file):
+                none = False
+                yield one
         except (ValueError, KeyError) as error:
             hint = "Write one key a line in UTF-8, or use an inventory made by the list engine."
             raise BadParameters(f"{store.url.at(key)} holds no list of keys.", hint=hint) from error
-    if not keys:
+    if none:
         raise BadParameters(f"{store.url.at(key)} names no keys.")
-    return keys
 
 
 def _from_text(file: SeekableReader) -> Iterator[str]:

@@ -1,58 +1,41 @@
-"""A whole transfer: plan → preflight → copy → prove → balance. Each step leaves on disk what the next attempt goes on from."""
+"""A whole transfer: plan → preflight → move → delete what is extra → ledger → books. Each step leaves on disk what the next attempt goes on from."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from portal.transfer import ledger, plan, planning, preflight, sources
+from portal.transfer import ledger, plan, planner, sources
 from portal.transfer.balance import Books
+from portal.transfer.deletions import Deleted, Deletions
 from portal.transfer.journal import JOURNAL_FILE, Journal, JournalState
-from portal.transfer.moving import Mover, Route
-from portal.transfer.plan import Entry
+from portal.transfer.listing import Lister
+from portal.transfer.looking import Looker
+from portal.transfer.moving import Route, move
+from portal.transfer.planner import Planned
 from portal.transfer.planning import Rules
-from portal.transfer.pool import each
-from portal.transfer.preflight import Preflight
-
-_SAMPLE = 20
+from portal.transfer.policies import Policies
+from portal.transfer.preflight import Check, Preflight
+from portal.transfer.side import Side
+from portal.transfer.sources import Chosen, Listing, Source, Wanted, each_once
+from portal.wire.ends import End
+from portal.wire.opening import open_end
 
 Tell = Callable[[int, int | None, int, str], None]
 """Told (objects done, objects in all or None, bytes done, note); raises Cancelled when the job shall stop."""
 
 
-@dataclass
-class Planned:
-    """A plan on disk, and what it says in short."""
+class Outcome(NamedTuple):
+    """What came of a transfer."""
 
-    path: Path
-    listed: int
-    reused: bool = False
-    redone: bool = False
-    """It holds what a finished job left undone."""
-    moving: int = 0
-    bytes: int = 0
-    converting: int = 0
-    excluded: int = 0
-    failing: int = 0
-    sample: list[dict[str, Any]] = field(default_factory=list)
-
-    def report(self) -> dict[str, Any]:
-        return {
-            "listed": self.listed, "to_copy": self.moving - self.converting, "to_convert": self.converting, "bytes": self.bytes,
-            "excluded": self.excluded, "cannot_be_copied": self.failing, "resumed": self.reused,
-        }  # fmt: skip
-
-    def count(self, entry: Entry) -> None:
-        self.moving += entry.moves
-        self.bytes += entry.size_bytes * entry.moves
-        self.converting += entry.action == "convert"
-        self.excluded += entry.action == "exclude"
-        self.failing += entry.action == "fail"
-        if entry.moves and len(self.sample) < _SAMPLE:
-            self.sample.append({"source": entry.key, "target": entry.target_key, "bytes": entry.size_bytes, "action": entry.action})
+    books: Books
+    retryable: bool
+    """Something failed for a reason that may pass."""
+    undeleted: int
+    """Objects that were to be deleted and could not be."""
 
 
 @dataclass(frozen=True)
@@ -61,86 +44,111 @@ class Migration:
 
     route: Route
     rules: Rules
+    policies: Policies
     folder: Path
     """Where plan, journal and ledger are."""
     job_id: str
     header: Mapping[str, Any]
     """What the plan is made for; another header, another plan."""
-    threads: int
     tell: Tell
-    keys: Sequence[str] = ()
+    keys: Callable[[], Iterable[str]] | None = None
+    """Gives the keys that are chosen, the same ones each time; None: everything that is listed."""
     earlier: Path | None = None
     """Folder of the finished job whose failures are to be done again."""
 
     def plan(self) -> Planned:
-        """List the source into a plan on disk, or take the one that an earlier attempt of this job completed."""
+        """List the source into a plan on disk, or go on with the one that an earlier attempt of this job began."""
         path = self.folder / plan.PLAN_FILE
-        length = plan.length_if_for(path, self.header, self.job_id)
-        left = self._undone() if length is None else None
-        planned = Planned(path, length or 0, reused=length is not None, redone=left is not None)
-        if length is None:
-            (self.folder / JOURNAL_FILE).unlink(missing_ok=True)
-            planned.listed = planning.write(path, self.job_id, self.header, left or self._found(), self._tell_listed, self.rules)
-        for entry in plan.read(path):
-            planned.count(entry)
+        planned = Planned(path, reused=plan.length_if_for(path, self.header, self.job_id) is not None)
+        left = sources.undone(self.earlier, self.header) if self.earlier else None
+        planned.redone = left is not None
+        if planned.reused:
+            planned.look_again()
+            return planned
+        (self.folder / JOURNAL_FILE).unlink(missing_ok=True)
+        planner.made(planned, self.job_id, self.header, self.rules.names, self._source(left), self._tell_listed)
         return planned
 
-    def _undone(self) -> Iterator[Entry] | None:
-        if self.earlier is None:
-            return None
-        return sources.undone(self.earlier, self.header, self.route.source, self.rules, self.threads)
-
-    def _found(self) -> Iterator[Entry]:
-        if self.keys:
-            return sources.chosen(self.route.source, self.rules, self.keys, self.threads)
-        return sources.listed(self.route.source, self.rules, lambda: self.tell(0, None, 0, "listing"))
+    def _source(self, left: Callable[[], Iterator[Wanted]] | None) -> Source:
+        keys, check = self.keys, partial(self.tell, 0, None, 0, "listing")
+        if left is None and keys is not None:
+            return Chosen(self.rules, lambda: each_once(keys(), self.rules.source_prefix), Looker(opened(self.route.source), check), check)
+        if left is not None:
+            return Chosen(self.rules, left, Looker(opened(self.route.source), check), check)
+        return Listing(self.rules, Lister(opened(self.route.source), check), self.route.source.store.stat)
 
     def _tell_listed(self, count: int, size: int) -> None:
-        self.tell(0, None, 0, f"listed {count:,} objects ({size:,} bytes)")
+        self.tell(0, None, 0, f"listed {count:,} objects ({size:,} bytes to move)")
 
     def preflight(self, planned: Planned) -> Preflight:
-        """Check names and targets. Raises NotFound when the target's container is not there."""
-        begun = self._begun(planned)
-        return preflight.check(planned.path, planned.listed, self.route.target, self.rules.target_prefix, self.folder / ".targets.sqlite", begun)
+        """Check names, sizes and targets. Raises NotFound when the target's container is not there."""
+        check = partial(self.tell, 0, None, 0, "checking the target")
+        source, target = Looker(opened(self.route.source), check), Looker(opened(self.route.target), check)
+        lister = Lister(opened(self.route.target), check)
+        try:
+            tells = self.route.target.access().kind == "blob"
+            begun = self._begun(planned)
+            return Check(
+                planned, self.rules, self.policies, self.folder, self.route.target.store, lister, target, source, begun, check, tells
+            ).run()  # fmt: skip
+        finally:
+            source.close()
+            target.close()
 
     def _begun(self, planned: Planned) -> Callable[[int], bool]:
         """What an earlier attempt of this job has written, or may have, is in nobody's way."""
+        if not (self.folder / JOURNAL_FILE).exists():
+            return lambda n: False
         state = JournalState(self.folder / JOURNAL_FILE, planned.listed)
         return lambda n: state.begun(n) or state.ended(n)
 
-    def move(self, planned: Planned, found: Preflight) -> tuple[Books, bool]:
-        """Move every entry and write the ledger. Returns the books, and whether something failed for a reason that may pass.
+    def move(self, planned: Planned, found: Preflight) -> Outcome:
+        """Move every entry, delete what is extra, and write the ledger.
 
         Raises Cancelled (the ledger then holds what was done until then) and BooksDoNotBalance."""
-        meter = _Meter(self.tell, planned.moving)
-        books = Books(str(self.route.target.url.root))
+        books = Books(self.route.target.base)
+        meter = _Meter(self.tell, planned.survey.moving)
         with Journal(self.folder / JOURNAL_FILE, planned.listed) as journal:
-            mover = Mover(self.route, journal, found.existing, meter.moved)
             try:
-                for entry in each(plan.read(planned.path), mover, self.threads):
-                    meter.ended(entry)
+                retryable = move(self.route, plan.pages(planned.path), found.verdicts, journal, meter)
+                deleted = self._delete(planned, found, journal)
             finally:
-                ledger.write(self.folder / ledger.LEDGER_FILE, books.through(journal.state.rows()))
+                batches = books.through(journal.rows())
+                ledger.write(self.folder / ledger.LEDGER_FILE, batches, source_base=self.route.source.base, target_base=self.route.target.base)
+        books.notes += [*planned.notes, *deleted.notes]
         books.refuse_imbalance(planned.listed)
-        return books, mover.retryable
+        return Outcome(books, retryable, deleted.failed)
+
+    def _delete(self, planned: Planned, found: Preflight, journal: Journal) -> Deleted:
+        """Delete what only the target has, if that was asked for and everything else went well."""
+        if self.policies.mirror and planned.redone:
+            return Deleted(["What only the target has was not looked for: this job does again what another one left undone."])
+        if not self.policies.delete_extra or not found.extras_path:
+            return Deleted()
+        deletions = Deletions(self.folder, found.extras_path, journal, opened(self.route.target), partial(self.tell, 0, None, 0, "deleting"))
+        if not deletions.begun:
+            failed = any("failed" in columns["outcome"] for columns in journal.rows())
+            if failed or not planned.listed:
+                why = "not every object arrived" if failed else "nothing was listed at the source"
+                return Deleted([f"Nothing was deleted at the target, because {why}."])
+        return deletions.run()
+
+
+def opened(side: Side) -> Callable[[], End]:
+    """Return what opens an end of the thin path to a side, with credentials that are good now."""
+    return lambda: open_end(side.access())
 
 
 class _Meter:
-    """Counts objects and bytes over all threads."""
+    """Sums up what is told piece by piece."""
 
     def __init__(self, tell: Tell, total: int) -> None:
         self._tell, self._total = tell, total
         self._done = self._bytes = 0
-        self._lock = threading.Lock()
 
-    def moved(self, size: int) -> None:
-        with self._lock:
-            self._bytes += size
-            done, size_done = self._done, self._bytes
-        self._tell(done, self._total, size_done, "")
+    def __call__(self, ended: int, size_bytes: int) -> None:
+        self._done += ended
+        self._bytes += size_bytes
+        self._tell(self._done, self._total, self._bytes, "")
 
-    def ended(self, entry: Entry) -> None:
-        if entry.moves:
-            with self._lock:
-                self._done += 1
-        self.moved(0)
+

@@ -14,14 +14,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, NamedTuple, Self
 
+from portal.durable import sync_folder
 from portal.stores.base import ObjectInfo
 
 PLAN_FILE = "plan.ndjson"
@@ -50,16 +51,30 @@ class Verdict(IntEnum):
     SAME_CONTENT = 5
     """An object of the same size and checksum."""
     NOT_OLDER = 6
-    """An object of the same size that was written after the source."""
+    """An object that is not older than the source, and of the same size."""
 
 
 SKIPPED: Mapping[int, str] = {
     Verdict.EXISTS: "the target exists already",
     Verdict.SAME: "unchanged: the target is the copy of this very version",
     Verdict.SAME_CONTENT: "unchanged: the target has the same size and checksum",
-    Verdict.NOT_OLDER: "unchanged: the target has the same size and is not older",
+    Verdict.NOT_OLDER: "unchanged: the target is not older than the source",
 }
 """The verdicts whose entries end as skipped, and why."""
+
+
+BAD_NAME = "the target cannot hold "
+TOO_LARGE = "the target cannot hold an object of its size: "
+ARCHIVED = "it is archived: "
+CLASH = "its target is another's: "
+RENAMED = "renamed: "
+"""What reasons begin with, by what is the matter. RENAMED is that of an entry that moves."""
+_CAUSES = {TOO_LARGE: "too-large", BAD_NAME: "name", ARCHIVED: "archived", CLASH: "name"}
+
+
+def cause_of(reason: str) -> str:
+    """Return the ledger's cause of an entry that fails by its plan."""
+    return next((cause for beginning, cause in _CAUSES.items() if reason.startswith(beginning)), "not-found")
 
 
 class Entry(NamedTuple):
@@ -309,9 +324,43 @@ def length_if_for(path: Path, header: Mapping[str, Any], job_id: str | None = No
         return None
 
 
-_COLUMNS = tuple(column.name for column in fields(Page) if column.name not in ("first", "next"))
+class Change(NamedTuple):
+    """What an entry of a plan becomes instead."""
+
+    n: int
+    target: str
+    action: str
+    """'': as it was."""
+    reason: str
+
+
+def rewrite(path: Path, changes: Iterable[Change]) -> None:
+    """Change entries of a complete plan, told in the order of their numbers; the file is replaced whole."""
+    with path.open("rb") as file:
+        head = json.loads(file.readline())
+    fresh = path.with_name(f".{path.name}.fresh")
+    fresh.unlink(missing_ok=True)
+    rest = iter(changes)
+    change = next(rest, None)
+    with PlanWriter(fresh, head["job"], head["header"], Names(*head["names"])) as writer:
+        writer.again()
+        for page in pages(path):
+            while change and change.n < page.first + len(page):
+                place = change.n - page.first
+                page.targets[place], page.reasons[place] = change.target, change.reason
+                page.actions[place] = change.action or page.actions[place]
+                change = next(rest, None)
+            writer.add(page)
+        writer.finish()
+    fresh.replace(path)
+    sync_folder(path.parent)
+
+
+_COLUMNS = ("keys", "sizes", "etags", "modified", "targets", "actions", "reasons", "classes", "md5s", "ours")
 
 
 def picked(page: Page, places: list[int]) -> Page:
     """Return a page of some of a page's entries, in their order."""
+    if len(places) == len(page):
+        return page
     return Page(page.first, **{name: [getattr(page, name)[place] for place in places] for name in _COLUMNS}, next=page.next)

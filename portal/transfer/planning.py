@@ -1,20 +1,18 @@
-"""How what is found becomes entries of a plan."""
+"""How what is found becomes entries of a plan: a page of a listing at a time, column by column."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 
-from portal.errors import BadParameters
-from portal.stores.base import ObjectInfo
 from portal.transfer import names
 from portal.transfer.filters import Filters
-from portal.transfer.plan import Action, Entry, Names, Page, PlanWriter
+from portal.transfer.plan import BAD_NAME, RENAMED, TOO_LARGE, Names, Page
+from portal.transfer.policies import BadNames, FailOrSkip
+from portal.wire.ends import Listed
 
-_PAGE = 1000
+FOLDER_MARKER = "it is a folder marker: an empty object whose name ends in '/'"
+_COLUMNS = tuple(column.name for column in fields(Listed) if column.name != "continuation")
 
 
 @dataclass(frozen=True)
@@ -24,59 +22,98 @@ class Rules:
     source_prefix: str
     target_prefix: str
     target_scheme: str
-    filters: Filters
+    filters: Filters = field(default_factory=Filters)
     flat_folder: str | None = None
     """Set: everything lands in this folder, under the last part of its name."""
-    skip_bad_names: bool = False
-    converted_name: Callable[[str], str | None] = lambda name: None
+    bad_names: BadNames = "fail"
+    too_large: FailOrSkip = "fail"
+    limit_bytes: float = float("inf")
+    """The largest object that the target can hold."""
+    converted_name: Callable[[str], str | None] | None = None
     """Gives the target's name of an object that is converted, None for one that is copied."""
 
-    def entry(self, n: int, info: ObjectInfo) -> Entry | None:
-        """Return the entry of a listed object; None for what is no object below the source (real folders, neighbours)."""
-        if info.is_folder and not info.key.endswith("/"):
-            return None
-        name = names.below(info.key, self.source_prefix)
-        if name is None:
-            return None
-        action, key, reason = self._decide(info, name)
-        modified = info.modified.isoformat() if info.modified else ""
-        return Entry(n, names.readable(info.key), info.size_bytes, info.etag, modified, names.readable(key), action, names.readable(reason))
+    @property
+    def folder(self) -> str:
+        """The folder that targets lie in, '' or ending in '/'."""
+        return names.target_folder(self.target_prefix, self.flat_folder)
 
-    def _decide(self, info: ObjectInfo, name: str) -> tuple[Action, str, str]:
-        if info.is_folder:
-            return "exclude", "", "it is a folder marker: an empty object whose name ends in '/'"
-        if reason := self.filters.refusal(info, name):
-            return "exclude", "", reason
-        converted = self.converted_name(name)
-        key = names.target_key(converted or name, self.target_prefix, flat_folder=self.flat_folder)
-        reason = names.refusal(self.target_scheme, key)
-        if reason or names.readable(info.key) != info.key:
-            reason = reason or "the source's name is not valid Unicode"
-            return "exclude" if self.skip_bad_names else "fail", key, f"the target cannot hold {key!r}: {reason}"
-        return "convert" if converted else "copy", key, ""
+    @property
+    def names(self) -> Names:
+        return Names(names.as_folder(self.source_prefix), names.as_folder(self.target_prefix))
 
+    def page(self, found: Listed, first: int, following: str | None) -> Page:
+        """Return the entries of a page of a listing; real folders and neighbours of the source are no entries."""
+        found, below = self._meant(found)
+        reasons = self.filters.refusals(below, found)
+        if any(name.endswith("/") for name in below):
+            markers = zip(below, found.sizes, found.folders, reasons, strict=True)
+            reasons = [FOLDER_MARKER if name.endswith("/") and (folder or not size) else reason for name, size, folder, reason in markers]
+        actions = ["exclude" if reason else "copy" for reason in reasons]
+        page = Page(
+            first, found.keys, found.sizes, found.etags, found.modified, below, actions, reasons, found.classes, found.md5s,
+            [False] * len(below), following,
+        )  # fmt: skip
+        if below:
+            self._aim(page)
+        return page
 
-def write(path: Path, job_id: str, header: Mapping[str, Any], entries: Iterable[Entry], listed: Callable[[int, int], None], rules: Rules) -> int:
-    """Write a plan; returns the number of entries. `listed(objects, bytes)` is told every thousand entries."""
-    size = 0
-    source = iter(entries)
-    with PlanWriter(path, job_id, header, Names(names.as_folder(rules.source_prefix), names.as_folder(rules.target_prefix))) as writer:
-        writer.again()
-        while batch := list(islice(source, _PAGE)):
-            _, keys, sizes, etags, modified, targets, actions, reasons, classes, ours = map(list, zip(*batch, strict=True))
-            writer.add(Page(writer.count, keys, sizes, etags, modified, targets, actions, reasons, classes, [""] * len(batch), ours))
-            size += sum(sizes)
-            listed(writer.count, size)
-        writer.finish()
-        return writer.count
+    def _meant(self, found: Listed) -> tuple[Listed, list[str]]:
+        """Return what is meant, and its names below the source."""
+        folder = names.as_folder(self.source_prefix)
+        cut = len(folder)
+        real = any(found.folders) and any(folder and not key.endswith("/") for folder, key in zip(found.folders, found.keys, strict=True))
+        if not real and all(map(str.startswith, found.keys, [folder] * len(found.keys))):
+            below = [key[cut:] for key in found.keys]
+            if "" not in below:
+                return found, below
+        told = [names.below(key, self.source_prefix) for key in found.keys]
+        kept = [n for n, name in enumerate(told) if name is not None and not (found.folders[n] and not name.endswith("/"))]
+        columns = {name: [getattr(found, name)[n] for n in kept] for name in _COLUMNS}
+        return Listed(**columns, continuation=found.continuation), [told[n] or "" for n in kept]
 
+    def _aim(self, page: Page) -> None:
+        """Give each entry its target; `page.targets` holds the names below the source."""
+        if self.converted_name:
+            self._convert(page, self.converted_name)
+        if self.flat_folder is not None:
+            page.targets = [name.rpartition("/")[2] for name in page.targets]
+        folder = self.folder
+        full = [folder + name for name in page.targets]
+        if not (names.harmless(full, but="%" if self.bad_names == "rename" else "//") and "".join(page.keys).isascii()):
+            self._judge_names(page, full)
+        page.targets = [names.readable(key) if action != "exclude" else "" for key, action in zip(full, page.actions, strict=True)]
+        if max(page.sizes) > self.limit_bytes:
+            self._judge_sizes(page)
 
-def chosen(keys: Iterable[str], prefix: str) -> Iterator[str]:
-    """Yield chosen keys, each once. Raises BadParameters for a key outside the source."""
-    seen: set[str] = set()
-    for key in keys:
-        if names.below(key, prefix) is None:
-            raise BadParameters(f"The key {key!r} is not below the source prefix {prefix!r}.", hint="Keys are whole, as a listing shows them.")
-        if key not in seen:
-            seen.add(key)
-            yield key
+    def _convert(self, page: Page, converted_name: Callable[[str], str | None]) -> None:
+        for n, name in enumerate(page.targets):
+            if not page.reasons[n] and (other := converted_name(name)):
+                page.targets[n], page.actions[n] = other, "convert"
+
+    def _judge_names(self, page: Page, full: list[str]) -> None:
+        legible = [names.readable(key) for key in page.keys]
+        for n, key in enumerate(page.keys):
+            if not page.reasons[n]:
+                self._judge_name(page, full, n, "" if key == legible[n] else "the source's name is not valid Unicode")
+        page.keys = legible
+
+    def _judge_name(self, page: Page, full: list[str], n: int, illegible: str) -> None:
+        key = full[n]
+        why = names.refusal(self.target_scheme, key) or illegible
+        if self.bad_names == "rename" and not illegible and (other := self._renamed(page.targets[n])) != key:
+            if not names.refusal(self.target_scheme, other):
+                full[n], page.reasons[n] = other, f"{RENAMED}{why or 'its name looks like an encoded one'}"
+                return
+        if why:
+            page.reasons[n] = names.readable(f"{BAD_NAME}{key!r}: {why}")
+            page.actions[n] = "exclude" if self.bad_names == "skip" else "fail"
+
+    def _renamed(self, name: str) -> str:
+        return self.folder + names.encoded(self.target_scheme, name, self.folder)
+
+    def _judge_sizes(self, page: Page) -> None:
+        for n, size in enumerate(page.sizes):
+            if size > self.limit_bytes and page.actions[n] in ("copy", "convert"):
+                page.reasons[n] = f"{TOO_LARGE}it has {size:,} bytes, and {self.limit_bytes:,.0f} are the most"
+                page.actions[n] = "exclude" if self.too_large == "skip" else "fail"
+                page.targets[n] = "" if self.too_large == "skip" else page.targets[n]

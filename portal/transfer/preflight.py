@@ -1,122 +1,199 @@
-"""What is checked before byte one: names, twins, files that would be folders, and what exists at the target."""
+"""What is checked before byte one: names, sizes, archives, twins, files that would be folders, and what exists at the target."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from portal.errors import AccessDenied, AlreadyExists, NameNotAllowed, NotFound
-from portal.stores.base import Page, Store
-from portal.transfer import plan
+from portal.errors import AccessDenied, AlreadyExists, NameNotAllowed, NotFound, TransferFailed
+from portal.stores.base import Store
+from portal.transfer import limits, names, plan
+from portal.transfer.compare import Comparison
+from portal.transfer.extras import EXTRAS_FILE, Extras
+from portal.transfer.listing import Lister
+from portal.transfer.looking import LOOKERS, Looker, each
 from portal.transfer.names import as_folder
+from portal.transfer.plan import ARCHIVED, Change, Entry, Verdict
+from portal.transfer.planner import Planned
+from portal.transfer.planning import Rules
+from portal.transfer.policies import Policies
+from portal.transfer.problems import CONFLICTS_FILE, Problems
+from portal.transfer.survey import may_be_archived
 from portal.transfer.targets import Targets, ancestors
 
-Overwrite = Literal["fail", "skip", "replace"]
-SHOWN = 20
+_HINTS = {
+    "bad name": "Let them be renamed or skipped (bad_names=rename, bad_names=skip), rename the sources, or leave them out with exclude.",
+    "too large": "Leave them out with max_bytes or too_large=skip.",
+    "archived": "Restore them first, or leave them out with archived=skip or storage_classes.",
+    "clash": "Let one of each be renamed or skipped (twins=rename, twins=skip), or leave it out with exclude; layout=prefix keeps folders.",
+    "in the way": "Choose another target, or remove what is in the way there.",
+}
 
 
 @dataclass
 class Preflight:
-    """What was found. `existing` has one byte per entry: 1 when its target is there already and is not ours."""
+    """What was found. `verdicts` has one byte per entry, see `plan.Verdict`."""
 
-    existing: bytearray
-    bad_names: list[str] = field(default_factory=list)
-    conflicts: list[str] = field(default_factory=list)
+    verdicts: bytearray
+    stops: dict[str, int] = field(default_factory=dict)
+    """Number of problems on account of which nothing may move, by class."""
+    shown: list[str] = field(default_factory=list)
+    """The first of them."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Number of problems by class and what is done about them."""
     occupied: list[str] = field(default_factory=list)
-    """Targets that are there already, at most SHOWN of them."""
+    """The first targets that exist already."""
+    extras: int = 0
+    extra_bytes: int = 0
+    extras_path: Path | None = None
+    looked: int = 0
+    listing_requests: int = 0
 
-    def refuse(self, overwrite: Overwrite) -> None:
-        """Raises NameNotAllowed or AlreadyExists, listing what stands in the way; nothing has moved yet."""
-        if self.bad_names:
-            hint = "Rename the sources, leave them out with exclude, or let them be skipped: bad_names=skip."
-            raise NameNotAllowed(_listing("Nothing was moved: names that the target cannot hold", self.bad_names), hint=hint)
-        if self.conflicts:
-            hint = "Leave one of each pair out with exclude, or copy them to different places (layout=prefix keeps folders)."
-            raise NameNotAllowed(_listing("Nothing was moved: target names that are in each other's way", self.conflicts), hint=hint)
-        if overwrite == "fail" and self.occupied:
-            more = sum(self.existing) - len(self.occupied)
-            shown = [*self.occupied, *([f"and {more} more"] if more > 0 else [])]
-            hint = "Choose another target, or overwrite=skip or overwrite=replace."
-            raise AlreadyExists(_listing("Nothing was moved: targets that exist already", shown), hint=hint)
+    @property
+    def existing(self) -> int:
+        return len(self.verdicts) - self.verdicts.count(Verdict.NEW) - self.verdicts.count(Verdict.UNKNOWN)
+
+    def report(self) -> dict[str, Any]:
+        told: dict[str, Any] = {"conflicts": self.shown, "conflicts_by_class": self.counts, "occupied": self.occupied}
+        if self.extras_path:
+            told["extras"] = {"objects": self.extras, "bytes": self.extra_bytes, "file": EXTRAS_FILE}
+        return told
+
+    def refuse(self, policies: Policies) -> None:
+        """Raises NameNotAllowed, AlreadyExists or TransferFailed, listing what stands in the way; nothing has moved yet."""
+        if self.stops:
+            more = sum(self.stops.values()) - len(self.shown)
+            listed = [*self.shown, *([f"and {more:,} more, see {CONFLICTS_FILE}"] if more > 0 else [])]
+            kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.stops.items())
+            hint = " ".join(_HINTS[kind] for kind in self.stops)
+            raise NameNotAllowed(_listing(f"Nothing was moved: what stands in the way ({kinds})", listed), hint=hint)
+        if policies.overwrite == "fail" and self.existing:
+            more = self.existing - len(self.occupied)
+            listed = [*self.occupied, *([f"and {more:,} more"] if more > 0 else [])]
+            hint = "Choose another target, or overwrite=skip, different or replace."
+            raise AlreadyExists(_listing("Nothing was moved: targets that exist already", listed), hint=hint)
+        if policies.delete_extra and self.extras > policies.max_deletes:
+            raise TransferFailed(
+                f"Nothing was moved: {self.extras:,} objects at the target have no source, and at most {policies.max_deletes:,} may be deleted.",
+                hint=f"See {EXTRAS_FILE} of the job. If all of them are to go, raise max_deletes.",
+            )
 
 
 def _listing(title: str, lines: list[str]) -> str:
     return f"{title}:\n" + "\n".join(f"  - {line}" for line in lines)
 
 
-def check(path: Path, count: int, target: Store, target_prefix: str, scratch: Path, is_ours: Callable[[int], bool]) -> Preflight:
-    """Inspect a plan of `count` entries against the target.
+@dataclass
+class Check:
+    """Inspects a complete plan."""
 
-    Args:
-        scratch: path of a temporary database
-        is_ours: tells of an entry whether this job may have written its target already
+    planned: Planned
+    rules: Rules
+    policies: Policies
+    folder: Path
+    """Of the job: where the files about what was found are put."""
+    target: Store
+    lister: Lister
+    """Lists the target."""
+    looker: Looker
+    """Looks at the target."""
+    source: Looker
+    """Looks at the source."""
+    is_ours: Callable[[int], bool]
+    """Tells of an entry whether an earlier attempt of this job may have written its target already."""
+    check: Callable[[], None] = lambda: None
+    tells: bool = False
+    """The target's listing tells metadata."""
 
-    Raises:
-        NotFound: the target's container is not there.
-    """
-    found = Preflight(bytearray(count))
-    ours = bytearray(count)
-    for entry in plan.read(path):
-        ours[entry.n] = entry.ours or is_ours(entry.n)
-        if entry.action == "fail" and entry.target_key and len(found.bad_names) < SHOWN:
-            found.bad_names.append(f"{entry.key}: {entry.reason}")
-    with Targets(scratch) as targets:
-        targets.fill(plan.read(path))
-        for key, one, other in targets.twins(SHOWN):
-            found.conflicts.append(f"{one} and {other} would both become {key}")
-        if target.url.scheme != "s3":
-            for key, one, other in targets.files_that_are_folders(SHOWN):
-                found.conflicts.append(f"{one} would become the file {key}, and {other} needs a folder of that name")
-            _refuse_files_above(target, target_prefix, found)
-        for n, key in _existing(target, targets, target_prefix, found):
-            if not ours[n] and not found.existing[n]:
-                found.existing[n] = 1
-                if len(found.occupied) < SHOWN:
-                    found.occupied.append(str(target.url.at(key)))
-    return found
+    def run(self) -> Preflight:
+        """Raises NotFound when the target's container is not there."""
+        with Problems(self.folder) as problems:
+            self._settle_archived(problems)
+            self._settle_clashes(problems)
+            survey = self.planned.survey
+            if survey.troubled:
+                problems.take_plan(self.planned.path)
+            if self.target.url.scheme != "s3":
+                self._look_above(problems)
+            found = self._compare()
+            for key, why in found.obstacles.items():
+                problems.add("in the way", "", key, why, "stops")
+        extras = found.extras
+        return Preflight(
+            found.verdicts, {**problems.stops}, problems.shown, dict(problems.counts), found.occupied, extras.count if extras else 0,
+            extras.bytes if extras else 0, extras.path if extras else None, found.looked, self.lister.requests,
+        )  # fmt: skip
 
+    def _changed(self, changes: Iterator[Change]) -> None:
+        plan.rewrite(self.planned.path, changes)
+        self.planned.look_again()
 
-def _refuse_files_above(target: Store, target_prefix: str, found: Preflight) -> None:
-    for folder in ancestors(as_folder(target_prefix)):
-        try:
-            if target.stat(folder).is_folder:
-                continue
-        except NotFound:
+    def _settle_archived(self, problems: Problems) -> None:
+        if not self.planned.survey.archived:
             return
-        except AccessDenied:
-            continue  # above what these credentials may see, or above the local roots
-        found.conflicts.append(f"{target.url.at(folder)} is a file, and the target needs a folder of that name")
-
-
-def _existing(target: Store, targets: Targets, target_prefix: str, found: Preflight) -> Iterator[tuple[int, str]]:
-    """Yield the entries whose target exists. Lists only folders that the plan needs and that are there, outermost first."""
-    top = target_prefix.rstrip("/")
-    there = {top}
-    for folder in targets.folders():
-        if folder not in there:
-            continue
-        for page in _pages(target, f"{folder}/" if folder else ""):
-            for prefix in page.prefixes:
-                path = prefix.removesuffix("/")
-                if targets.is_folder(path):
-                    there.add(path)
-                if target.url.scheme != "s3" and targets.entry_of(path) is not None:
-                    found.conflicts.append(f"{target.url.at(path)} is a folder, and a file of that name is to be written")
-            for info in page.objects:
-                if target.url.scheme != "s3" and targets.is_folder(info.key):
-                    found.conflicts.append(f"{target.url.at(info.key)} is a file, and the target needs a folder of that name")
-                n = targets.entry_of(info.key)
-                if n is not None:
-                    yield n, info.key
-
-
-def _pages(target: Store, folder: str) -> Iterator[Page]:
-    continuation: str | None = None
-    while True:
-        page = target.list_page(folder, recursive=False, continuation=continuation)
-        yield page
-        continuation = page.continuation
-        if continuation is None:
+        skip = self.policies.archived == "skip"
+        archived = self._archived()
+        if skip:
+            self._changed(Change(entry.n, "", "exclude", f"{ARCHIVED}{why}") for entry, why in archived)
             return
+        for entry, why in archived:
+            problems.add("archived", entry.key, entry.target_key, f"{entry.key} is archived: {why}", "stops")
+
+    def _archived(self) -> Iterator[tuple[Entry, str]]:
+        """Yield what moves and cannot be read now. What is in an archive may have been restored; a listing does not tell."""
+        entries = (entry for entry in plan.read(self.planned.path) if entry.moves and may_be_archived(entry.storage_class))
+
+        def look(entry: Entry) -> tuple[Entry, bool]:
+            found = None if self.is_ours(entry.n) else self.source.find(entry.key)
+            return entry, found is not None and found.archived
+
+        for entry, archived in each(entries, look, LOOKERS):
+            self.check()
+            if archived:
+                yield entry, f"it is in {entry.storage_class} and has not been restored"
+
+    def _settle_clashes(self, problems: Problems) -> None:
+        """Names that come in order show clashes by themselves; only otherwise, or when there are some, are all of them gathered."""
+        targets = self.planned.survey.targets
+        fold = limits.folding(self.target, self.rules.target_prefix)
+        has_folders = self.target.url.scheme != "s3"
+        if fold is None and targets.order and not (targets.clash and has_folders):
+            return
+        with Targets(self.folder / ".targets.sqlite", fold, folders=has_folders) as base:
+            base.fill(plan.pages(self.planned.path))
+            for clash, done in base.settle(self.policies.twins, partial(names.set_apart, self.rules.target_scheme)):
+                if done == "stops":
+                    problems.add("clash", clash.source, clash.target, clash.why, done)
+            if base.changed:
+                self._changed(base.changes())
+
+    def _look_above(self, problems: Problems) -> None:
+        for folder in ancestors(as_folder(self.rules.folder)):
+            try:
+                if self.target.stat(folder).is_folder:
+                    continue
+            except NotFound:
+                return
+            except AccessDenied:
+                continue  # above what these credentials may see, or above the local roots
+            why = f"{self.target.url.at(folder)} is a file, and the target needs a folder of that name"
+            problems.add("in the way", "", folder, why, "stops")
+
+    def _compare(self) -> Comparison:
+        survey = self.planned.survey
+        mirror = self.policies.mirror and not self.planned.redone
+        extras = Extras(self.folder / EXTRAS_FILE, self.rules.folder, self.rules.filters) if mirror else None
+        found = Comparison(
+            self.planned.path, bytearray(survey.listed), self.target, self.lister, self.looker, self.source, self.policies.overwrite, self.is_ours,
+            extras, self.rules.names, self.tells,
+        )  # fmt: skip
+        orders = survey.sources.orders if mirror and not survey.renamed else [] if mirror else survey.targets.orders
+        if survey.moving or mirror:
+            with extras or nullcontext():
+                below = self.rules.folder if mirror else survey.common_folder or self.rules.folder
+                found.run(below, orders, self.folder / ".there.sqlite", survey.moving)
+        return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 from pydantic import field_validator
@@ -29,6 +30,9 @@ class SourceParams(EngineParams):
         help="Only names that fit one of these patterns: '*.csv' is held against the last part of the name, 'a/*' against the name below the source",
     )  # fmt: skip
     exclude: tuple[str, ...] = param((), help="No names that fit one of these patterns", group="Source")
+    regex: tuple[str, ...] = param(
+        (), help="Only names below the source in which one of these regular expressions (Python's) is found", group="Source", advanced=True
+    )
     min_bytes: int | None = param(None, help="Only objects of at least this size", group="Source", unit="bytes", advanced=True, ge=0)
     max_bytes: int | None = param(None, help="Only objects of at most this size", group="Source", unit="bytes", advanced=True, ge=0)
     modified_since: datetime | None = param(
@@ -37,6 +41,20 @@ class SourceParams(EngineParams):
     modified_until: datetime | None = param(
         None, help="Only objects modified before this moment (RFC 3339; without a zone: UTC)", group="Source", advanced=True
     )
+    storage_classes: tuple[str, ...] = param(
+        (), help="Only objects in one of these storage classes or access tiers, as the store names them (STANDARD, GLACIER_IR, Cool, …)",
+        group="Source", advanced=True,
+    )  # fmt: skip
+
+    @field_validator("regex")
+    @classmethod
+    def _expressions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in value:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return value
 
     @field_validator("modified_since", "modified_until")
     @classmethod
@@ -45,4 +63,7 @@ class SourceParams(EngineParams):
 
     @property
     def filters(self) -> Filters:
-        return Filters(self.formats, self.include, self.exclude, self.min_bytes, self.max_bytes, self.modified_since, self.modified_until)
+        return Filters(
+            self.formats, self.include, self.exclude, self.min_bytes, self.max_bytes, self.modified_since, self.modified_until, self.regex,
+            self.storage_classes,
+        )  # fmt: skip

@@ -1,87 +1,164 @@
-"""Where a plan's entries come from: a listing, chosen keys, or what an earlier job left undone."""
+"""Where a plan's entries come from: a listing, chosen keys, or what an earlier job left undone. Each can go on where it was cut off."""
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
-from portal.errors import NotFound, StoreError
-from portal.stores.base import ObjectInfo, Store
-from portal.transfer import plan, planning
+from portal.errors import BadParameters, NotFound
+from portal.stores.base import ObjectInfo
+from portal.transfer import names, plan
 from portal.transfer.journal import JOURNAL_FILE, JournalState
-from portal.transfer.names import as_folder
-from portal.transfer.plan import Entry
+from portal.transfer.listing import Lister
+from portal.transfer.looking import LOOKERS, Looker, each
+from portal.transfer.plan import START, Page
 from portal.transfer.planning import Rules
-from portal.transfer.pool import each
+from portal.wire.ends import Found, Listed
+
+_BATCH = 1_000
+_LISTING = "listing"
+"""Where a listing goes on after the page of the object that the source URL names itself."""
 
 
-def listed(source: Store, rules: Rules, check: Callable[[], None]) -> Iterator[Entry]:
-    """Yield an entry for each object at or below the source prefix, page by page. Raises NotFound when there is no such container."""
-    n = 0
-    for info in objects(source, rules.source_prefix, check):
-        entry = rules.entry(n, info)
-        if entry is not None:
-            yield entry
-            n += 1
+class Source(Protocol):
+    """Gives the pages of a plan."""
+
+    def pages(self, next_: str, first: int) -> Iterator[Page]:
+        """Yield pages from where an earlier attempt stopped (START: from the beginning); the first entry is number `first`."""
+        ...
 
 
-def objects(source: Store, prefix: str, check: Callable[[], None]) -> Iterator[ObjectInfo]:
-    """Yield whatever is at or below a prefix, folders too, page by page. Raises NotFound when there is no such container."""
-    if prefix and not prefix.endswith("/"):
-        yield from _itself(source, prefix)
-    continuation: str | None = None
-    while True:
-        check()
-        page = source.list_page(as_folder(prefix), continuation=continuation)
-        yield from page.objects
-        continuation = page.continuation
-        if continuation is None:
-            return
+@dataclass(frozen=True)
+class Listing:
+    """Everything at or below the source's prefix."""
 
+    rules: Rules
+    lister: Lister
+    stat: Callable[[str], ObjectInfo]
 
-def _itself(source: Store, key: str) -> Iterator[ObjectInfo]:
-    try:
-        yield source.stat(key)
-    except NotFound:
-        return
+    def pages(self, next_: str, first: int) -> Iterator[Page]:
+        prefix = self.rules.source_prefix
+        if next_ == START and prefix and not prefix.endswith("/"):
+            page = self.rules.page(self._itself(prefix), first, _LISTING)
+            first += len(page)
+            yield page
+        token = None if next_ in (START, _LISTING) else next_.removeprefix(f"{_LISTING}:")
+        for found in self.lister.pages(prefix, token):
+            more = found.continuation
+            page = self.rules.page(found, first, None if more is None else f"{_LISTING}:{more}")
+            first += len(page)
+            yield page
 
-
-def chosen(source: Store, rules: Rules, keys: Iterable[str], threads: int) -> Iterator[Entry]:
-    """Yield an entry for each chosen key; one that is not there becomes an entry that fails."""
-
-    def look(key: str) -> Entry:
+    def _itself(self, key: str) -> Listed:
+        """The object that is called like the prefix, if there is one."""
         try:
-            info = source.stat(key)
+            info = self.stat(key)
+        except NotFound:
+            return Listed([], [], [], [], [], [], [], [])
+        modified = info.modified.isoformat() if info.modified else ""
+        md5 = info.checksums.get("md5", "")
+        return Listed([key], [info.size_bytes], [info.etag], [modified], [info.storage_class], [info.is_folder], [""], [md5])
+
+
+class Wanted(NamedTuple):
+    """One object that is asked for by its key."""
+
+    key: str
+    ours: bool = False
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Objects that are asked for by their keys, each looked at; `wanted` gives the same ones in the same order each time it is called."""
+
+    rules: Rules
+    wanted: Callable[[], Iterable[Wanted]]
+    looker: Looker
+    check: Callable[[], None]
+
+    def pages(self, next_: str, first: int) -> Iterator[Page]:
+        done = 0 if next_ == START else int(next_)
+        rest = islice(self.wanted(), done, None)
+        try:
+            while batch := list(islice(rest, _BATCH)):
+                self.check()
+                done += len(batch)
+                page = self._page(batch, list(each((item.key for item in batch), self._look, LOOKERS)), first, str(done))
+                first += len(page)
+                yield page
+        finally:
+            self.looker.close()
+
+    def _look(self, key: str) -> Found | str:
+        try:
+            return self.looker.found(key)
         except NotFound as error:
-            return _failing(key, error.message)
-        return rules.entry(0, info) or _failing(key, "it is a folder, not an object")
+            return error.message
 
-    for n, entry in enumerate(each(planning.chosen(keys, rules.source_prefix), look, threads)):
-        yield entry._replace(n=n)
+    def _page(self, batch: list[Wanted], found: list[Found | str], first: int, following: str | None) -> Page:
+        there = [(item, one) for item, one in zip(batch, found, strict=True) if isinstance(one, Found)]
+        page = self.rules.page(_columns([(item.key, one) for item, one in there]), first, following)
+        page.ours = [item.ours for item, _ in there]
+        for item, one in zip(batch, found, strict=True):
+            if isinstance(one, str):
+                for column, value in zip(_page_columns(page), (item.key, 0, "", "", "", "fail", one, "", "", item.ours), strict=True):
+                    column.append(value)
+        return page
 
 
-def _failing(key: str, reason: str) -> Entry:
-    return Entry(0, key, 0, "", "", "", "fail", reason)
+def _columns(found: list[tuple[str, Found]]) -> Listed:
+    return Listed(
+        [key for key, _ in found], [one.size_bytes for _, one in found], [one.etag for _, one in found], [one.about.modified for _, one in found],
+        [one.about.storage_class for _, one in found], [False] * len(found), [""] * len(found), [one.checksums.get("md5", "") for _, one in found],
+    )  # fmt: skip
 
 
-def undone(earlier: Path, header: Mapping[str, Any], source: Store, rules: Rules, threads: int) -> Iterator[Entry] | None:
-    """Return the entries that a finished job left undone or failed, their sources looked at anew; None when it left no plan like this one."""
+def _page_columns(page: Page) -> tuple[list[Any], ...]:
+    return (
+        page.keys, page.sizes, page.etags, page.modified, page.targets, page.actions, page.reasons, page.classes, page.md5s, page.ours,
+    )  # fmt: skip
+
+
+def each_once(keys: Iterable[str], prefix: str) -> Iterator[Wanted]:
+    """Yield chosen keys, each once; memory stays flat. Raises BadParameters for a key outside the source, or one that is no Unicode."""
+    base = sqlite3.connect("")  # a database of its own in a temporary file, which goes with the connection
+    try:
+        base.execute("CREATE TABLE seen (key TEXT PRIMARY KEY) WITHOUT ROWID")
+        rest = iter(keys)
+        while batch := list(islice(rest, _BATCH)):
+            for key in batch:
+                _refuse_outside(key, prefix)
+            batch = list(dict.fromkeys(batch))
+            query = "INSERT OR IGNORE INTO seen SELECT value FROM json_each(?) RETURNING key"
+            fresh = {key for (key,) in base.execute(query, (json.dumps(batch),))}
+            yield from (Wanted(key) for key in batch if key in fresh)
+    finally:
+        base.close()
+
+
+def _refuse_outside(key: str, prefix: str) -> None:
+    if names.readable(key) != key:
+        raise BadParameters(f"The key {names.readable(key)!r} is not valid Unicode.", hint="Keys are whole, as a listing shows them.")
+    if names.below(key, prefix) is None:
+        raise BadParameters(f"The key {key!r} is not below the source prefix {prefix!r}.", hint="Keys are whole, as a listing shows them.")
+
+
+def undone(earlier: Path, header: Mapping[str, Any]) -> Callable[[], Iterator[Wanted]] | None:
+    """Return what a finished job left undone or failed; None when it left no plan like this one."""
     path = earlier / plan.PLAN_FILE
     count = plan.length_if_for(path, header)
     if count is None:
         return None
     state = JournalState(earlier / JOURNAL_FILE, count)
-    left = (entry for entry in plan.read(path) if entry.action != "exclude" and not state.ended(entry.n))
 
-    def look(before: Entry) -> Entry:
-        ours = before.ours or state.begun(before.n)
-        try:
-            entry = rules.entry(0, source.stat(before.key)) or _failing(before.key, "it is a folder, not an object")
-        except StoreError as error:
-            if not isinstance(error, NotFound):
-                raise
-            entry = _failing(before.key, error.message)
-        return entry._replace(ours=ours)
+    def wanted() -> Iterator[Wanted]:
+        for entry in plan.read(path):
+            if entry.action != "exclude" and not state.ended(entry.n):
+                yield Wanted(entry.key, entry.ours or state.begun(entry.n))
 
-    return (entry._replace(n=n) for n, entry in enumerate(each(left, look, threads)))
+    return wanted

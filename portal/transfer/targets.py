@@ -1,70 +1,109 @@
-"""All target names of a plan, in a scratch database on disk: finds twins and conflicts while memory stays flat."""
+"""All target names of a plan in a scratch database on disk, for plans whose names do not come in order: finds twins and files that would be
+folders, whatever the number of entries, and what is to be done about them."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
-from portal.transfer.plan import Entry
+from portal.transfer.plan import CLASH, RENAMED, Change, Page
+from portal.transfer.policies import Twins
+
+Fold = Callable[[str], str]
+"""Gives what two names have in common that are one to a store."""
 
 _SCHEMA = """
-CREATE TABLE files (target TEXT NOT NULL, n INTEGER NOT NULL, source TEXT NOT NULL);
-CREATE TABLE folders (path TEXT PRIMARY KEY, source TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE files (place TEXT NOT NULL, n INTEGER NOT NULL, target TEXT NOT NULL, source TEXT NOT NULL);
+CREATE TABLE folders (place TEXT PRIMARY KEY, source TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE changes (n INTEGER PRIMARY KEY, target TEXT NOT NULL, action TEXT NOT NULL, reason TEXT NOT NULL);
 """
+_TWINS = """
+SELECT one.n, one.source, one.target, min(first.n), first.source FROM files AS one JOIN files AS first ON first.place = one.place
+WHERE one.place IN (SELECT place FROM files GROUP BY place HAVING count(*) > 1)
+GROUP BY one.n HAVING one.n > min(first.n) ORDER BY one.n
+"""
+_FILES_THAT_ARE_FOLDERS = """
+SELECT files.n, files.source, files.target, folders.source FROM folders JOIN files ON files.place = folders.place
+WHERE files.place != '' AND files.n NOT IN (SELECT n FROM changes) ORDER BY files.n
+"""
+
+
+class Clash(NamedTuple):
+    """An entry whose target is in the way of another's, or the other way round."""
+
+    n: int
+    source: str
+    target: str
+    why: str
 
 
 class Targets:
     """The target names of the entries that move, and the folders they need."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fold: Fold | None = None, *, folders: bool = True) -> None:
         path.unlink(missing_ok=True)
-        self._path = path
+        self._path, self._fold, self._folders = path, fold, folders
+        self.changed = False
+        """Something was decided."""
         self._base = sqlite3.connect(path)
-        self._base.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" + _SCHEMA)
+        self._base.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536;" + _SCHEMA)
 
-    def fill(self, entries: Iterable[Entry]) -> None:
-        moving = (entry for entry in entries if entry.moves)
-        self._base.executemany("INSERT INTO files VALUES (?, ?, ?)", self._with_folders(moving))
-        self._base.executescript("CREATE INDEX by_target ON files (target);")
-
-    def _with_folders(self, entries: Iterable[Entry]) -> Iterator[tuple[str, int, str]]:
-        before: str | None = None
-        for entry in entries:
-            folder = entry.target_key.rpartition("/")[0]
-            if folder != before:
-                before = folder
-                paths = ((path, entry.key) for path in ("", *ancestors(entry.target_key)))
+    def fill(self, pages: Iterable[Page]) -> None:
+        for page in pages:
+            entries = [entry for entry in page.entries() if entry.moves]
+            places = [entry.target_key for entry in entries]
+            if self._fold:
+                places = [self._fold(place) for place in places]
+            rows = ((place, entry.n, entry.target_key, entry.key) for place, entry in zip(places, entries, strict=True))
+            self._base.executemany("INSERT INTO files VALUES (?, ?, ?, ?)", rows)
+            if self._folders:
+                needed = {place.rpartition("/")[0]: entry.key for place, entry in zip(places, entries, strict=True)}
+                paths = ((path, source) for place, source in needed.items() for path in [*ancestors(place), place])
                 self._base.executemany("INSERT OR IGNORE INTO folders VALUES (?, ?)", paths)
-            yield entry.target_key, entry.n, entry.key
+        self._base.executescript("CREATE INDEX by_place ON files (place);")
 
-    def twins(self, limit: int) -> list[tuple[str, str, str]]:
-        """Return (target, one source, another source) for each name that several sources claim."""
-        query = "SELECT target, min(source), max(source) FROM files GROUP BY target HAVING count(*) > 1 ORDER BY target LIMIT ?"
-        return self._base.execute(query, (limit,)).fetchall()
+    def twins(self) -> Iterator[Clash]:
+        """Yield every entry whose target an earlier one has."""
+        for n, source, target, _, first in self._base.execute(_TWINS):
+            yield Clash(n, source, target, f"{first} and {source} would both become {target}")
 
-    def files_that_are_folders(self, limit: int) -> list[tuple[str, str, str]]:
-        """Return (target, its source, a source below it) for each target that is also a folder of another."""
-        query = (
-            "SELECT files.target, files.source, folders.source FROM folders JOIN files ON files.target = folders.path"
-            " WHERE files.target != '' ORDER BY files.target LIMIT ?"
-        )
-        return self._base.execute(query, (limit,)).fetchall()
+    def files_that_are_folders(self) -> Iterator[Clash]:
+        """Yield every entry whose target others need as a folder."""
+        for n, source, target, other in self._base.execute(_FILES_THAT_ARE_FOLDERS):
+            yield Clash(n, source, target, f"{source} would become the file {target}, and {other} needs a folder of that name")
 
-    def folders(self) -> Iterator[str]:
-        """Yield the folders that are needed, parents first."""
-        for (path,) in self._base.execute("SELECT path FROM folders ORDER BY path"):
-            yield path
+    def settle(self, policy: Twins, renamed: Callable[[str, str], str]) -> Iterator[tuple[Clash, str]]:
+        """Decide on all clashes; yield each with what is done about it: stops, skipped or the new target name.
 
-    def entry_of(self, target: str) -> int | None:
-        """Return the entry that is to become this target."""
-        found = self._base.execute("SELECT n FROM files WHERE target = ?", (target,)).fetchone()
-        return None if found is None else int(found[0])
+        Args:
+            renamed: gives another target name for (target, source); '' when there is none
+        """
+        for clashes in (self.twins, self.files_that_are_folders):
+            for clash in clashes():
+                yield clash, self._settled(clash, policy, renamed)
 
-    def is_folder(self, path: str) -> bool:
-        return self._base.execute("SELECT 1 FROM folders WHERE path = ?", (path,)).fetchone() is not None
+    def _settled(self, clash: Clash, policy: Twins, renamed: Callable[[str, str], str]) -> str:
+        target = renamed(clash.target, clash.source) if policy == "rename" else ""
+        if target and not self._taken(target):
+            self.changed = True
+            self._base.execute("INSERT OR REPLACE INTO changes VALUES (?, ?, '', ?)", (clash.n, target, f"{RENAMED}{clash.why}"))
+            return target
+        if policy == "fail":
+            return "stops"
+        self.changed = True
+        self._base.execute("INSERT OR REPLACE INTO changes VALUES (?, '', 'exclude', ?)", (clash.n, f"{CLASH}{clash.why}"))
+        return "skipped"
+
+    def _taken(self, target: str) -> bool:
+        place = self._fold(target) if self._fold else target
+        return self._base.execute("SELECT 1 FROM files WHERE place = ?", (place,)).fetchone() is not None
+
+    def changes(self) -> Iterator[Change]:
+        """Yield what was decided, in the order of the plan."""
+        yield from map(Change._make, self._base.execute("SELECT n, target, action, reason FROM changes ORDER BY n"))
 
     def __enter__(self) -> Self:
         return self

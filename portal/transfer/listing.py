@@ -1,0 +1,90 @@
+"""Listing a container page by page, in columns, with patience: what may go through is tried again."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+from portal.errors import Throttled, Unreachable
+from portal.transfer.names import as_folder
+from portal.wire.ends import Listed
+
+MAX_TRIES = 8
+_BACKOFF_S = 0.25
+_LONGEST_WAIT_S = 30.0
+_LOOK_EVERY_S = 0.2
+Told = TypeVar("Told")
+
+
+class Lists(Protocol):
+    """What lists; an end of the thin path does (see `portal.wire.ends.End`)."""
+
+    def list_page(self, prefix: str, *, continuation: str | None = None, limit: int = 5000) -> Listed: ...
+
+    def close(self) -> None: ...
+
+
+class Lister:
+    """Lists a container. `opened` opens an end for one thread, with credentials that are good now; `check` is called often and may raise
+    Cancelled."""
+
+    def __init__(self, opened: Callable[[], Lists], check: Callable[[], None]) -> None:
+        self._opened, self._check = opened, check
+        self._end: Lists | None = None
+        self.requests = 0
+
+    def pages(self, prefix: str, continuation: str | None = None) -> Iterator[Listed]:
+        """Yield the pages of what is below a prefix (taken as a folder) from a continuation on. Raises what ends do; Unreachable and
+        Throttled only after MAX_TRIES."""
+        folder = as_folder(prefix)
+        try:
+            while True:
+                page = patiently(lambda after=continuation: self._page(folder, after), self.close, self._check)  # type: ignore[misc]
+                yield page
+                continuation = page.continuation
+                if continuation is None:
+                    return
+        finally:
+            self.close()
+
+    def _page(self, folder: str, continuation: str | None) -> Listed:
+        access = getattr(self._end, "access", None)
+        if access is not None and time.time() >= access.renew_at:
+            self.close()
+        if self._end is None:
+            self._end = self._opened()
+        self.requests += 1
+        return self._end.list_page(folder, continuation=continuation)
+
+    def close(self) -> None:
+        end, self._end = self._end, None
+        if end is not None:
+            end.close()
+
+
+def patiently(work: Callable[[], Told], renew: Callable[[], None], check: Callable[[], None]) -> Told:
+    """Return what `work` returns, tried again with longer and longer pauses while it raises Unreachable or Throttled.
+
+    Args:
+        renew: called after each failure, to begin with a new connection
+        check: called often, and may raise Cancelled
+    """
+    for attempt in range(1, MAX_TRIES):
+        check()
+        try:
+            return work()
+        except Unreachable as error:
+            renew()
+            asked = error.retry_after_s if isinstance(error, Throttled) else 0.0
+            _wait(max(_BACKOFF_S * 2**attempt * random.uniform(0.5, 1.0), asked), check)  # noqa: S311
+    check()
+    return work()
+
+
+def _wait(seconds: float, check: Callable[[], None]) -> None:
+    until = time.monotonic() + min(seconds, _LONGEST_WAIT_S)
+    while (left := until - time.monotonic()) > 0:
+        check()
+        time.sleep(min(left, _LOOK_EVERY_S))

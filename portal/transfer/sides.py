@@ -1,0 +1,24 @@
+"""Opens the sides of a transfer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from portal.connections import KIND_OF_SCHEME
+from portal.context import JobContext
+from portal.stores.url import StoreURL
+from portal.transfer.side import Side
+from portal.wire.access import access_of
+
+
+@contextmanager
+def side(job: JobContext, url: StoreURL, connection: str, *, endpoint: Literal["blob", "dfs"] = "blob") -> Iterator[Side]:
+    """Open the side that a URL names, with a named connection ('' the default of its scheme). Raises SettingError and what stores raise."""
+    store = job.store(url, connection)
+    found = job.connection(KIND_OF_SCHEME[url.scheme], connection)
+    try:
+        yield Side(url, store, lambda: access_of(url, found, endpoint=endpoint))
+    finally:
+        store.close()
