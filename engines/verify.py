@@ -99,14 +99,13 @@ def _comparison(
     from portal.transfer.sources import Listing
 
     rules = _rules(params)
-    looking = params.convert != "none" or (params.proof != "listing" and not job.dry_run)
 
     def check() -> None:
         meter.passed(0)
 
     return Comparison(
         rules, params.filters, Listing(rules, Lister(source, check), _stat(params, job)), Lister(target, check), _kinds(params), comparer,
-        params.concurrency if looking else 0, params.one_way, job.folder, meter.tell,
+        params.concurrency, params.one_way, job.folder, meter.tell,
     )  # fmt: skip
 
 

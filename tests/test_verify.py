@@ -141,7 +141,8 @@ def compared(
     one = FakeEnd({"a.csv": (source, Found(len(source), "e1", checksums=source_sums or {}))}, trouble)
     other = FakeEnd({"a.csv": (target, Found(len(target), "t1", checksums=target_sums or {}))})
     comparer = Comparer(lambda: one, lambda: other, kinds, proof, passed)  # type: ignore[arg-type, return-value]
-    found = comparer(PAIR._replace(size_bytes=len(source), target_size=len(target)))
+    pair = PAIR._replace(size_bytes=len(source), target_size=len(target))
+    found = comparer.at_once(pair) or comparer.by_asking(pair)
     comparer.close()
     return found, one.read_bytes, other.read_bytes
 

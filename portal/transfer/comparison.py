@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
-from portal.transfer import comparison_evidence as evidence
 from portal.transfer import names
 from portal.transfer.comparison_evidence import Compared, Kinds, Pair
 from portal.transfer.comparison_join import Row, SortedRows, joined
@@ -25,6 +25,16 @@ _AHEAD = 2_000
 """Pairs that may be compared before an earlier one that takes longer: results are written in order."""
 
 
+class Compares(Protocol):
+    """Compares pairs; called by many threads. Raises Cancelled."""
+
+    def at_once(self, pair: Pair) -> Compared | None:
+        """Compare what the listings tell; None when the stores must be asked."""
+        ...
+
+    def by_asking(self, pair: Pair) -> Compared: ...
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Everything a comparison needs to know."""
@@ -36,10 +46,8 @@ class Comparison:
     """Gives pages made by `rules`."""
     target: Lister
     kinds: Kinds
-    compare: Callable[[Pair], Compared]
-    """Compares one pair; called by many threads. Raises Cancelled."""
+    comparer: Compares
     threads: int
-    """0: `compare` needs no store, so none are used."""
     one_way: bool
     """What only the target has does not matter."""
     folder: Path
@@ -55,7 +63,7 @@ class Comparison:
             self._list_target(targets)
             for done, line in enumerate(self._in_order(self._pairs(sources, targets, report, one_way)), 1):
                 report.add(line)
-                if self.threads or done % 1_000 == 0:
+                if done % 1_000 == 0 or line.compared.level in ("read", "stored"):
                     self.tell(done, sources.count, "comparing")
             report.refuse_imbalance(sources.count, targets.count)
             return sources.count
@@ -129,15 +137,15 @@ class Comparison:
         return replace(self.filters, min_bytes=None, max_bytes=None, since=None, until=None, classes=())
 
     def _in_order(self, pairs: Iterator[tuple[Line, Pair | None]]) -> Iterator[Line]:
-        if not self.threads:
-            for line, pair in pairs:
-                yield line if pair is None else line._replace(compared=self.compare(pair))
-            return
         waiting: deque[tuple[Line, Future[Compared] | None]] = deque()
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="compare")
         try:
             for line, pair in pairs:
-                waiting.append((line, None if pair is None else pool.submit(self.compare, pair)))
+                told = line.compared if pair is None else self.comparer.at_once(pair)
+                if told is not None:
+                    waiting.append((line._replace(compared=told), None))
+                elif pair is not None:
+                    waiting.append((line, pool.submit(self.comparer.by_asking, pair)))
                 while waiting and (len(waiting) >= _AHEAD or waiting[0][1] is None or waiting[0][1].done()):
                     yield _ended(*waiting.popleft())
             while waiting:
@@ -155,8 +163,3 @@ def _beside(source: Row, target: Row) -> tuple[Line, Pair]:
     _, target_size, target_etag, recorded, target_md5 = target
     pair = Pair(source_key, key, size, etag, md5, target_size, target_etag, target_md5, recorded, converted)
     return Line(name, source_key, key, size, target_size, etag, target_etag, Compared("error")), pair
-
-
-def by_listing(kinds: Kinds) -> Callable[[Pair], Compared]:
-    """Return what compares by listings alone."""
-    return lambda pair: evidence.by_listing(pair, kinds)

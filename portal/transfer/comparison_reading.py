@@ -35,11 +35,13 @@ class Comparer:
         self._opened: list[End] = []
         self._lock = threading.Lock()
 
-    def __call__(self, pair: Pair) -> Compared:
-        """Compare one pair; whatever stands in the way becomes an error of this object. Raises Cancelled."""
+    def at_once(self, pair: Pair) -> Compared | None:
+        """Compare what the listings tell; None when the stores must be asked."""
         found = evidence.by_listing(pair, self._kinds)
-        if not self._wants_more(found, pair):
-            return found
+        return None if self._wants_more(found, pair) else found
+
+    def by_asking(self, pair: Pair) -> Compared:
+        """Compare one pair; whatever stands in the way becomes an error of this object. Raises Cancelled."""
         try:
             return self._looked_at(pair)
         except Cancelled:
