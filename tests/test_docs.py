@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 from portal import catalog
 from portal.cli import COMMANDS
 from portal.cli.engines import reference
+from portal.cli.submit import _submit_parser
 from portal.connections import DEFAULT_VARIABLES
 from portal.settings import Settings
+from portal.transfer.remedies import REMEDIES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -70,3 +73,21 @@ def test_the_defaults_in_the_readme_are_those_of_the_code() -> None:
         if isinstance(field.default, int | float | str):
             default = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
             assert (name, told[name.upper()]) == (name, default)
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """The submits, one a line, that a page shows."""
+    lines = re.findall(r"^python -m portal (submit .*)$", page.read_text("utf-8"), re.MULTILINE)
+    return [shlex.split(line, comments=True)[1:] for line in lines if "--file" not in line]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_jobs_in_the_documentation_can_be_submitted(page: Path) -> None:
+    for engine, *flags in commands_of(page):
+        catalog.validate(engine, catalog.from_flags(_submit_parser(engine).parse_args(flags), catalog.engine(engine)))
+
+
+def test_the_causes_are_told_as_the_command_line_tells_them() -> None:
+    table = (ROOT / "docs" / "transfer.md").read_text("utf-8").split("| cause |")[1].split("\n\n")[0]
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", table, re.MULTILINE))
+    assert {cause: f"{remedy.title}. {remedy.what_to_do}" for cause, remedy in REMEDIES.items()} == rows
