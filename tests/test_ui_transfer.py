@@ -82,6 +82,14 @@ def test_proofs_are_told_in_words_and_length_alone_is_not_called_verified(home: 
     assert "3.3 KiB passed this machine, for 3.4 KiB that arrived" in text
 
 
+def test_it_is_told_why_bytes_passed_this_machine(home: Path, spool: Spool, job: Job) -> None:
+    why = "streamed: the source stores no CRC64NVME"
+    ledgers.give(spool, job.id, [ledgers.row(1, mode="server", bytes_through=0), ledgers.row(2, reason=why)])
+    assert "Not server-side, for example in/002.csv: the source stores no CRC64NVME." in words(opened("job", id=job.id, tab="Result"))
+    ledgers.give(spool, job.id, [ledgers.row(2)])
+    assert "Not server-side" not in words(opened("job", id=job.id, tab="Result"))
+
+
 def test_only_what_was_compared_looks_verified() -> None:
     green = {name for name, look in proofs.LEVELS.items() if look.colour == "green"}
     assert green == {"read-back", "end-to-end", "converted", "read", "stored"}

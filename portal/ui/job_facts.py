@@ -20,11 +20,12 @@ _SHOWN_KEYS = 1_000
 _MOST_DOWNLOAD_BYTES = 200 << 20
 _MEANINGS = {
     "names.csv": "names that were changed because the target cannot hold them, in both forms", "extras.csv": "what only the target has",
+    "conflicts.csv": "what is in the way at the target, and what is done about each",
     "carried.ndjson": "headers, metadata and tags that found no place at the target", "columns.ndjson": "types of the converted columns, and why",
     "combined.txt": "the comparison, as rclone check --combined writes it", "plan.ndjson": "what was listed, and what was to become of it",
     "ledger.parquet": "what became of each object", "combined.parquet": "what the comparison found of each object",
 }  # fmt: skip
-_BESIDE = ("names.csv", "extras.csv", "carried.ndjson", "columns.ndjson", "combined.txt")
+_BESIDE = ("conflicts.csv", "names.csv", "extras.csv", "carried.ndjson", "columns.ndjson", "combined.txt")
 """Files that belong beside a result: what the ledger does not tell."""
 
 

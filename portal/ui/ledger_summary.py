@@ -76,6 +76,9 @@ def _ways(view: View) -> None:
     if total.resumed_bytes:
         told.append(f"{wording.size(total.resumed_bytes)} had arrived in an earlier attempt and were not moved again")
     st.caption(plain("; ".join(told) + "."))
+    for group in view.groups(Chosen(outcome=("copied",), mode=("stream",))):
+        if why := _first_line(group).partition("streamed: ")[2]:
+            st.caption(plain(f"Not server-side, for example {group.name}: {why}. The reason stands with each object."))
 
 
 def _total(counts: dict[str, Sums]) -> Sums:
