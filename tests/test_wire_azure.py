@@ -32,7 +32,8 @@ from portal.stores.checksums import crc64
 from portal.wire.azure_about import CONTENT_HEADERS, FOLDER_MARK, found_of, path_lines
 from portal.wire.blob_end import BlobEnd
 from portal.wire.connection import Connection
-from portal.wire.ends import About, Block, Pin
+from portal.wire.dfs_end import DfsEnd
+from portal.wire.ends import About, Block, Found, Pin
 from tests.adls_client import RawClient
 from tests.servers import Server
 from tests.wire_azure import Ends, container_sas, end_to, make_container, put, stage
@@ -269,6 +270,14 @@ def test_a_lost_answer_leaves_no_hidden_file(
         assert [path for path in client.paths(container) if path.startswith(f"{unique}/")] == []
 
 
+def test_what_is_there_after_the_rename_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, adls_server: Server, container: str, unique: str
+) -> None:
+    monkeypatch.setattr(DfsEnd, "find", lambda *_: Found(4))
+    with contextlib.closing(end_to(adls_server, container, "dfs")) as end, pytest.raises(ProofFailed, match="holds 4 bytes instead of the 5"):
+        put(end, unique, b"hello")
+
+
 def test_the_blocks_of_two_attempts_never_mix(blob: BlobEnd, unique: str) -> None:
     first, second = blob.begin(unique, About(), 10, overwrite=False), blob.begin(unique, About(), 10, overwrite=False)
     old = [stage(blob, unique, first, n, n * 5, b"old__") for n in range(2)]
@@ -416,10 +425,10 @@ def test_a_key_never_leads_out_of_the_container(opened: Callable[..., Ends], key
         About("text/csv\n"), About(headers={"cache-control": "a\r\nb: c"}), About(storage_class="Hot\r\nx: y"), About(metadata={"1a": "x"}),
     ],
 )  # fmt: skip
-def test_nothing_slips_into_the_headers(end: Ends, unique: str, about: About) -> None:
-    with pytest.raises((NameNotAllowed, StoreError)):
-        put(end, unique, b"x", about)
-    assert end.list_page(unique).keys == []
+def test_nothing_slips_into_the_headers(opened: Callable[..., Ends], about: About) -> None:
+    """Nothing is sent: there is nobody at this end's address."""
+    with pytest.raises((NameNotAllowed, StoreError), match=r"printable ASCII|letters, digits and '_'|stores no"):
+        put(opened(port=1), "x", b"x", about)
 
 
 @given(metadata=METADATA, kept=st.dictionaries(st.sampled_from(sorted(CONTENT_HEADERS)), VALUE))
