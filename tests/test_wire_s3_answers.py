@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from portal.errors import (
@@ -70,6 +70,7 @@ def page(rows: list[tuple[str, int, str]], shape: dict[str, object]) -> bytes:
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text.encode()
 
 
+@settings(deadline=None)
 @given(ROWS, SHAPES)
 def test_a_page_of_any_shape_says_the_same(rows: list[tuple[str, int, str]], shape: dict[str, object]) -> None:
     if not shape["encoded"]:  # XML cannot hold these
@@ -83,6 +84,7 @@ def test_a_page_of_any_shape_says_the_same(rows: list[tuple[str, int, str]], sha
     assert found.continuation == ((f"k{rows[-1][0]}" if rows else "ttok") if shape["truncated"] else None)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: f"<ListBucketResult>{text}</ListBucketResult>".encode()))
 @example(b'<!DOCTYPE a [<!ENTITY b "c">]><ListBucketResult>&b;</ListBucketResult>')
 @example(b"<ListBucketResult><Contents><Key>a</Key><Size>x</Size></Contents></ListBucketResult>")

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal.wire.signing import Signer, quoted_path, quoted_query
@@ -45,6 +45,7 @@ def _credentials(keys: tuple[str, str, str]) -> Credentials:
     return Credentials(keys[0], keys[1], keys[2] or None)
 
 
+@settings(deadline=None)
 @given(METHODS, KEYS, QUERIES, HEADERS, CREDENTIALS, REGIONS, st.lists(MOMENTS, min_size=1, max_size=3))
 def test_signed_headers_are_those_of_botocore(
     method: str, key: str, query: list[tuple[str, str]], headers: dict[str, str], keys: tuple[str, str, str], region: str, moments: list[int]
@@ -60,6 +61,7 @@ def test_signed_headers_are_those_of_botocore(
         assert {name.lower(): value for name, value in ours.items()} == {name.lower(): value for name, value in request.headers.items()}
 
 
+@settings(deadline=None)
 @given(KEYS, QUERIES, CREDENTIALS, REGIONS, MOMENTS, st.integers(1, 604_800))
 def test_presigned_urls_are_those_of_botocore(
     key: str, query: list[tuple[str, str]], keys: tuple[str, str, str], region: str, moment: int, expires_s: int

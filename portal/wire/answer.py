@@ -9,6 +9,7 @@ _BODILESS = frozenset({204, 304})
 _DRAINED_BYTES = 256 << 10
 """What is left of an answer is read up to here; beyond, a new connection is cheaper."""
 _PIECE_BYTES = 64 << 10
+_CONNECTION, _CODING, _LENGTH = b"\r\nconnection:", b"\r\ntransfer-encoding:", b"\r\ncontent-length:"
 
 
 class Answer:
@@ -23,7 +24,7 @@ class Answer:
         self._stream, self._head, self._lower, self._name = stream, head, head.lower(), name
         self.status = int(head[9:12])
         """The HTTP status, 200 to 999."""
-        token = self._raw(b"connection").lower()
+        token = self._raw(_CONNECTION).lower()
         self.keep = b"close" not in token if head[7:8] == b"1" else b"keep-alive" in token
         """Whether the service leaves the connection open after this answer."""
         self._chunked = False
@@ -33,7 +34,7 @@ class Answer:
 
     def _measured(self, bodiless: bool) -> int | None:
         """How many bytes follow: None as long as only the body itself tells (RFC 9112 section 6.3)."""
-        coding = self._raw(b"transfer-encoding")
+        coding = self._raw(_CODING)
         self.length = None if coding else self._content_length()
         if bodiless:
             return 0
@@ -46,17 +47,16 @@ class Answer:
         return self.length
 
     def _content_length(self) -> int | None:
-        told = self._raw(b"content-length")
-        again = self._lower.count(b"\r\ncontent-length:")
-        if not again:
+        times = self._lower.count(_LENGTH)
+        if not times:
             return None
-        if again > 1 or not told.isdigit() or len(told) > 18:
+        told = self._raw(_LENGTH)
+        if times > 1 or not told.isdigit() or len(told) > 18:
             raise Unreachable(f"{self._name} answered with a length that is none.")
         return int(told)
 
-    def _raw(self, name: bytes) -> bytes:
-        """A header's value ('' when there is none), by a name in lower case."""
-        wanted = b"\r\n" + name + b":"
+    def _raw(self, wanted: bytes) -> bytes:
+        """A header's value, b'' when there is none; `wanted` is what its line begins with, in lower case."""
         found = self._lower.find(wanted)
         if found < 0:
             return b""
@@ -66,16 +66,17 @@ class Answer:
 
     def header(self, name: str) -> str:
         """Return a header by its name in lower case, '' when there is none."""
-        return _text(self._raw(name.encode()))
+        return _text(self._raw(f"\r\n{name}:".encode()))
 
     def headers(self) -> dict[str, str]:
         """Return all headers, names in lower case; those of one name are joined by a comma."""
+        lines = self._head.decode().split("\r\n") if self._head.isascii() else [_text(line) for line in self._head.split(b"\r\n")]
         found: dict[str, str] = {}
-        for line in self._head.split(b"\r\n")[1:]:
-            name, colon, value = line.partition(b":")
+        for line in lines[1:]:
+            name, colon, value = line.partition(":")
             if colon:
-                key, text = name.decode("latin-1").lower(), _text(value.strip())
-                found[key] = f"{found[key]}, {text}" if key in found else text
+                key = name.lower()
+                found[key] = f"{found[key]}, {value.strip()}" if key in found else value.strip()
         return found
 
     @property

@@ -11,13 +11,16 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from portal.errors import NameNotAllowed
-from portal.stores.checksums import ALGORITHMS
 from portal.wire.ends import About, Found
 from portal.wire.http_values import rfc3339
 
 CONTENT_HEADERS = frozenset({"content-encoding", "content-language", "content-disposition", "cache-control", "expires"})
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-_DIGEST_BYTES = {"crc64nvme": 8, "crc32": 4, "crc32c": 4, "sha1": 20, "sha256": 32, "md5": 16}
+_CHECKSUMS = tuple(
+    (f"x-amz-checksum-{name}", name, size)
+    for name, size in {"crc64nvme": 8, "crc32": 4, "crc32c": 4, "sha1": 20, "sha256": 32, "md5": 16}.items()
+)
+"""Header, algorithm, bytes of a digest."""
 _META = "x-amz-meta-"
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
@@ -66,16 +69,16 @@ def _about(headers: Mapping[str, str]) -> About:
 
 def _checksums(headers: Mapping[str, str], etag: str) -> dict[str, str]:
     found = {}
-    for name in ALGORITHMS:
-        digest, _, parts = headers.get(f"x-amz-checksum-{name}", "").partition("-")
-        if not digest:
+    for header, name, size in _CHECKSUMS:
+        if header not in headers:
             continue
+        digest, _, parts = headers[header].partition("-")
         composite = parts or headers.get("x-amz-checksum-type") == "COMPOSITE"
         try:
             value = binascii.a2b_base64(digest)
         except binascii.Error:
             continue
-        if len(value) == _DIGEST_BYTES[name]:
+        if len(value) == size:
             found[f"{name}-composite" if composite else name] = value.hex()
     plain = headers.get("x-amz-server-side-encryption", "AES256") == "AES256"
     if plain and "x-amz-server-side-encryption-customer-algorithm" not in headers and _MD5.fullmatch(etag):

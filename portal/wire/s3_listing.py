@@ -42,15 +42,19 @@ def listed(body: bytes) -> Listed:
 
 
 def _by_columns(text: str) -> Listed | None:
-    """None when the page has not the usual shape: other elements are missing or repeated, prefixed, or keys are not percent-encoded."""
+    """None when the page has not the usual shape: elements are missing, repeated or prefixed."""
     count = text.count("<Contents>")
-    if "<!" in text or ":Contents" in text or "<EncodingType>url</EncodingType>" not in text or not text.rstrip().endswith("</ListBucketResult>"):
+    if "<!" in text or ":Contents" in text or not text.rstrip().endswith("</ListBucketResult>"):
         return None
     found = [pattern.findall(text) for pattern in (_KEY, _SIZE, _ETAG, _MODIFIED, _CLASS)]
     truncated = _TRUNCATED.search(text)
     if [len(column) for column in found] != [count] * 5 or not truncated or (truncated[1] == "true" and not count):
         return None
-    keys = [unquote_plus(key) if "%" in key or "+" in key else key for key in found[0]]
+    keys = found[0]
+    if "<EncodingType>url</EncodingType>" in text:
+        keys = [unquote_plus(key) if "%" in key or "+" in key else key for key in keys]
+    elif any("&" in key for key in keys):
+        return None
     return _page(keys, list(map(int, found[1])), found[2], found[3], found[4], f"{_AFTER}{keys[-1]}" if truncated[1] == "true" else None)
 
 
