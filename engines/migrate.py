@@ -79,7 +79,7 @@ class Params(SourceParams):
     bad_names: Literal["fail", "skip", "rename"] = param(
         "fail", group="Target", advanced=True,
         help="When the target cannot hold a name: fail stops before anything moves, skip leaves those objects out, rename encodes the name so that "
-        "it can be read back (names.csv and the metadata source_key hold both)",
+        "it can be read back (names.csv and the metadata source_url tell both)",
     )  # fmt: skip
     twins: Literal["fail", "skip", "rename"] = param(
         "fail", group="Target", advanced=True,
@@ -186,10 +186,10 @@ def _run(migration: Migration, params: Params, job: JobContext) -> Result:
     found = migration.preflight(planned)
     job.so_far = _result(planned, report=found.report())
     if job.dry_run:
-        _print_plan(planned, found, job)
+        job.so_far = _result(planned, report={**found.report(), "dry_run": _dry_run(planned, found, migration, params, job)})
     found.refuse(migration.policies)
     if job.dry_run:
-        return _result(planned, report={**found.report(), "dry_run": True, "sample": planned.survey.sample})
+        return job.so_far
     return _closed(planned, migration.move(planned, found), params, job)
 
 
@@ -248,7 +248,17 @@ def _planned_text(planned: Planned) -> str:
     )
 
 
-def _print_plan(planned: Planned, found: Preflight, job: JobContext) -> None:
+def _dry_run(planned: Planned, found: Preflight, migration: Migration, params: Params, job: JobContext) -> dict[str, Any]:
+    """Say what would be done and what it would cost."""
+    from portal.transfer import estimate, prices
+    from portal.transfer.moving import BLOCK_BYTES
+
+    pulls = params.mode != "stream" and params.source.scheme == "s3" and params.target.scheme == "abfss" and params.endpoint == "blob"
+    way = estimate.Way(
+        params.source.scheme, params.target.scheme, params.block_bytes or BLOCK_BYTES, pulls, params.verify != "none", params.max_bandwidth,
+        params.max_requests_s, params.carry and params.carry_tags,
+    )  # fmt: skip
+    told = estimate.Estimate(planned, found, migration.policies, way, prices.load(job.settings.home)).report(job.folder)
     survey = planned.survey
     for line in survey.sample:
         job.log.info("%s %s → %s (%s bytes)", line["action"], line["source"], line["target"], f"{line['bytes']:,}")
@@ -256,8 +266,11 @@ def _print_plan(planned: Planned, found: Preflight, job: JobContext) -> None:
         job.log.info("… and %s more, see %s", f"{survey.moving - len(survey.sample):,}", planned.path)
     for problem in found.shown:
         job.log.warning("conflict: %s", problem)
-    for url in found.occupied:
+    for url in found.occupied if params.policy == "fail" else ():
         job.log.warning("exists already: %s", url)
+    for text in estimate.text(told):
+        job.log.info("%s", text)
+    return told
 
 
 def _migration(params: Params, job: JobContext, source: Side, target: Side) -> Migration:

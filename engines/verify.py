@@ -1,7 +1,7 @@
 """Compare a source with a target without copying anything, and account for every object of both.
 
 Both are listed, and each source is held against the target that a copy of it has: below the target under the same name, or as layout, bad_names
-and convert say, which mean what they mean for migrate. How far the comparison goes is chosen:
+and convert say, which mean what they mean for migrate (names that twins=rename gave are not found). How far the comparison goes is chosen:
 
   listing   what the listings tell: sizes, the source's ETag that a copy of ours records, MD5s; no request for an object
   stored    also the checksums that both stores keep: up to two requests an object
@@ -36,12 +36,10 @@ from portal.stores.url import StoreURL
 from portal.transfer.selection import SourceParams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from portal.stores.base import ObjectInfo
     from portal.transfer.comparison import Comparison
     from portal.transfer.comparison_report import Report
     from portal.transfer.planning import Rules
+    from portal.transfer.side import Side
     from portal.wire.ends import Access, End
 
 
@@ -75,25 +73,23 @@ class Params(SourceParams):
 def run(params: Params, job: JobContext) -> Result:
     from portal.transfer.comparison_reading import Comparer
     from portal.transfer.comparison_report import Report
+    from portal.transfer.sides import side
 
-    source = _Opener(params.source, params.source_connection, job)
-    target = _Opener(params.target, params.target_connection, job)
     meter = _Meter(job)
-    proof = "listing" if job.dry_run else params.proof
-    comparer = Comparer(source, target, _kinds(params), proof, meter.passed)
-    try:
-        with Report(job.folder) as report:
-            listed = _comparison(params, comparer, source, target, meter, job).run(report)
-            if not listed and not report.classes and not params.allow_empty:
-                _refuse_nothing(params)
-    finally:
-        comparer.close()
+    with side(job, params.source, params.source_connection) as source, side(job, params.target, params.target_connection) as target:
+        ends = _Opener(source), _Opener(target)
+        comparer = Comparer(*ends, _kinds(params), "listing" if job.dry_run else params.proof, meter.passed)
+        try:
+            with Report(job.folder) as report:
+                listed = _comparison(params, job, comparer, source, ends, meter).run(report)
+                if not listed and not report.classes and not params.allow_empty:
+                    _refuse_nothing(params)
+        finally:
+            comparer.close()
     return _closed(listed, report, params, job, meter.bytes)
 
 
-def _comparison(
-    params: Params, comparer: Any, source: Callable[[], End], target: Callable[[], End], meter: _Meter, job: JobContext
-) -> Comparison:
+def _comparison(params: Params, job: JobContext, comparer: Any, source: Side, ends: tuple[_Opener, _Opener], meter: _Meter) -> Comparison:
     from portal.transfer.comparison import Comparison
     from portal.transfer.listing import Lister
     from portal.transfer.sources import Listing
@@ -104,7 +100,7 @@ def _comparison(
         meter.passed(0)
 
     return Comparison(
-        rules, params.filters, Listing(rules, Lister(source, check), _stat(params, job)), Lister(target, check), _kinds(params), comparer,
+        rules, params.filters, Listing(rules, Lister(ends[0], check), source.store.stat), Lister(ends[1], check), comparer,
         params.concurrency, params.one_way, job.folder, meter.tell,
     )  # fmt: skip
 
@@ -129,34 +125,20 @@ def _kinds(params: Params) -> Any:
     return Kinds(kind[params.source.scheme], kind[params.target.scheme])
 
 
-def _stat(params: Params, job: JobContext) -> Callable[[str], ObjectInfo]:
-    def stat(key: str) -> ObjectInfo:
-        store = job.store(params.source, params.source_connection)
-        try:
-            return store.stat(key)
-        finally:
-            store.close()
-
-    return stat
-
-
 class _Opener:
-    """Opens ends of one container for any thread, with credentials that are good now."""
+    """Opens ends of one side for any thread, with credentials that are good now; they are asked for once, not by each thread."""
 
-    def __init__(self, url: StoreURL, connection: str, job: JobContext) -> None:
-        from portal.connections import KIND_OF_SCHEME
-
-        self._url, self._connection = url, job.connection(KIND_OF_SCHEME[url.scheme], connection)
+    def __init__(self, side: Side) -> None:
+        self._side = side
         self._access: Access | None = None
         self._lock = threading.Lock()
 
     def __call__(self) -> End:
-        from portal.wire.access import access_of
         from portal.wire.opening import open_end
 
         with self._lock:
             if self._access is None or time.time() >= self._access.renew_at:
-                self._access = access_of(self._url, self._connection)
+                self._access = self._side.access()
             return open_end(self._access)
 
 

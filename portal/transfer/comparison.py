@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from portal.transfer import names
-from portal.transfer.comparison_evidence import Compared, Kinds, Pair
+from portal.transfer.comparison_evidence import Compared, Pair
 from portal.transfer.comparison_join import Row, SortedRows, joined
 from portal.transfer.comparison_report import Line, Report
 from portal.transfer.filters import Filters
@@ -45,7 +45,6 @@ class Comparison:
     source: Source
     """Gives pages made by `rules`."""
     target: Lister
-    kinds: Kinds
     comparer: Compares
     threads: int
     one_way: bool
