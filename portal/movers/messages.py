@@ -56,6 +56,8 @@ class Options:
     """Bytes a second, of one process; 0: no cap."""
     max_requests_s: float = 0
     block_bytes: int = 8 << 20
+    backoff_s: float = 0.2
+    """The first wait is at most twice that, each next one twice as long."""
 
 
 @dataclass(frozen=True)

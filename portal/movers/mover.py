@@ -11,13 +11,12 @@ from portal.errors import AccessDenied, NotFound, PortalError, SourceChanged, Th
 from portal.movers.messages import Item
 from portal.movers.pace import Gate, pause
 from portal.movers.shared import Shared
-from portal.transfer.carry import LeftOut
+from portal.transfer.carry import LeftOut, provenance
 from portal.transfer.carry_names import MARK
 from portal.wire.ends import About, End, Found, Pin
 from portal.wire.opening import open_end
 
 MAX_TRIES = 5
-_BACKOFF_S = 0.2
 _BACKOFF_MAX_S = 10.0
 
 T = TypeVar("T")
@@ -113,7 +112,7 @@ class Mover:
 
     def wait(self, attempt: int) -> None:
         """Wait before the next try: full jitter, so that many do not come back at once (AWS, "Exponential Backoff And Jitter")."""
-        pause(random.uniform(0, min(_BACKOFF_MAX_S, _BACKOFF_S * 2**attempt)), self.shared.stopped.is_set)  # noqa: S311
+        pause(random.uniform(0, min(_BACKOFF_MAX_S, self.options.backoff_s * 2**attempt)), self.shared.stopped.is_set)  # noqa: S311
         self.renew()
 
     def standing(self, item: Item, modified: str, *, begun: bool) -> Found | None:
@@ -133,7 +132,8 @@ class Mover:
         found = self._at_target_now(item)
         if found is None or self.shared.target.kind == "file":
             return False
-        same_source = found.about.metadata.get("source_url") == f"{self.options.source_root}{item.key}"
+        wanted = provenance("", self.options.source_root, item.key, "", "")["source_url"]
+        same_source = found.about.metadata.get("source_url") == wanted
         return self.is_marked(item, found) or (item.ours and MARK in found.about.metadata and same_source)
 
     def is_marked(self, item: Item, found: Found) -> bool:

@@ -136,7 +136,7 @@ class Journal:
     def begin(self, ns: Sequence[int]) -> None:
         """Objects whose targets may change from now on."""
         with self._lock:
-            self._append({"begin": ns})
+            self._append({"begin": list(ns)})
             self.state.note_begun(ns)
 
     def end(self, rows: Columns) -> None:

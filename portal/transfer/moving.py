@@ -29,6 +29,8 @@ from portal.wire.ends import Block
 __all__ = ["Convert", "Route", "move"]
 
 BLOCK_BYTES = 8 << 20
+BACKOFF_S = 0.2
+"""Before an object is tried again: at most twice that at first, and twice as long each time."""
 REFUSALS_BEFORE_GIVING_UP = 20
 _NOT_TRIED = f"not tried: the {REFUSALS_BEFORE_GIVING_UP} objects before it were refused access"
 _FEED_OBJECTS = 128
@@ -81,6 +83,7 @@ class Route:
             self.job_id, self.source.base, self.verify, self.md5, self.mode, self.accept_size, self.carry, self.carry_tags, self.tier,
             threads=max(1, -(-(self.concurrency or MAX_CONNECTIONS) // shares)), adapts=not self.concurrency,
             max_bandwidth=self.max_bandwidth / shares, max_requests_s=self.max_requests_s / shares, block_bytes=self.block_bytes or BLOCK_BYTES,
+            backoff_s=BACKOFF_S,
         )  # fmt: skip
 
 
