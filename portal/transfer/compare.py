@@ -51,7 +51,7 @@ class Comparison:
     tells: bool = False
     """The target's listing tells metadata."""
     occupied: list[str] = field(default_factory=list)
-    """The first targets that exist."""
+    """The first targets that exist, if none may."""
     obstacles: dict[str, str] = field(default_factory=dict)
     """Why a target cannot be written, by the key that is in the way."""
     looked: int = 0
@@ -102,10 +102,9 @@ class Comparison:
         try:
             for keys in self._pages():
                 window.meet(keys, self)
+            window.rest(self)
         except Disorder:
             return False
-        if self.extras is not None:
-            window.rest(self)
         return True
 
     def _by_index(self, window: Window | None, listing: Iterator[Listed], scratch: Path) -> None:
@@ -135,7 +134,7 @@ class Comparison:
         else:
             of = Of(page.sizes[place], page.etags[place], page.modified[place], page.md5s[place], page.actions[place] == "convert")
             self.verdicts[n] = judge(self.policy, of, row, dated=self.store.url.scheme == "file", tells=self.tells)
-            if len(self.occupied) < SHOWN:
+            if self.policy == "fail" and len(self.occupied) < SHOWN:
                 self.occupied.append(str(self.store.url.at(key)))
 
     def in_the_way(self, key: str) -> None:

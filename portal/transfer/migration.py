@@ -123,6 +123,8 @@ class Migration:
         """Delete what only the target has, if that was asked for and everything else went well."""
         if self.policies.mirror and planned.redone:
             return Deleted(["What only the target has was not looked for: this job does again what another one left undone."])
+        if self.policies.mirror and not found.extras_path:
+            return Deleted(["What only the target has was not looked for: the source is one object."])
         if not self.policies.delete_extra or not found.extras_path:
             return Deleted()
         deletions = Deletions(self.folder, found.extras_path, journal, opened(self.route.target), partial(self.tell, 0, None, 0, "deleting"))

@@ -222,7 +222,7 @@ class PlanWriter:
         end = 0
         if _parsed(self._file.readline()) == json.loads(_encode(self._head)):
             end = self._file.tell()
-            while page := self._next_kept():
+            while (page := self._next_kept()) is not None:
                 end = self._file.tell()
                 yield page
                 self._file.seek(end)

@@ -32,6 +32,10 @@ class Planned:
     def listed(self) -> int:
         return self.survey.listed
 
+    def is_one_object(self, prefix: str) -> bool:
+        """Whether all that was listed is the one object that the source's URL names; what else is in the target's folder is then no extra."""
+        return self.listed == 1 and next(iter(plan.read(self.path))).key == prefix
+
     def report(self) -> dict[str, Any]:
         return {**self.survey.report(), "resumed": self.reused or self.kept > 0}
 

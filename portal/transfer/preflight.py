@@ -185,7 +185,7 @@ class Check:
 
     def _compare(self) -> Comparison:
         survey = self.planned.survey
-        mirror = self.policies.mirror and not self.planned.redone
+        mirror = self.policies.mirror and not self.planned.redone and not self.planned.is_one_object(self.rules.source_prefix)
         extras = Extras(self.folder / EXTRAS_FILE, self.rules.folder, self.rules.filters) if mirror else None
         found = Comparison(
             self.planned.path, bytearray(survey.listed), self.target, self.lister, self.looker, self.source, self.policies.overwrite, self.is_ours,

@@ -82,16 +82,20 @@ class Window:
 
     def _reach(self, key: str) -> None:
         while not self._ended and (self._last is None or self._last < key):
-            page = next(self._listing, None)
-            if page is None:
-                self._ended = True
-                return
-            self.pending.update(rows(page))
-            if page.keys:
-                sort = sortable(self._order, page.keys)
-                if (self._last is not None and sort[0] <= self._last) or not all(map(lt, sort, sort[1:])):
-                    raise Disorder
-                self._last = sort[-1]
+            self._read()
+
+    def _read(self) -> None:
+        """Take in a page. Raises Disorder before anything of it is used."""
+        page = next(self._listing, None)
+        if page is None:
+            self._ended = True
+            return
+        self.pending.update(rows(page))
+        if page.keys:
+            sort = sortable(self._order, page.keys)
+            if (self._last is not None and sort[0] <= self._last) or not all(map(lt, sort, sort[1:])):
+                raise Disorder
+            self._last = sort[-1]
 
     def _pass(self, sort: list[str], meeting: Meeting) -> None:
         """Let go of what the names have passed by; a file stays as long as names below it may come."""
@@ -109,12 +113,14 @@ class Window:
             meeting.alone(key, self.pending.pop(key))
 
     def rest(self, meeting: Meeting) -> None:
-        """The names have ended."""
-        for key, row in self.pending.items():
-            meeting.alone(key, row)
-        for page in self._listing:
-            for key, row in rows(page):
+        """The names have ended. Reads on all the same: a name that was passed may come out of order. Raises Disorder."""
+        while True:
+            for key, row in self.pending.items():
                 meeting.alone(key, row)
+            self.pending.clear()
+            if self._ended:
+                return
+            self._read()
 
 
 def _row(values: list[Any]) -> Row:
