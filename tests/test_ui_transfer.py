@@ -29,7 +29,7 @@ from tests.test_ui_search import archived
 COUNTS = {"listed": 39, "copied": 30, "skipped": 1, "failed": 7, "excluded": 1, "deleted": 1}
 PARAMS = {"source": "s3://sales/2026/", "target": "abfss://lake@account/sales/"}
 DRY = {
-    "actions": {"copy": {"objects": 1203, "bytes": 5 << 20}, "skip": {"objects": 8, "bytes": 0}, "delete": {"objects": 17, "bytes": 99}},
+    "actions": {"copy": {"objects": 1203, "bytes": 5 << 20}, "unchanged": {"objects": 8, "bytes": 0}, "delete": {"objects": 17, "bytes": 99}},
     "conflicts": ["a/x.csv and b/x.csv would both become [raw](http://evil)/x.csv"], "occupied": ["abfss://lake@account/sales/1.csv"],
     "renames": [{"source": "dot.", "target": "dot%2E"}], "deletions": {"objects": 17, "sample": ["sales/old.csv"]}, "time_s": 812.0,
     "cost": {"currency": "USD", "total": 8.33, "lines": [{"what": "S3 GET", "count": 1203, "cost": 0.05}]}, "assumptions": ["Prices of us-east-1."],
@@ -224,12 +224,17 @@ def test_retrying_says_that_it_does_only_what_failed(home: Path, spool: Spool, j
 def test_a_dry_run_tells_what_would_be_done_and_what_it_would_cost(home: Path, spool: Spool) -> None:
     app = opened("job", id=planned(spool).id, tab="Result")
     figures = {metric.label.partition(": ")[2] or metric.label: metric.value for metric in app.metric}
-    assert (figures["Copy"], figures["Skip"], figures["Delete at the target"], figures["About"]) == ("1,203", "8", "17", "13m 32s")
+    assert (figures["Copy"], figures["Unchanged"], figures["Delete at the target"], figures["About"]) == ("1,203", "8", "17", "13m 32s")
     assert figures["Cost"] == "8.33 USD"
     text = words(app)
     assert "2 things in the way" in text and "abfss://lake@account/sales/1.csv exists already" in text and "sales/old.csv" in text
     assert "It would delete 17 objects at the target" in text and "Prices of us-east-1." in text
     assert r"\[raw\]" in "\n".join(item.value for item in app.warning)
+
+
+def test_what_is_in_the_way_keeps_a_planned_job_from_being_run(home: Path, spool: Spool) -> None:
+    app = opened("job", id=planned(spool, status=Status.FAILED, error="Nothing was moved: targets that exist already").id)
+    assert [button.disabled for button in app.button if button.label == "Run it now"] == [True] and "2 things in the way" in words(app)
 
 
 def test_run_it_now_submits_the_same_job_for_good_and_once(home: Path, spool: Spool) -> None:

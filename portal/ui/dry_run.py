@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from portal.jobs import Job
+from portal.jobs import Job, Status
 from portal.submission import TYPED_LABEL
 from portal.ui import access, actions, boxes, mirror, state, wording
 from portal.ui.accounts import Role
@@ -16,8 +16,8 @@ from portal.ui.wording import count_of, plain
 
 _WORDS = {
     "copy": ("Copy", "content_copy"), "convert": ("Convert", "transform"), "replace": ("Replace", "published_with_changes"),
-    "skip": ("Skip", "skip_next"), "exclude": ("Leave out", "filter_alt_off"), "fail": ("Cannot be copied", "block"),
-    "delete": ("Delete at the target", "delete"),
+    "unchanged": ("Unchanged", "check"), "skip": ("Skip: exists", "skip_next"), "exclude": ("Leave out", "filter_alt_off"),
+    "fail": ("Cannot be copied", "block"), "extra": ("Only at the target", "question_mark"), "delete": ("Delete at the target", "delete"),
 }  # fmt: skip
 
 
@@ -32,12 +32,13 @@ def show(job: Job, found: Mapping[str, Any]) -> None:
     _deletions(found.get("deletions") or {})
     _estimate(found)
     _table("Renamed, because the target cannot hold the name", found.get("renames"))
-    _table("The first objects", found.get("sample"))
+    _table("The first objects", [{name: row[name] for name in ("source", "target", "bytes") if name in row} for row in found.get("sample") or ()])
 
 
 def _actions(sums: Mapping[str, Mapping[str, int]]) -> None:
     with st.container(horizontal=True):
-        for name, sum_ in sums.items():
+        for name in dict.fromkeys((*_WORDS, *sums)):
+            sum_ = sums.get(name) or {}
             if not sum_.get("objects") and name != "copy":
                 continue
             word, icon = _WORDS.get(name, (name.replace("_", " ").capitalize(), "chevron_right"))
@@ -65,14 +66,15 @@ def _deletions(found: Mapping[str, Any]) -> None:
 
 def _estimate(found: Mapping[str, Any]) -> None:
     cost: Mapping[str, Any] = found.get("cost") or {}
-    if not (found.get("time_s") or cost):
+    if "time_s" not in found and not cost:
         return
     st.subheader("Time and cost")
     with st.container(horizontal=True):
-        if found.get("time_s"):
-            st.metric("About", wording.duration(found["time_s"]), border=True, width=200)
+        if "time_s" in found:
+            st.metric("About", wording.duration(found["time_s"]) if found["time_s"] >= 1 else "under 1 s", border=True, width=200)
         if "total" in cost:
-            st.metric("Cost", f"{cost['total']:,.2f} {cost.get('currency', '')}", border=True, width=200)
+            total = f"{cost['total']:,.2f}" if cost["total"] >= 0.01 else "under 0.01"
+            st.metric("Cost", f"{total} {cost.get('currency', '')}", border=True, width=200)
     _table("", cost.get("lines"))
     for line in found.get("assumptions") or ():
         st.caption(f":material/info: {plain(line)}")
@@ -84,14 +86,16 @@ def _table(title: str, rows: Any) -> None:
     if title:
         st.markdown(f"**{title}**")
     titles: dict[str, Any] = {str(name): str(name).replace("_", " ").capitalize() for row in rows for name in row}
-    titles["bytes"] = st.column_config.NumberColumn("Size", format="bytes")
+    titles |= {"bytes": st.column_config.NumberColumn("Size", format="bytes"), "cost": st.column_config.NumberColumn("Cost", format="%.4f")}
     height = min(400, 42 + 30 * len(rows))
     st.dataframe(list(rows), hide_index=True, row_height=30, height=height, alt=title or "Cost", placeholder="", column_config=titles)
 
 
 def _run_it(job: Job) -> None:
     may_act = access.may(state.config(), Role.OPERATOR)
-    if not st.button("Run it now", type="primary", icon=":material/rocket_launch:", disabled=not may_act, help="The same job, and not as a dry run"):
+    in_the_way = job.status is not Status.SUCCEEDED
+    told = "It would stop before the first byte: see what is in the way" if in_the_way else "The same job, and not as a dry run"
+    if not st.button("Run it now", type="primary", icon=":material/rocket_launch:", disabled=in_the_way or not may_act, help=told):
         return
     if job.labels.get(TYPED_LABEL):
         state.go("new", **{"from": job.id})  # the credentials that were typed in are kept nowhere: the form asks for them again

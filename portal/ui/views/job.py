@@ -179,7 +179,8 @@ def _error(job: Job) -> None:
 
 
 def _tabs(spool: Spool, job: Job) -> None:
-    tabs = st.tabs(_TABS, key="tab", bind="query-params", default="Result" if job.status.finished and job.result and not job.error else "Log")
+    tells = job.status.finished and job.result and (not job.error or job.labels.get("dry_run"))
+    tabs = st.tabs(_TABS, key="tab", bind="query-params", default="Result" if tells else "Log")
     bodies: list[Callable[[], None]] = [
         lambda: _log(spool, job), lambda: job_result.show(spool, job), lambda: ledger_table.show(spool, job), lambda: job_facts.parameters(job),
         lambda: job_facts.attempts(job), lambda: job_facts.files(spool, job),
