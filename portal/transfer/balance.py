@@ -71,7 +71,8 @@ class Books:
 
     def _note(self, keys: Sequence[str], reasons: Sequence[str]) -> None:
         if any(reasons) and len(self.notes) < FAILURES_SHOWN:
-            told = [f"{key}: {reason}" for key, reason in zip(keys, reasons, strict=False) if reason]
+            # Why an object was not copied server-side is worth knowing, and no warning: the ledger tells it of each.
+            told = [f"{key}: {reason}" for key, reason in zip(keys, reasons, strict=False) if reason and not reason.startswith("streamed: ")]
             self.notes += told[: FAILURES_SHOWN - len(self.notes)]
 
     def _count_failed(self, columns: Columns) -> None:
