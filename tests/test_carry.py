@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -22,6 +24,7 @@ from portal.transfer.carry_names import MARK, NAMES, Own, encoded, own
 from portal.wire.access import access_of
 from portal.wire.ends import About, End, Found, Pin
 from portal.wire.opening import open_end
+from tests.proxy import Proxy, Rule, Upstream, asks, faults
 from tests.servers import Server
 from tests.transferring import Clouds
 
@@ -358,6 +361,49 @@ def test_a_file_gets_its_sources_time_and_tells_its_own(ends: dict[str, End], ho
     up, left_out = carrier("file", "blob")(0, Pin(key, 1), there)
     assert written(ends["blob"], "a.csv", up).about.metadata["source_modified"].startswith("2026-01-02T03:04:05")
     assert (up.content_type, left_out) == ("text/csv", ())
+
+
+def put_of_every_kind(clouds: Clouds, key: str, **more: Any) -> None:
+    """An object of S3 with headers, metadata and tags."""
+    kinds = {
+        "Metadata": {"my-key": "1", "mtime": "1767323045.5"}, "Tagging": "Team=a%20b&env=x", "CacheControl": "no-cache", "ContentType": "text/csv",
+        "Expires": datetime(2030, 1, 1, tzinfo=UTC),
+    }  # fmt: skip
+    clouds.s3.client.put_object(Bucket=clouds.name, Key=key, Body=b"a\n1\n", **{**kinds, **more})  # type: ignore[attr-defined]
+
+
+def test_a_migration_there_and_back_carries_everything(ends: dict[str, End], home: Path, unique: str) -> None:
+    clouds = Clouds(home, unique)
+    put_of_every_kind(clouds, "in/a.csv")
+    there = clouds.migrate(source=f"{clouds.bucket}/in/", target=f"{clouds.lake}/there/")
+    back = clouds.migrate(source=f"{clouds.lake}/there/", target=f"{clouds.bucket}/back/")
+    assert [ran.rows[key]["outcome"] for ran, key in ((there, "in/a.csv"), (back, "there/a.csv"))] == ["copied", "copied"]
+    one, two = ends["s3"].find("in/a.csv"), ends["s3"].find("back/a.csv")
+    before = own(one.about, "s3", ends["s3"].tags(Pin("in/a.csv", 4)))
+    after = own(two.about, "s3", ends["s3"].tags(Pin("back/a.csv", 4)))
+    assert (after.headers, after.metadata, after.tags) == (before.headers, before.metadata, before.tags)
+    assert before.tags == {"Team": "a b", "env": "x"} and before.metadata == {"my-key": "1", "mtime": "1767323045.5"} and "expires" in before.headers
+    assert two.about.metadata["origin_url"] == f"{clouds.bucket}/in/a.csv"
+    assert not (back.job.folder / carry_file.CARRIED_FILE).exists()
+    down = clouds.migrate(source=f"{clouds.bucket}/in/", target=f"file://{home}/data/down/")
+    left_out = next(iter(carry_file.read(down.job.folder / carry_file.CARRIED_FILE)))["left_out"]
+    assert {item["name"] for item in left_out} == {"my-key", "mtime", "Team", "env", "cache-control", "expires"}
+    assert "carried.ndjson" in down.rows["in/a.csv"]["reason"]
+    clouds.close()
+
+
+def test_tags_that_may_not_be_read_do_not_stop_a_copy(home: Path, s3_server: Server, adls_server: Server, unique: str) -> None:
+    refused = Rule(faults.answer(403, "AccessDenied"), asks("GET", "tagging"), times=-1)
+    with Proxy(Upstream.of(s3_server.url)) as s3:
+        clouds = Clouds.behind(home, s3, adls_server, unique)  # type: ignore[arg-type]
+        put_of_every_kind(clouds, "a.csv")
+        s3.rules = [refused]
+        ran = clouds.migrate()
+        row = ran.rows["a.csv"]
+        assert refused.hits and (ran.code, row["outcome"]) == (0, "copied")
+        assert "its tags were not carried: " in row["reason"]
+        assert [item["kind"] for line in carry_file.read(ran.job.folder / carry_file.CARRIED_FILE) for item in line["left_out"]] == ["tags"]
+        clouds.close()
 
 
 def test_a_process_that_moves_objects_loads_nothing_heavy_for_it() -> None:
