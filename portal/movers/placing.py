@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from portal.errors import AlreadyExists, ProofFailed, SourceChanged, StoreError, Unreachable, UploadGone
 from portal.movers.messages import Item
 from portal.movers.mover import Mover
+from portal.stores.checksums import crc64
 from portal.transfer import proof
 from portal.transfer.carry import LeftOut
 from portal.wire.ends import Pin, Written
@@ -82,6 +84,20 @@ def read_back(mover: Mover, item: Item, written: Written, compare: Callable[[], 
         with suppress(StoreError):
             mover.at_target(mover.target.delete, item.target_key, etag=written.etag)
         raise
+
+
+def read_whole_again(mover: Mover, item: Item, written: Written, crc: int, md5: bytes = b"") -> None:
+    """Read an object of one block again, into the thread's buffer. Raises ProofFailed when it is not what was sent; it is then deleted."""
+    view = mover.buffer(item.size_bytes)
+
+    def compare() -> None:
+        mover.at_target(mover.target.read, Pin(item.target_key, item.size_bytes, written.etag, written.version_id), view)
+        if mover.options.verify == "md5":
+            refuse_difference(item, "md5", hashlib.md5(view, usedforsecurity=False).hexdigest(), md5.hex())
+        else:
+            refuse_difference(item, "crc64nvme", f"{crc64(view):016x}", f"{crc:016x}")
+
+    read_back(mover, item, written, compare)
 
 
 def refuse_difference(item: Item, name: str, found: str, sent: str) -> None:

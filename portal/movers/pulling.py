@@ -13,7 +13,7 @@ from typing import Any
 from portal.errors import SourceRefused
 from portal.movers.messages import Item
 from portal.movers.mover import Mover
-from portal.movers.placing import Done, placed
+from portal.movers.placing import Done, placed, read_whole_again
 from portal.transfer import proof
 from portal.wire.ends import Access, Block, Found, Pin, Written
 
@@ -104,7 +104,10 @@ def _pulled(mover: Mover, item: Item, pin: Pin, found: Found, attempt: int) -> D
         return mover.at_target(mover.target.commit, item.target_key, upload, [block], about, overwrite=overwrite, crc64=block.crc64)
 
     written = placed(mover, item, found.about.modified, commit, again=attempt > 1)
-    level = proof.level(read_back=False, compared=stored is not None, checked=False, pulled=True)
+    verified = mover.options.verify != "none" and block.crc64 >= 0
+    if verified:
+        read_whole_again(mover, item, written, block.crc64)
+    level = proof.level(read_back=verified, compared=stored is not None, checked=False, pulled=True)
     compared = f"crc64nvme:{stored:016x}" if stored is not None else ""
     return Done(written, found.version_id, f"{block.crc64:016x}" if block.crc64 >= 0 else "", "", compared, level, "server", left_out)
 

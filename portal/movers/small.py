@@ -9,7 +9,7 @@ from portal.errors import Cancelled, PortalError, StoreError, Unreachable
 from portal.movers import pulling, sums
 from portal.movers.messages import Item, Moved, failure_of
 from portal.movers.mover import Mover
-from portal.movers.placing import Done, of_cut_off, placed, read_back, refuse_difference
+from portal.movers.placing import Done, of_cut_off, placed, read_whole_again
 from portal.movers.shared import now_ms
 from portal.stores.checksums import crc64
 from portal.transfer import proof
@@ -71,7 +71,7 @@ def _streamed(mover: Mover, item: Item, attempt: int, reason: str) -> Done:
 
     written = placed(mover, item, found.about.modified, put, again=attempt > 1)
     if mover.options.verify != "none":
-        read_back(mover, item, written, lambda: _read_again(mover, item, written, view, crc, md5))
+        read_whole_again(mover, item, written, crc, md5)
     level = proof.level(read_back=mover.options.verify != "none", compared=bool(compared), checked=written.checked)
     return Done(written, found.version_id, f"{crc:016x}", md5.hex(), compared, level, mover.mode, left_out, reason)
 
@@ -90,15 +90,6 @@ def _compared(mover: Mover, pin: Pin, found: Found, view: memoryview, crc: int, 
         value = f"{crc:016x}" if name == "crc64nvme" else md5.hex() if name == "md5" else sums.of(name, view, sizes)
         told.append(proof.compare(mover.options.source_root + pin.key, name, found.checksums[name], value))
     return " ".join(told)
-
-
-def _read_again(mover: Mover, item: Item, written: Written, view: memoryview, crc: int, md5: bytes) -> None:
-    pin = Pin(item.target_key, item.size_bytes, written.etag, written.version_id)
-    mover.at_target(mover.target.read, pin, view)
-    if mover.options.verify == "md5":
-        refuse_difference(item, "md5", hashlib.md5(view, usedforsecurity=False).hexdigest(), md5.hex())
-    else:
-        refuse_difference(item, "crc64nvme", f"{crc64(view):016x}", f"{crc:016x}")
 
 
 def _left_by_lost_answer(mover: Mover, item: Item, error: Exception) -> Done | None:
