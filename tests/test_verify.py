@@ -359,6 +359,16 @@ def test_names_that_migrate_encodes_are_found(clouds: Clouds) -> None:
     assert "cannot hold" in rows(ran)["a//b.csv"]["reason"]
 
 
+def test_what_was_migrated_verifies(clouds: Clouds) -> None:
+    for key in ("a//b.csv", "50%25.csv", "é.csv", "empty.csv"):
+        put(clouds.s3, key, "" if key == "empty.csv" else key)
+    assert clouds.migrate(bad_names="rename").counts == {"listed": 4, "copied": 4}
+    ran = verify(clouds, proof="listing", bad_names="rename")
+    assert (ran.code, ran.result["report"]["proof"]) == (0, {"read": 1, "recorded": 3})
+    ran = verify(clouds, proof="read", bad_names="rename")
+    assert (ran.code, ran.result["report"]["proof"], ran.result["report"]["verified"]) == (0, {"read": 4}, 4)
+
+
 def test_a_flat_copy_is_found_and_twins_are_each_compared(clouds: Clouds) -> None:
     put(clouds.s3, "x/a.csv", "1")
     put(clouds.s3, "y/a.csv", "2")
