@@ -288,6 +288,11 @@ def test_copies_come_from_other_servers_too(client: RawClient, box: str, bucket:
     assert client.send("PUT", f"{box}/f", x_ms_copy_source=url, x_ms_meta_a="b").status == 202
     got = client.send("GET", f"{box}/f")
     assert got.body == DATA and got.headers["x-ms-meta-a"] == "b" and got.headers["content-type"] == "text/csv"
+    refused(
+        client.send("PUT", f"{box}/f", {"comp": "copy", "copyid": got.headers["x-ms-copy-id"]}, x_ms_copy_action="abort"),
+        409,
+        "NoPendingCopyOperation",
+    )
     assert got.headers["x-ms-copy-source"] == url.partition("?")[0] and got.headers["x-ms-copy-progress"] == f"{len(DATA)}/{len(DATA)}"
 
 

@@ -173,6 +173,13 @@ def copy_blob(request: Request, store: Store) -> Response:
     return Response(202, {**stamps(made), "x-ms-copy-id": attributes.copy["x-ms-copy-id"], "x-ms-copy-status": "success"})
 
 
+def abort_copy(request: Request, store: Store) -> Response:
+    """PUT ?comp=copy&copyid=…: no copy is ever pending here."""
+    with store.transaction() as space:
+        space.get(space.container(request.account, request.container).id, request.path)
+    raise StorageError("NoPendingCopyOperation")
+
+
 def _readable_source(request: Request, space: Namespace, container_name: str, path: str) -> Entry:
     try:
         source = space.get(space.container(request.account, container_name).id, path)

@@ -82,7 +82,7 @@ _BLOB: dict[tuple[str, str, str], Operation] = {
     ("GET", "path", "account properties"): Operation(containers.account_information, "rwdlacuptf"),
     ("PUT", "path", "lease"): Operation(leasing.run, "wd"),
     ("PUT", "path", "appendblock"): _LATER,
-    ("PUT", "path", "copy"): _LATER,
+    ("PUT", "path", "copy"): Operation(blob.abort_copy, "cw"),
     ("PUT", "path", "expiry"): _LATER,
     ("POST", "path", "query"): _LATER,
     ("PUT", "path", "snapshot"): _NEVER,
