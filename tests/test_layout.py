@@ -20,7 +20,7 @@ LEVELS = [
     ["portal.connections", "portal.aws_credentials", "portal.keypair", "portal.vault", "portal.stores", "portal.spool", "portal.wire"],
     ["portal.transfer", "portal.movers", "portal.tabular", "portal.audit", "portal.seal", "portal.retention", "portal.warehouse", "portal.probe",
      "portal.lake"],
-    ["portal.catalog", "portal.context", "portal.engine", "portal.submission", "portal.runner", "portal.engine_process",
+    ["portal.catalog", "portal.context", "portal.transfer.sides", "portal.engine", "portal.submission", "portal.runner", "portal.engine_process",
      "portal.warm", "portal.starting", "portal.worker", "portal.sealer", "portal.chore", "portal.backup",
      "portal.check", "portal.triggers", "portal.health", "portal.metrics"],
     ["engines", "portal.ui", "portal.cli", "portal.__main__"],
