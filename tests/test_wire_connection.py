@@ -210,6 +210,45 @@ def test_garbage_is_refused_and_nothing_else_comes_of_it(data: bytes) -> None:
                     break
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Transfer-Encoding: chunked\r\n\r\n-1\r\n", b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcdeXX0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcdeX\r\n0\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n0x5\r\nabcde\r\n0\r\n\r\n", b"Transfer-Encoding: gzip\r\n\r\nabc",
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"a: b\r\n" * 200 + b"\r\n", b"Content-Length: 1\r\ncontent-length: 1\r\n\r\na",
+        b"Content-Length: -1\r\n\r\n", b"Content-Length: 1, 1\r\n\r\na", b"Content-Length: +1\r\n\r\na", b"Content-Length:\r\n\r\n",
+    ],
+)  # fmt: skip
+def test_what_could_be_read_in_two_ways_is_not_read(rest: bytes) -> None:
+    stream = stream_of(b"HTTP/1.1 200 OK\r\n" + rest, [7])
+    with pytest.raises(Unreachable):
+        Answer(stream, stream.head(), "here", False).content()
+
+
+class Takes:
+    """A socket that takes only so many bytes of what is sent first."""
+
+    def __init__(self, first: int) -> None:
+        self._first, self.taken = first, b""
+
+    def sendmsg(self, buffers: Sequence[bytes | memoryview]) -> int:
+        self.taken = b"".join(buffers)[: self._first]
+        return len(self.taken)
+
+    def sendall(self, data: bytes | memoryview) -> None:
+        self.taken += data
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=1, max_size=20), st.binary(max_size=20), st.integers(0, 40))
+def test_a_request_of_which_a_part_was_taken_is_sent_whole(head: bytes, body: bytes, first: int) -> None:
+    for sent in (body, memoryview(body)):
+        sock = Takes(first)
+        assert Stream(sock, name="here", secure=False, timeout_s=1).send(head, sent)  # type: ignore[arg-type]
+        assert sock.taken == head + body
+
+
 def test_a_body_may_end_with_its_connection() -> None:
     def script(sock: socket.socket, number: int) -> None:
         request(sock)
@@ -238,6 +277,19 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_replaced_once() -> None:
     with connected(answering(plain(b"first"))) as connection:
         for _ in range(3):
             assert connection.request("GET", "/").content() == b"first"
+
+
+def test_a_large_body_into_a_connection_that_was_closed_meanwhile_is_sent_again() -> None:
+    arrived: list[int] = []
+
+    def script(sock: socket.socket, number: int) -> None:
+        arrived.append(len(request(sock)[1]))
+        sock.sendall(plain(b"ok"))
+
+    with connected(script) as connection:
+        for _ in range(3):
+            assert connection.request("PUT", "/", "", memoryview(bytes(8 << 20))).content() == b"ok"
+    assert arrived == [8 << 20] * 3
 
 
 def test_a_connection_that_is_closed_at_once_is_not_tried_for_ever() -> None:

@@ -209,6 +209,10 @@ def test_how_long_to_wait_is_told() -> None:
     assert error.retry_after_s == 7
 
 
+def test_a_refusal_of_any_length_is_one() -> None:
+    assert isinstance(outcome("read", b"HTTP/1.1 503 X\r\nContent-Length: 1000000\r\n\r\n"), Throttled)
+
+
 def test_the_services_words_are_kept_but_no_address() -> None:
     assert "Words of the service." in explain(outcome("put", refusal(403, "AccessDenied")))
     said = explain(outcome("put", refusal(403, "AccessDenied", "See https://x/?X-Amz-Signature=abc")))

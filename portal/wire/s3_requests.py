@@ -28,7 +28,9 @@ class Refused:
 
     def __init__(self, answer: Answer, body: bytes | None = None) -> None:
         """`body`: of an answer that was read already (some refusals come as 200)."""
-        text = (answer.content(_MAX_ERROR) if body is None else body).decode("utf-8", "replace")
+        if body is None:
+            body = b"" if (answer.length or 0) > _MAX_ERROR else answer.content(_MAX_ERROR)
+        text = body.decode("utf-8", "replace")
         told = {name: unescape(value).strip() for name, value in reversed(_ELEMENT.findall(text))}
         self.status = answer.status
         self.code = told.get("Code") or str(answer.status)
