@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import re
@@ -17,6 +18,7 @@ from portal.cli.text import table_lines
 from portal.jobs import Job, Status
 from portal.settings import Settings
 from portal.spool import Spool
+from portal.transfer import ledger_export
 from tests import ledgers
 from tests.test_ui_search import archived
 
@@ -139,6 +141,19 @@ def test_a_damaged_ledger_is_told_and_leaves_no_file(job: Job, spool: Spool, tmp
     code, out, err = run(capsys, job.id, "-o", str(tmp_path / "x.csv"))
     assert (code, out) == (1, "") and "cannot be read" in err and "portal check" in err
     assert [*tmp_path.glob("*.csv*")] == []
+
+
+def test_a_file_that_could_not_be_written_whole_leaves_nothing(
+    job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(tables: object, schema: object, shape: str, file: io.BytesIO) -> int:
+        file.write(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ledger_export, "write", fill)
+    code, _, err = run(capsys, job.id, "-o", str(tmp_path / "x.csv"))
+    assert code == 2 and "x.csv cannot be written" in err and "No space left" in err
+    assert [name.name for name in tmp_path.iterdir() if "x.csv" in name.name] == []
 
 
 def test_a_long_table_is_printed_as_it_is_read() -> None:

@@ -21,7 +21,7 @@ REMEDIES: Mapping[str, Remedy] = {
         f"Let the credentials read the source (s3:GetObject, s3:GetObjectVersion) and write the target (Storage Blob Data Contributor). {_RETRY}",
     ),
     "not-found": Remedy(
-        "It was gone", "The object was deleted after it was listed. If it should be there, put it back and retry; else nothing is left to do."
+        "It was not there", "It was deleted after it was listed, or a chosen key is misspelt. Put it back and retry, or leave it out."
     ),
     "source-changed": Remedy(
         "It was replaced while the job ran", "Retry the job: it takes the object as it is then. Write to the source at other times."

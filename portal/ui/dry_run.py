@@ -86,7 +86,7 @@ def _table(title: str, rows: Any) -> None:
     if title:
         st.markdown(f"**{title}**")
     titles: dict[str, Any] = {str(name): str(name).replace("_", " ").capitalize() for row in rows for name in row}
-    titles |= {"bytes": st.column_config.NumberColumn("Size", format="bytes"), "cost": st.column_config.NumberColumn("Cost", format="%.4f")}
+    titles |= {"bytes": st.column_config.NumberColumn("Size", format="bytes"), "cost": st.column_config.NumberColumn("Cost", format="%.6f")}
     height = min(400, 42 + 30 * len(rows))
     st.dataframe(list(rows), hide_index=True, row_height=30, height=height, alt=title or "Cost", placeholder="", column_config=titles)
 

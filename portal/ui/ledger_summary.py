@@ -42,7 +42,8 @@ def _cause(group: Group) -> None:
     with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(count_of(group.sums.objects, "object"), icon=":material/close:", color="red")
-            st.markdown(f"**{plain(meaning)}** · {wording.size(group.sums.source_size)}", width="content")
+            size = f" · {wording.size(group.sums.source_size)}" if group.sums.source_size else ""
+            st.markdown(f"**{plain(meaning)}**{size}", width="content")
             st.space("stretch")
             st.button(
                 "Show these", key=f"cause-{group.outcome}-{group.cause}", type="tertiary", icon=":material/filter_alt:",
