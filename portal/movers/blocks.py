@@ -98,6 +98,7 @@ def _run(mover: Mover, unit: Unit) -> Mapping[str, Any]:
     item, told = unit.item, unit.told
     running = sums.Running(told["names"], told["part_sizes"], item.size_bytes)
     for number, start, size, known in told["blocks"]:
+        mover.shared.refuse_when_stopped()
         view = mover.buffer(size)
         mover.tried(_reading(mover, told["pin"], view, start))
         crc = crc64(view)

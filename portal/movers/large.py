@@ -2,7 +2,7 @@
 
 Its blocks are spread over all processes. A checksum that combines (CRC) lets them be read in any order; a hash needs each part, or the whole,
 read by one thread from its beginning to its end. Blocks that an earlier attempt brought to the target are not moved again while the source
-is still the same; if the upload is gone, or what was read is not what the source stores, the object is begun anew, once.
+is still the same; if the upload is gone, or what was read is not what the source stores, the object is begun anew, twice at most.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _LEAST_BYTES = {"s3": 5 << 20}
 """S3 takes no smaller parts, but for the last."""
 _MIB = 1 << 20
 _REREAD_BYTES = 64 << 20
+_MOST_RESTARTS = 2
 _AGAIN = frozenset({"UploadGone", "ProofFailed"})
 
 
@@ -49,6 +50,10 @@ class Hooks(Protocol):
 
     def number(self) -> int: ...
     def staged(self, n: int, upload: str, block: Block, pieces: Sequence[Piece]) -> None: ...
+    def discarded(self, n: int) -> None:
+        """What was staged is of no use any more."""
+        ...
+
     def forget(self, n: int) -> list[int]:
         """Drop the steps that nobody has taken up; returns their numbers."""
         ...
@@ -64,7 +69,7 @@ class Large:
         self._began = now_ms()
         self._open: set[int] = set()
         self._failure: Failure | None = None
-        self._anew = False
+        self._restarts = 0
         self._stream_because = ""
         self._attempts, self._through = 1, 0
         self._reset()
@@ -136,8 +141,8 @@ class Large:
         return _FOLLOWING[self._step](self, told)
 
     def _failed(self, failure: Failure) -> list[Unit]:
-        if failure.kind in _AGAIN and not self._anew and self._step != "open":
-            self._anew = True
+        if failure.kind in _AGAIN and self._restarts < _MOST_RESTARTS and self._step != "open":
+            self._restarts += 1
             return self._over()
         self._close(Moved(self.item.n, "failed", reason=failure.reason, cause=failure.cause, retryable=failure.retryable))
         # What may pass is left as it is: a later attempt goes on with the blocks that are staged.
@@ -154,6 +159,7 @@ class Large:
         upload = self._told.get("upload")
         if upload is None or self._step in ("reread", "discard"):
             return []
+        self._hooks.discarded(self.item.n)
         return [Unit(self._hooks.number(), "abort", self.item, {"upload": upload})]
 
     # open → run

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from portal.errors import Cancelled
 from portal.movers.messages import Answered, Channel, Moved, Renewed, Report, Setup
 from portal.movers.pace import Gate, Rate
 from portal.transfer.carry import Carrier
@@ -45,6 +46,11 @@ class Shared:
     def renew(self, access: Renewed) -> None:
         self.source, self.target = access.source, access.target
         self.generation += 1
+
+    def refuse_when_stopped(self) -> None:
+        """Raises Cancelled."""
+        if self.stopped.is_set():
+            raise Cancelled
 
     def refused(self, why: str) -> None:
         """The target's service could not read a source; after some of those in a row the rest is not tried."""

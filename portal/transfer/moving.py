@@ -197,7 +197,7 @@ class _Move:
 
     def _begun(self, item: Item) -> list[Unit]:
         upload = self._journal.state.upload(item.n)
-        known = Known(*upload, [Piece(*piece) for piece in self._journal.state.sums(item.n)]) if upload else None
+        known = Known(*upload, [Piece(*piece) for piece in self._journal.state.sums(item.n)]) if upload and upload[1] else None
         large = self._large[item.n] = Large(item, self, known)
         return self._asked(large, large.first())
 
@@ -217,6 +217,9 @@ class _Move:
     def staged(self, n: int, upload: str, block: Block, pieces: Sequence[Piece]) -> None:
         self._journal.blocks(n, upload, [block], [piece for piece in pieces if isinstance(piece.value, int)])
         self._tell(0, block.size_bytes)
+
+    def discarded(self, n: int) -> None:
+        self._journal.blocks(n, "", [])
 
     def forget(self, n: int) -> list[int]:
         return self.pool.forget(n)
