@@ -259,11 +259,9 @@ def _dry_run(planned: Planned, found: Preflight, migration: Migration, params: P
         params.max_requests_s, params.carry and params.carry_tags,
     )  # fmt: skip
     told = estimate.Estimate(planned, found, migration.policies, way, prices.load(job.settings.home)).report(job.folder)
-    survey = planned.survey
-    for line in survey.sample:
+    for line in told["sample"]:
         job.log.info("%s %s → %s (%s bytes)", line["action"], line["source"], line["target"], f"{line['bytes']:,}")
-    if survey.moving > len(survey.sample):
-        job.log.info("… and %s more, see %s", f"{survey.moving - len(survey.sample):,}", planned.path)
+    job.log.info("all of them are in %s", planned.path)
     for problem in found.shown:
         job.log.warning("conflict: %s", problem)
     for url in found.occupied if params.policy == "fail" else ():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from portal import settings
 from portal.connections import Connections
@@ -17,7 +19,7 @@ from portal.redact import Redactor
 from portal.stores.base import ObjectInfo, Store, walk
 from portal.stores.opening import open_account, open_store
 from portal.stores.url import StoreURL
-from portal.transfer import ledger
+from portal.transfer import ledger, preflight
 from tests.servers import ADLS_ACCOUNT, ADLS_KEY, Server
 
 
@@ -85,9 +87,15 @@ class Ran:
         return {name: count for name, count in self.result["counts"].items() if count}
 
     @property
+    def table(self) -> list[dict[str, Any]]:
+        """The ledger."""
+        found: list[dict[str, Any]] = ledger.read(self.job.folder / ledger.LEDGER_FILE).to_pylist()
+        return found
+
+    @property
     def rows(self) -> dict[str, dict[str, Any]]:
         """The ledger by source key."""
-        return {row["source_key"]: row for row in ledger.read(self.job.folder / ledger.LEDGER_FILE).to_pylist()}
+        return {row["source_key"]: row for row in self.table}
 
     @property
     def error(self) -> dict[str, Any]:
@@ -108,3 +116,16 @@ def get(store: Store, key: str) -> bytes:
 
 def keys(store: Store, prefix: str = "") -> list[str]:
     return sorted(info.key for info in walk(store, prefix))
+
+
+def then(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
+    """Let something happen between the preflight and the copies of the next run."""
+    run = preflight.Check.run
+
+    def checked(self: preflight.Check) -> preflight.Preflight:
+        found = run(self)
+        what()
+        monkeypatch.setattr(preflight.Check, "run", run)
+        return found
+
+    monkeypatch.setattr(preflight.Check, "run", checked)

@@ -22,6 +22,7 @@ _AZURE_UNIT = 4 << 20
 """Azure counts a read or a write once for every 4 MiB."""
 _GB = 10**9
 _MOVES = ("copy", "convert")
+_WRITTEN = ("copy", "convert", "replace")
 _WORDS = {
     Verdict.NEW: "copy", Verdict.UNKNOWN: "copy", Verdict.REPLACE: "replace", Verdict.EXISTS: "skip", Verdict.SAME: "unchanged",
     Verdict.SAME_CONTENT: "unchanged", Verdict.NOT_OLDER: "unchanged",
@@ -60,16 +61,21 @@ class Sums:
     units: int = 0
     """Of 4 MiB, begun ones counted whole."""
     class_bytes: Counter[str] = field(default_factory=Counter)
+    sample: list[dict[str, Any]] = field(default_factory=list)
+    """The first that would be written."""
 
     def take(self, page: Page, verdicts: bytearray, block_bytes: int) -> None:
         """Count a page in."""
-        words = [
-            _word(action, verdict) for action, verdict in zip(page.actions, verdicts[page.first : page.first + len(page)], strict=True)
-        ]  # fmt: skip
+        found = verdicts[page.first : page.first + len(page)]
+        words = [_word(action, verdict) for action, verdict in zip(page.actions, found, strict=True)]
         self.objects.update(words)
+        if len(self.sample) < SHOWN:
+            told = zip(page.keys, page.targets, page.sizes, words, strict=True)
+            self.sample += [{"source": key, "target": target, "bytes": size, "action": word} for key, target, size, word in told if word in _WRITTEN]
+            del self.sample[SHOWN:]
         for word, size, kind in zip(words, page.sizes, page.classes, strict=True):
             self.bytes[word] += size
-            if word in ("copy", "convert", "replace"):
+            if word in _WRITTEN:
                 self.moving += 1
                 self.moving_bytes += size
                 self.units += -(-size // _AZURE_UNIT) or 1
@@ -101,9 +107,9 @@ class Estimate:
         return {
             "actions": self.actions(), "excluded_by_reason": dict(survey.reasons), "renamed": survey.renamed,
             "conflicts": self._found.shown, "conflicts_by_class": self._found.counts, "occupied": self._found.occupied,
-            "renames": _renames(folder / NAMES_FILE), "deletions": self._deletions(), "time_s": round(self.time_s(), 1),
-            "cost": {"currency": self._prices.currency, "total": round(sum(line["cost"] for line in lines), 4), "lines": lines},
-            "assumptions": self.assumptions(), "sample": survey.sample,
+            "renames": _renames(folder / NAMES_FILE), "deletions": self._deletions(), "time_s": round(self.time_s(), 3),
+            "cost": {"currency": self._prices.currency, "total": round(sum(line["cost"] for line in lines), 6), "lines": lines},
+            "assumptions": self.assumptions(), "sample": self.sums.sample,
         }  # fmt: skip
 
     def actions(self) -> dict[str, dict[str, int]]:

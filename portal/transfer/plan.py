@@ -64,7 +64,7 @@ SKIPPED: Mapping[int, str] = {
 
 
 BAD_NAME = "the target cannot hold "
-TOO_LARGE = "the target cannot hold an object of its size: "
+TOO_LARGE = "it is too large for the target: "
 ARCHIVED = "it is archived: "
 CLASH = "its target is another's: "
 RENAMED = "renamed: "

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,28 +16,31 @@ PRICES_FILE = "prices.toml"
 _BUILT_IN = Path(__file__).with_name(PRICES_FILE)
 
 
+Price = Annotated[float, Field(ge=0)]
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
 
 class S3Prices(_Table):
-    list_per_1000: float = Field(ge=0)
-    get_per_1000: float = Field(ge=0)
-    head_per_1000: float = Field(ge=0)
-    put_per_1000: float = Field(ge=0)
-    delete_per_1000: float = Field(ge=0)
-    egress_per_gb: float = Field(ge=0)
-    retrieval_per_gb: dict[str, float]
+    list_per_1000: Price
+    get_per_1000: Price
+    head_per_1000: Price
+    put_per_1000: Price
+    delete_per_1000: Price
+    egress_per_gb: Price
+    retrieval_per_gb: dict[str, Price]
 
 
 class AzurePrices(_Table):
-    list_per_10000: float = Field(ge=0)
-    read_per_10000: float = Field(ge=0)
-    write_per_10000: float = Field(ge=0)
-    other_per_10000: float = Field(ge=0)
-    delete_per_10000: float = Field(ge=0)
-    egress_per_gb: float = Field(ge=0)
-    retrieval_per_gb: dict[str, float]
+    list_per_10000: Price
+    read_per_10000: Price
+    write_per_10000: Price
+    other_per_10000: Price
+    delete_per_10000: Price
+    egress_per_gb: Price
+    retrieval_per_gb: dict[str, Price]
 
 
 class Speed(_Table):
