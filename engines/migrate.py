@@ -1,28 +1,45 @@
 """Copy objects from one store to another, prove what arrived, and account for every one.
 
-Copies from S3, ADLS or a local folder to any of them; first of all from S3 to ADLS. The source is listed into a plan, the plan is checked
-before the first byte moves (names that the target cannot hold, two sources with one target name, targets that exist), then objects are copied
-many at a time. An object becomes visible at the target only when it is whole. Reads are pinned to the version that was listed: an object that is
-replaced or deleted meanwhile is reported as failed, never mixed.
+Copies between S3, ADLS and local folders, in any direction; first of all from S3 to ADLS. The source is listed into a plan, the plan is checked
+before the first byte moves, then objects are copied many at a time. An object becomes visible at the target only when it is whole. Reads are
+pinned to the version that was listed: an object that is replaced or deleted meanwhile is reported as failed, never mixed.
+
+How the bytes go (mode):
+
+  server       Azure fetches them from S3 itself, block by block: none passes through this machine
+  stream       they pass through this machine and are checked on the way
+  auto         server where that can be proven, else stream; the ledger says for each object which it was, and why it streamed
 
 Every object ends in the ledger (ledger.parquet) as copied, converted, skipped, failed or excluded, with the reason and the level of its proof:
 
   read-back    the target was read again and is equal (verify=crc, verify=md5)
-  end-to-end   the checksum that the source stores fits the bytes that passed, and the target compared every block with ours
+  end-to-end   the checksum that the source stores fits the bytes that arrived, and the target compared every block with ours; of a server-side
+               copy: the checksums of what Azure fetched, combined, are the one that the source stores
   streamed     the target compared every block with ours, and the source stores no checksum that could be used
   converted    the source's checksum was compared where it has one, the Parquet file was read back, and the rows balance
   size         only the lengths are equal: this is not called verified
 
-The source's URL, ETag, version, time and own metadata are written into the target's metadata (source_url, source_etag, source_version,
-source_modified; characters that ADLS does not allow in a name become '_'), its content type is kept.
+What is in the way before the first byte, and what is done about it: targets that exist (overwrite), names that the target cannot hold
+(bad_names), several sources of one target name and files that would be folders (twins), objects that must be restored first (archived), and
+objects beyond the target's limit (too_large). With fail nothing moves at all, and conflicts.csv lists every one; skip leaves them out; rename
+gives them another name, reversible but where a name is too long, and names.csv and the target's metadata (source_key) keep both.
 
-A second attempt goes on where the first ended, and a retry of the job redoes only what failed. With everything failed the job fails, with
-something failed it is partial.
+With mirror the target becomes what the source is: what differs is copied again, and what only the target has is listed in extras.csv. It is
+deleted only with delete_extra, after everything else went well, as it was listed and not when it changed meanwhile, and never more than
+max_deletes; each deletion is in the ledger.
+
+The source's content type and other headers, its metadata and tags are carried along (carry), and its URL, ETag, version, time and checksum are
+written into the target's metadata; what finds no place there is kept in carried.ndjson. docs/metadata.md tells the names and limits.
+
+A second attempt goes on where the first ended, within the listing and within large objects too, and a retry of the job redoes only what failed.
+With everything failed the job fails, with something failed it is partial. A dry run lists and checks all of this and says what would be done,
+how long it would take and what it would cost, by prices that prices.toml in the home folder can change.
 
 Examples:
   python -m engines.migrate --source s3://sales/2026/ --target abfss://lake@account/sales/
   python -m engines.migrate --source s3://sales --target abfss://lake@account --layout flat --keys 2026/a.csv 2026/b.csv --verify md5
   python -m engines.migrate --source s3://sales/2026/ --target abfss://lake@account/sales/ --convert parquet --dry-run
+  python -m engines.migrate --source s3://sales/ --target abfss://lake@account/sales/ --formats any --mirror --dry-run
 """
 
 from __future__ import annotations

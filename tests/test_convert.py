@@ -13,7 +13,7 @@ import pytest
 
 from portal.errors import Unreachable
 from portal.tabular import converting
-from portal.transfer import moving
+from portal.transfer import conversions
 from tests.servers import Server
 from tests.transferring import Clouds, Ran, get, keys, put
 
@@ -162,7 +162,7 @@ def test_the_next_attempt_goes_on_where_the_first_ended(clouds: Clouds, monkeypa
     for name in ("a", "b"):
         put(clouds.s3, f"{name}.csv", "a\n1\n")
     real = converting.convert_object
-    monkeypatch.setattr(moving, "MAX_TRIES", 1)
+    monkeypatch.setattr(conversions, "MAX_TRIES", 1)
     seen: list[str] = []
 
     def flaky(source: Any, info: Any, *rest: Any, **options: Any) -> Any:

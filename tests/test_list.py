@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from portal.context import JobContext
-from portal.stores import s3
+from portal.wire import s3_end
 from tests.servers import Server
 from tests.transferring import Clouds, get, put
 
@@ -51,13 +51,13 @@ def test_filters_leave_out_and_count(clouds: Clouds) -> None:
 
 def test_a_listing_streams_page_by_page(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
     pages = []
-    page = s3.S3Store.list_page
+    page = s3_end.S3End.list_page
 
     def two_at_a_time(self: Any, *rest: Any, **options: Any) -> Any:
         pages.append(options.get("continuation"))
         return page(self, *rest, **{**options, "limit": 2})
 
-    monkeypatch.setattr(s3.S3Store, "list_page", two_at_a_time)
+    monkeypatch.setattr(s3_end.S3End, "list_page", two_at_a_time)
     assert clouds.run("list", source=f"{clouds.bucket}/").counts == {"listed": 4, "objects": 4}
     assert len(pages) == 3
 
