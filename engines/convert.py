@@ -178,7 +178,7 @@ def _migration(params: Params, job: JobContext, source: Side, target: Side) -> M
     convert = _converter(params, job, source.store, target.store)
     route = Route(source, target, params.overwrite, convert=convert, concurrency=params.concurrency, job_id=job.job_id)
     keys = (lambda: iter(params.keys)) if params.keys else None
-    return Migration(route, rules, Policies(params.overwrite), job.folder, job.job_id, header, tell, keys, job.earlier_folder)
+    return Migration(route, rules, Policies(params.overwrite), job.folder, job.job_id, header, tell, job.check_cancelled, keys, job.earlier_folder)
 
 
 _SHAPE = {*SourceParams.model_fields, "keys", "target", "target_connection", "format"}

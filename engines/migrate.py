@@ -22,7 +22,7 @@ Every object ends in the ledger (ledger.parquet) as copied, converted, skipped, 
 What is in the way before the first byte, and what is done about it: targets that exist (overwrite), names that the target cannot hold
 (bad_names), several sources of one target name and files that would be folders (twins), objects that must be restored first (archived), and
 objects beyond the target's limit (too_large). With fail nothing moves at all, and conflicts.csv lists every one; skip leaves them out; rename
-gives them another name, reversible but where a name is too long, and names.csv and the target's metadata (source_key) keep both.
+gives them another name, reversible but where a name is too long, and names.csv and the target's metadata (source_url) keep both.
 
 With mirror the target becomes what the source is: what differs is copied again, and what only the target has is listed in extras.csv. It is
 deleted only with delete_extra, after everything else went well, as it was listed and not when it changed meanwhile, and never more than
@@ -307,7 +307,7 @@ def _migration(params: Params, job: JobContext, source: Side, target: Side) -> M
 
     policies = Policies(params.policy, params.twins, params.archived, params.mirror, params.delete_extra, params.max_deletes)
     route = _route(params, job, source, target)
-    return Migration(route, rules, policies, job.folder, job.job_id, _header(params), tell, keys, job.earlier_folder)
+    return Migration(route, rules, policies, job.folder, job.job_id, _header(params), tell, job.check_cancelled, keys, job.earlier_folder)
 
 
 def _route(params: Params, job: JobContext, source: Side, target: Side) -> Route:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +50,8 @@ class Migration:
     header: Mapping[str, Any]
     """What the plan is made for; another header, another plan."""
     tell: Tell
+    check: Callable[[], None]
+    """Called often, from any thread; raises Cancelled when the job shall stop."""
     keys: Callable[[], Iterable[str]] | None = None
     """Gives the keys that are chosen, the same ones each time; None: everything that is listed."""
     earlier: Path | None = None
@@ -70,7 +71,7 @@ class Migration:
         return planned
 
     def _source(self, left: Callable[[], Iterator[Wanted]] | None) -> Source:
-        keys, check = self.keys, partial(self.tell, 0, None, 0, "listing")
+        keys, check = self.keys, self.check
         if left is None and keys is not None:
             return Chosen(self.rules, lambda: each_once(keys(), self.rules.source_prefix), Looker(opened(self.route.source), check), check)
         if left is not None:
@@ -82,7 +83,8 @@ class Migration:
 
     def preflight(self, planned: Planned) -> Preflight:
         """Check names, sizes and targets. Raises NotFound when the target's container is not there."""
-        check = partial(self.tell, 0, None, 0, "checking the target")
+        self.tell(0, None, 0, "checking the target")
+        check = self.check
         source, target = Looker(opened(self.route.source), check), Looker(opened(self.route.target), check)
         lister = Lister(opened(self.route.target), check)
         try:
@@ -127,7 +129,8 @@ class Migration:
             return Deleted(["What only the target has was not looked for: the source is one object."])
         if not self.policies.delete_extra or not found.extras_path:
             return Deleted()
-        deletions = Deletions(self.folder, found.extras_path, journal, opened(self.route.target), partial(self.tell, 0, None, 0, "deleting"))
+        self.tell(planned.survey.moving, planned.survey.moving, 0, "deleting what only the target has")
+        deletions = Deletions(self.folder, found.extras_path, journal, opened(self.route.target), self.check)
         if not deletions.begun:
             failed = any("failed" in columns["outcome"] for columns in journal.rows())
             if failed or not planned.listed:

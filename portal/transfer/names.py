@@ -12,7 +12,7 @@ Nothing here asks a store. A name that the target cannot hold is encoded (bad_na
 | '%' before two such digits, and a part that is '%' | `%25` |
 
 `decoded` gives the name back, and no two names become one. Only a name that is too long is cut and cannot be read back: it ends in `~`, 16
-hexadecimal digits of its SHA-256 and its ending. Both names stand in `names.csv` of the job, the source's URL in the target's metadata.
+hexadecimal digits of its SHA-256 and its ending. Both names stand in `names.csv` of the job; the target's metadata has the source's (`source_url`).
 
 Sources: https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata and
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
