@@ -20,7 +20,7 @@ from portal.warehouse import Warehouse
 from tests import launcher as launchers
 from tests.conftest import box_variables
 from tests.launcher import Launcher
-from tests.servers import Server
+from tests.servers import ADLS_ACCOUNT, Server
 
 BUCKET, CONTAINER = "ui-bucket", "ui-lake"
 PASSWORDS = {"vera": "a-viewer-password", "olga": "an-operator-password"}
@@ -153,6 +153,35 @@ def test_pick_objects_submit_watch_audit_export(page: Page, portal: Launcher, co
     page.get_by_role("searchbox", name="Search").press("Enter")
     expect(page.get_by_text("1 row. Tick one to open its job.")).to_be_visible()
     assert exported_rows(portal.home, job_id) == 1
+
+
+def test_deleting_at_the_target_is_confirmed_by_typing_it_and_told_apart(page: Page, portal: Launcher, container: str) -> None:
+    account = open_account(Connections.load(settings.load(portal.home)).get("adls"))
+    with account.store(container).open_write("mirrored/old.csv") as writer:
+        writer.write(b"id\n9\n")
+        writer.commit()
+    account.close()
+    page.goto(f"{portal.url}/new?engine=migrate")
+    choose(page, "Bucket", BUCKET)
+    page.get_by_role("button", name="other/", exact=True).click()
+    choose(page, "Container", CONTAINER)
+    target = page.get_by_role("textbox", name="Target: path")
+    target.fill("mirrored/")
+    target.press("Enter")
+    settled(page)
+    for label in ("Mirror", "Delete extra"):
+        page.get_by_text(label, exact=True).click()
+        settled(page)
+    page.get_by_role("button", name="Review and submit").click()
+    submit = page.get_by_role("button", name="Submit: delete up to 1,000 objects")
+    expect(submit).to_be_disabled()
+    typed = page.get_by_role("textbox", name="Type the target's URL to confirm")
+    typed.fill(f"abfss://{CONTAINER}@{ADLS_ACCOUNT}/mirrored/")
+    typed.press("Enter")
+    submit.click()
+    page.wait_for_url(re.compile(r"/job\?id="))
+    expect(page.get_by_text("1 object that the source no longer has was deleted at the target.")).to_be_visible(timeout=_SLOW_MS)
+    expect(page.get_by_text("The books balance: 1 listed = 1 copied.")).to_be_visible()
 
 
 def test_however_fast_objects_are_ticked_none_is_lost(page: Page, portal: Launcher) -> None:

@@ -292,8 +292,9 @@ def test_what_deletes_nothing_asks_for_nothing() -> None:
 
 
 def test_what_a_dry_run_planned_is_confirmed_before_it_deletes(home: Path, spool: Spool) -> None:
-    order = dry_run.for_good(planned(spool).evolve(params={**PARAMS, "mirror": True, "delete_extra": True}))
-    assert mirror.deletes(order) and not order.dry_run
+    params = {**PARAMS, "mirror": True, "delete_extra": True}
+    order = dry_run.for_good(planned(spool).evolve(params={**params, "confirm_delete": PARAMS["target"]}))
+    assert mirror.deletes(order) and not order.dry_run and order.params == params
 
 
 FIELDS = [
