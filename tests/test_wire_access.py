@@ -57,6 +57,10 @@ def test_a_bucket_is_where_boto3_would_look_for_it(bucket: str, place: dict[str,
     client.close()
 
 
+def test_requests_are_signed_for_the_region_that_a_name_for_all_of_them_stands_for() -> None:
+    assert access(**KEYS, region="aws-global").region == "us-east-1"
+
+
 def test_nothing_of_it_shows_a_secret() -> None:
     found = access(**KEYS, session_token="a-Session-token")
     assert found.keys == ("AKID", "a-Secret-key", "a-Session-token")
