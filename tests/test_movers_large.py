@@ -142,7 +142,7 @@ def test_bytes_that_are_not_the_sources_are_never_committed_and_nothing_stays(wi
 
 
 def test_a_process_that_dies_costs_its_blocks_only(wires: tuple[Clouds, Proxy, Proxy]) -> None:
-    clouds, s3, adls = wires
+    clouds, _s3, adls = wires
     put_large(clouds)
     for n in range(20):
         put(clouds.s3, f"small/{n}", b"x" * n)
@@ -180,7 +180,7 @@ def _child() -> int:
     raise AssertionError("there is none")
 
 
-def test_what_no_process_may_carry_is_not_in_its_arguments_or_environment(wires: tuple[Clouds, Proxy, Proxy], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_may_see_is_not_in_arguments_or_environment(wires: tuple[Clouds, Proxy, Proxy], monkeypatch: pytest.MonkeyPatch) -> None:
     clouds, s3, _ = wires
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-of-the-environment")
     put(clouds.s3, "a", b"1")

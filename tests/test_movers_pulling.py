@@ -51,7 +51,7 @@ def arrived(clouds: Clouds) -> bool:
 @pytest.mark.parametrize("mode", ["auto", "server"])
 @pytest.mark.parametrize("versions", [False, True])
 def test_no_byte_passes_and_everything_is_proven(wires: tuple[Clouds, Proxy, Proxy], mode: str, versions: bool) -> None:
-    clouds, s3, adls = wires
+    clouds, _s3, adls = wires
     client: Any = clouds.s3.client  # type: ignore[attr-defined]
     if versions:
         client.put_bucket_versioning(Bucket=clouds.name, VersioningConfiguration={"Status": "Enabled"})
@@ -69,7 +69,7 @@ def test_no_byte_passes_and_everything_is_proven(wires: tuple[Clouds, Proxy, Pro
 
 @pytest.mark.parametrize("algorithm", ["CRC32", "SHA256"])
 def test_what_stores_no_crc64nvme_is_streamed_with_the_reason(wires: tuple[Clouds, Proxy, Proxy], algorithm: str) -> None:
-    clouds, _, adls = wires
+    clouds, _, _adls = wires
     fill(clouds, algorithm)
     moved = trip(clouds).run()
     assert moved.books.proofs == {"end-to-end": 3} and {row["mode"] for row in moved.rows.values()} == {"stream"}
@@ -130,7 +130,7 @@ def test_what_the_service_fetched_wrong_is_not_committed(wires: tuple[Clouds, Pr
     assert going.run().rows[key]["outcome"] == "copied" and arrived(clouds)
 
 
-def test_each_request_has_a_url_of_its_own_that_is_never_written_anywhere(wires: tuple[Clouds, Proxy, Proxy], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_request_has_its_own_url_that_is_never_written_down(wires: tuple[Clouds, Proxy, Proxy], monkeypatch: pytest.MonkeyPatch) -> None:
     clouds, s3, _ = wires
     monkeypatch.setattr(pulling, "BLOCK_BYTES", BLOCK)
     fill(clouds)

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from portal.errors import (
     AccessDenied,
     AlreadyExists,
+    Archived,
     Cancelled,
     NameNotAllowed,
     NotFound,
@@ -163,7 +164,7 @@ class Report:
 _CAUSES: tuple[tuple[type[PortalError], str], ...] = (
     (SourceChanged, "source-changed"), (AccessDenied, "access-denied"), (NotFound, "not-found"), (AlreadyExists, "exists"),
     (Throttled, "throttled"), (Unreachable, "unreachable"), (ProofFailed, "proof-failed"), (NameNotAllowed, "name"), (TargetLeased, "leased"),
-    (StoreFull, "full"), (Cancelled, "cancelled"), (UploadGone, "other"),
+    (StoreFull, "full"), (Archived, "archived"), (Cancelled, "cancelled"), (UploadGone, "other"),
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from portal.errors import AccessDenied, NotFound, PortalError, SourceChanged, Throttled, UploadGone
+from portal.errors import AccessDenied, NotFound, PortalError, SourceChanged, Throttled, Unreachable, UploadGone
 from portal.movers.messages import Item
 from portal.movers.pace import Gate, pause
 from portal.movers.shared import Shared
@@ -63,9 +63,13 @@ class Mover:
         return _gated(self.shared.target_gate, call, args, options)
 
     def read(self, pin: Pin, view: memoryview, start: int = 0) -> Found:
-        """Read from the source into the buffer, under the cap of bandwidth."""
+        """Read from the source into the buffer, under the cap of bandwidth. Raises SourceChanged only where a second look says so too."""
         self.shared.bandwidth.take(len(view))
-        found = self.at_source(self.source.read, pin, view, start=start)
+        try:
+            found = self.at_source(self.source.read, pin, view, start=start)
+        except SourceChanged as error:
+            self.find(pin)
+            raise Unreachable(f"{self.options.source_root}{pin.key} was answered with another length than it has.", hint="Try again.") from error
         self.through += len(view)
         return found
 

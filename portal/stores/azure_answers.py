@@ -89,7 +89,7 @@ def _of_state(status: int, code: str, what: str, place: str) -> PortalError:
     if code.startswith("Lease") or code in ("InfiniteLeaseDurationRequired", "ContainerLeased"):
         return errors.TargetLeased(f"{what} {place} is not possible: somebody holds a lease on it.", hint="Wait until it is released, or break it.")
     if code in _ARCHIVED:
-        return errors.StoreError(f"{place} is archived and cannot be read.", hint="Move it to an online tier first, and wait until that is done.")
+        return errors.Archived(f"{place} is archived and cannot be read.", hint="Move it to an online tier first, and wait until that is done.")
     if code == "InvalidBlockList":
         return errors.UploadGone(f"{what} {place}: blocks of it are no longer there.", hint="It is uploaded again from its beginning.")
     if code in _IN_THE_WAY:
