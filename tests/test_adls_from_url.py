@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
+import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,9 +20,12 @@ from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobBlock, BlobServiceClient, ContentSettings, generate_blob_sas
 from botocore.config import Config
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.adls_client import Answer, RawClient
-from tests.servers import ADLS_ACCOUNT, ADLS_KEY, Server
+from tests.servers import ADLS_ACCOUNT, ADLS_KEY, Server, start, stop
 from tests.test_adls_server_auth import LATER
 
 DATA = hashlib.shake_256(b"from url").digest(300_000)
@@ -89,13 +96,13 @@ def test_blocks_come_from_s3_and_their_crcs_combine_to_the_objects_own(client: R
     bucket[0].put_object(Bucket=bucket[1], Key="a b/ü+%.bin", Body=DATA, ChecksumAlgorithm="CRC64NVME")
     stored = bucket[0].head_object(Bucket=bucket[1], Key="a b/ü+%.bin", ChecksumMode="ENABLED")["ChecksumCRC64NVME"]
     url, whole, sizes = presigned(bucket, "a b/ü+%.bin"), 0, []
-    for number, start in enumerate(range(0, len(DATA), 100_001)):
-        end = min(start + 100_001, len(DATA))
-        answer = put_block(client, f"{box}/f", number, url, x_ms_source_range=f"bytes={start}-{end - 1}")
+    for number, first in enumerate(range(0, len(DATA), 100_001)):
+        end = min(first + 100_001, len(DATA))
+        answer = put_block(client, f"{box}/f", number, url, x_ms_source_range=f"bytes={first}-{end - 1}")
         assert answer.status == 201 and "content-md5" not in answer.headers, answer
         crc = int.from_bytes(base64.b64decode(answer.headers["x-ms-content-crc64"]), "little")
-        whole = combine_crc64nvme(whole, crc, end - start)
-        sizes.append(end - start)
+        whole = combine_crc64nvme(whole, crc, end - first)
+        sizes.append(end - first)
     assert base64.b64encode(whole.to_bytes(8, "big")).decode() == stored
     assert commit(client, f"{box}/f", list(range(len(sizes)))).status == 201
     assert client.send("GET", f"{box}/f").body == DATA
@@ -242,17 +249,30 @@ class Odd(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-@pytest.fixture
-def odd() -> Iterator[tuple[Callable[[str], str], list[str]]]:
-    """A source that misbehaves, and the paths it was asked for."""
+@contextmanager
+def running(context: ssl.SSLContext | None = None) -> Iterator[tuple[Callable[[str], str], list[str]]]:
+    """A source that misbehaves, and the paths it was asked for; over TLS with a context."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Odd)
     server.seen = []  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    root = f"http://127.0.0.1:{server.server_address[1]}"
+    if context:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        root = f"https://localhost:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield lambda path: f"http://127.0.0.1:{server.server_address[1]}/{path}", server.seen  # type: ignore[attr-defined]
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield lambda path: f"{root}/{path}", server.seen  # type: ignore[attr-defined]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def odd() -> Iterator[tuple[Callable[[str], str], list[str]]]:
+    with running() as made:
+        yield made
 
 
 def test_a_redirect_is_not_followed(client: RawClient, box: str, odd: tuple[Callable[[str], str], list[str]]) -> None:
@@ -268,6 +288,33 @@ def test_sources_that_break_off_or_are_overloaded(client: RawClient, box: str, o
     refused(put_blob(client, f"{box}/f", odd[0]("slow")), 503, "CannotVerifyCopySource")
     assert client.send("HEAD", f"{box}/f").status == 404 and client.send("GET", f"{box}/f", {"comp": "blocklist"}).status == 404
     assert put_blob(client, f"{box}/f", odd[0]("unknown")).status == 201 and client.send("GET", f"{box}/f").body == DATA
+
+
+def test_a_source_over_tls_must_be_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    day = datetime.timedelta(days=1)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+        .not_valid_before(datetime.datetime.now(datetime.UTC) - day).not_valid_after(datetime.datetime.now(datetime.UTC) + day)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False).sign(key, hashes.SHA256())
+    )  # fmt: skip
+    secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (tmp_path / "key.pem").write_bytes(secret)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with running(context) as (source, _):
+        for trusted in (False, True):
+            if trusted:
+                monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+            server = start("embedded.adls", "--root", str(tmp_path / f"adls-{trusted}"), "--account", f"{ADLS_ACCOUNT}={ADLS_KEY}")
+            with RawClient(server) as client:
+                client.container("tls")
+                answer = put_blob(client, "/tls/f", source("whole"))
+                assert answer.status == 201 if trusted else answer.code == "CannotVerifyCopySource", answer
+                assert not trusted or client.send("GET", "/tls/f").body == DATA
+            stop(server)
 
 
 def test_a_source_that_nobody_serves(client: RawClient, box: str, odd: tuple[Callable[[str], str], list[str]]) -> None:
