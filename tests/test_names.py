@@ -56,6 +56,7 @@ def test_the_targets_key(target: str, flat: str | None, key: str) -> None:
 )  # fmt: skip
 def test_what_adls_cannot_hold(key: str, why: str) -> None:
     assert why in names.refusal("abfss", key)
+    assert not key or not names.harmless(["fine", key, "fine too"])
 
 
 @pytest.mark.parametrize("key", ["a", "a/b.csv", ".hidden", "a b", "ü/日本", "a%2Fb", "a?sv=2020-01-01&sig=x?y", 'a:b*c?d|e"<>', "x" * 1024])

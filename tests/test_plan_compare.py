@@ -149,6 +149,16 @@ def test_a_folder_where_a_file_is_to_be_is_in_the_way_and_folders_are_never_extr
     assert [one.key for one in extras.read(tmp_path / "extras.csv")] == ["out/a/x"]
 
 
+def test_a_file_is_in_the_way_of_names_that_come_pages_later(tmp_path: Path) -> None:
+    survey = plan_at(tmp_path / "plan", entries_of(["a!", "a-", "a/b"], set()), size=1)
+    assert survey.targets.orders == ["key"], "names of other folders come between a and what is in it"
+    target = Container({"out/a": Row(1, "t", "", "", "", False), "out/z": Row(1, "t", "", "", "", False)})
+    with Extras(tmp_path / "extras.csv", "out/", Filters()) as extra:
+        found = comparison(tmp_path / "plan", survey, target, extras=extra)
+        found.run("out/", survey.targets.orders, tmp_path / "x", 10_000)
+    assert list(found.obstacles) == ["out/a"]
+
+
 def test_only_what_the_filters_would_have_taken_is_extra(tmp_path: Path) -> None:
     sized = {f"out/{name}": Row(size, "t", "", "", "", False) for name, size in {"a.csv": 5, "b.txt": 5, "c.csv": 500, "no/d.csv": 5}.items()}
     with Extras(tmp_path / "extras.csv", "out/", Filters(("csv",), exclude=("no/*",), max_bytes=100)) as extra:

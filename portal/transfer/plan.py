@@ -230,7 +230,7 @@ class PlanWriter:
 
     def _next_kept(self) -> Page | None:
         told = _parsed(self._file.readline())
-        if told is None or told.get("page") != self._pages or told.get("first") != self.count:
+        if told is None or told.get("page") != self._pages:
             return None
         try:
             page = _page(told, self._names)
