@@ -20,7 +20,7 @@ log = logging.getLogger("portal.worker")
 
 PRELOADED = (
     "concurrent.futures.thread", "portal.engine", "portal.stores.local", "portal.stores.s3", "portal.stores.adls", "portal.transfer.selection",
-    "portal.transfer.copying", "portal.transfer.plan",
+    "portal.transfer.moving",
 )  # fmt: skip
 """What engines need and what starts no thread. PyArrow and NumPy start some as they are imported, so they stay with the engines."""
 
