@@ -49,7 +49,7 @@ class Targets:
         self.changed = False
         """Something was decided."""
         self._base = sqlite3.connect(path)
-        self._base.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536;" + _SCHEMA)
+        self._base.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768;" + _SCHEMA)
 
     def fill(self, pages: Iterable[Page]) -> None:
         for page in pages:

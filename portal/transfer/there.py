@@ -135,7 +135,7 @@ class Index:
         self._path, self._folders = path, folders
         self._base = sqlite3.connect(path)
         self._base.executescript(
-            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536;"
+            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768;"
             "CREATE TABLE there (key TEXT PRIMARY KEY, size INTEGER, etag TEXT, modified TEXT, source TEXT, md5 TEXT, is_folder INTEGER,"
             " named INTEGER DEFAULT 0) WITHOUT ROWID;"
         )
