@@ -1,7 +1,7 @@
 """Pages of a listing: List Blobs (XML) and List Paths (JSON), as columns.
 
 A page of List Blobs has 5,000 blobs of about 1 KiB of XML each, and parsing all of it costs 18 µs a blob. So the few texts that are wanted are found
-by their tags (4 µs), and a page with anything unusual in it is parsed: without comments, CDATA and attributes, '<' begins a tag and nothing else.
+by their tags (3 µs), and a page with anything unusual in it is parsed: without comments, CDATA and attributes, '<' begins a tag and nothing else.
 Source: https://learn.microsoft.com/rest/api/storageservices/list-blobs and …/datalakestoragegen2/path/list.
 """
 
@@ -22,7 +22,7 @@ from portal.wire.http_values import rfc3339
 
 _SOURCE = "source_etag"
 _DATE_CHARACTERS = 29
-_UNUSUAL = ("<!", "\r", "<BlobPrefix")
+_UNUSUAL = ("\r", "BlobPrefix>")
 
 
 class _Unusual(ValueError):
@@ -35,7 +35,7 @@ def blobs_listed(document: bytes) -> Listed:
         page = _scanned(document.decode("utf-8-sig"))
     except ValueError:
         page = _parsed(document)
-    return _without_partial(page) if b".portal-" in document else page
+    return _without_partial(page) if ".portal-" in "\n".join(page.keys) else page
 
 
 def nothing_listed() -> Listed:
@@ -65,36 +65,39 @@ def _of_paths(items: list[dict[str, Any]], continuation: str) -> Listed:
 
 def _scanned(text: str) -> Listed:
     """Raises ValueError when the page is not of the usual kind."""
-    if any(mark in text for mark in _UNUSUAL) or not text.rstrip().endswith("</EnumerationResults>"):
+    if ("!" in text and "<!" in text) or any(mark in text for mark in _UNUSUAL) or not text.rstrip().endswith("</EnumerationResults>"):
         raise _Unusual
     blobs = text.split("<Blob>")
-    page = nothing_listed()
-    tail = blobs[-1][blobs[-1].rindex("</Blobs>") :]
-    for blob in blobs[1:]:
-        _scan(blob, page)
-    page.continuation = _text(tail, "NextMarker") or None
-    return page
-
-
-def _scan(blob: str, page: Listed) -> None:
-    properties, end, rest = blob.partition("</Properties>")
-    if not end or properties[:6] != "<Name>":
+    halves = [blob.partition("</Properties>") for blob in blobs[1:]]
+    properties, rests = [half[0] for half in halves], [half[2] for half in halves]
+    if not all([half[1] and half[0].startswith("<Name>") for half in halves]):
         raise _Unusual
-    name = properties[6 : properties.index("</Name>")]
-    page.keys.append(_plain(name))
-    at = properties.index("<Content-Length>") + 16
-    page.sizes.append(int(properties[at : properties.index("<", at)]))
-    at = properties.index("<Etag>") + 6
-    page.etags.append(_plain(properties[at : properties.index("<", at)]).strip('"'))
-    at = properties.index("<Last-Modified>") + 15
-    page.modified.append(rfc3339(properties[at : at + _DATE_CHARACTERS]))
-    at = properties.find("<AccessTier>") + 12
-    page.classes.append(properties[at : properties.index("<", at)] if at > 11 else "")
-    at = properties.find("<Content-MD5>") + 13
-    page.md5s.append(md5_hex(properties[at : properties.index("<", at)]) if at > 12 else "")
-    page.folders.append("<ResourceType>directory<" in properties or ("<hdi_isfolder>" in rest and _text(rest, FOLDER_MARK).lower() == "true"))
-    at = rest.find("<source_etag>") + 13
-    page.sources.append(_plain(rest[at : rest.index("<", at)]).strip('"') if at > 12 else "")
+    names = [item[6 : item.index("</Name>")] for item in properties]
+    folders = _folders(properties, rests)
+    tail = blobs[-1][blobs[-1].rindex("</Blobs>") :]
+    return Listed(
+        [_plain(name) for name in names] if "&" in text else names,
+        [int(item[(at := item.index("<Content-Length>") + 16) : item.index("<", at)]) for item in properties],
+        [_plain(item[(at := item.index("<Etag>") + 6) : item.index("<", at)]).strip('"') for item in properties],
+        [rfc3339(item[(at := item.index("<Last-Modified>") + 15) : at + _DATE_CHARACTERS]) for item in properties],
+        [item[at + 12 : item.index("<", at + 12)] if (at := item.find("<AccessTier>")) >= 0 else "" for item in properties],
+        folders, _sources(rests), _md5s(properties), _text(tail, "NextMarker") or None,
+    )  # fmt: skip
+
+
+def _folders(properties: list[str], rests: list[str]) -> list[bool]:
+    return [
+        "<ResourceType>directory<" in item or ("<hdi_isfolder>" in rest and _text(rest, FOLDER_MARK).lower() == "true")
+        for item, rest in zip(properties, rests, strict=True)
+    ]
+
+
+def _md5s(properties: list[str]) -> list[str]:
+    return [md5_hex(item[at + 13 : item.index("<", at + 13)]) if (at := item.find("<Content-MD5>")) >= 0 else "" for item in properties]
+
+
+def _sources(rests: list[str]) -> list[str]:
+    return [_plain(rest[at + 13 : rest.index("<", at + 13)]).strip('"') if (at := rest.find("<source_etag>")) >= 0 else "" for rest in rests]
 
 
 def _text(text: str, tag: str) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from calendar import timegm
+from functools import lru_cache
 
 _MONTHS = {name: number for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 
 
+@lru_cache(maxsize=4096)
 def rfc3339(date: str) -> str:
-    """Return an HTTP date (`Wed, 21 Oct 2015 07:28:00 GMT`) as RFC 3339, '' when it is none."""
+    """Return an HTTP date (`Wed, 21 Oct 2015 07:28:00 GMT`) as RFC 3339, '' when it is none. Many objects have the date of the one before."""
     month = _MONTHS.get(date[8:11])
     digits = date[5:7] + date[12:16] + date[17:19] + date[20:22] + date[23:25]
     if month is None or len(date) != 29 or not (digits.isascii() and digits.isdigit()):
