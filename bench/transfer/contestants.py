@@ -81,7 +81,7 @@ class Ours(Contestant):
     """The engine as a runner starts it: listing, plan, preflight, journal, ledger and proof included."""
 
     name, title = "ours", "ours, CRC64"
-    options: ClassVar[dict[str, Any]] = {}
+    options: ClassVar[dict[str, Any]] = {"mode": "stream"}
 
     def command(self, task: Task) -> Command:
         task.folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ class Ours(Contestant):
 
 class OursMd5(Ours):
     name, title = "ours-md5", "ours, CRC64 and MD5"
-    options: ClassVar[dict[str, Any]] = {"md5": True}
+    options: ClassVar[dict[str, Any]] = {"mode": "stream", "md5": True}
 
 
 _RCLONE_CONFIG = """\

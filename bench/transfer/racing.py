@@ -71,10 +71,11 @@ class Track:
         return Place(url, f"{url}/benchaccount", ca_file=str(self.server.ca_file) if tls else "")
 
     def start_up(self, one: Contestant, place: Place) -> Run:
-        """What a run takes that finds nothing: the median of as many as there are rounds."""
+        """What a run takes that finds nothing: the median of as many as there are rounds, after one that is not counted."""
         known = self.start_ups.get((one.name, place.s3_url)) if one.start_up_apart else Run(0.0, 0.0)
         if known is None:
-            runs = [self.run(one, Task(place, self.empty, "empty", self.folder / f"empty-{one.name}-{number}")) for number in range(self.rounds)]
+            tasks = [Task(place, self.empty, "empty", self.folder / f"empty-{one.name}-{number}") for number in range(self.rounds + 1)]
+            _, *runs = [self.run(one, task) for task in tasks]
             known = self.start_ups[one.name, place.s3_url] = middle_of(runs)
             say(f"{one.title}: start-up {known.wall_s:.2f} s, {known.cpu_s:.2f} s CPU")
         return known

@@ -259,7 +259,9 @@ static int list_blobs(Link *link, Request *request, const char *container) {
     asked.metadata = strstr(include, "metadata") != NULL;
     asked.most = option(request, "maxresults", most, sizeof most) ? atol(most) : 5000;
     if (asked.most > 5000) asked.most = 5000;
-    add(&text, "<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults ServiceEndpoint=\"http://127.0.0.1/\" ContainerName=\"%s\"><Blobs>", container);
+    add(&text, "<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults ServiceEndpoint=\"http://127.0.0.1/\" ContainerName=\"%s\"><Prefix>", container);
+    add_escaped(&text, asked.prefix);
+    add(&text, "</Prefix><MaxResults>%ld</MaxResults><Delimiter>%s</Delimiter><Blobs>", asked.most, asked.delimiter);
     pthread_mutex_lock(&blobs_lock);
     const char *next = add_page(&text, &asked);
     add(&text, "</Blobs><NextMarker>");

@@ -35,7 +35,8 @@ static int list(Link *link, Request *request, const Bucket *bucket) {
     if (last < first) last = first;
     Text text = {0};
     add(&text, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult xmlns=\"%s\"><Name>%s</Name><Prefix>%s</Prefix><KeyCount>%ld</KeyCount>"
-        "<MaxKeys>%ld</MaxKeys><IsTruncated>%s</IsTruncated>", XMLNS, bucket->name, prefix, last - first, most, last < end ? "true" : "false");
+        "<MaxKeys>%ld</MaxKeys>%s<IsTruncated>%s</IsTruncated>", XMLNS, bucket->name, prefix, last - first, most,
+        is_option(request, "encoding-type", "url") ? "<EncodingType>url</EncodingType>" : "", last < end ? "true" : "false");
     if (last < end) add(&text, "<NextContinuationToken>%ld</NextContinuationToken>", last);
     for (long number = first; number < last; number++) {
         char key[18];
