@@ -35,10 +35,20 @@ def test_a_gate_is_halved_once_a_second_and_grows_by_one_a_window() -> None:
     for _ in range(8):
         end.__exit__(None, None, None)
     assert end.limit == 5
+    assert not end.open
     for _ in range(1000):
         with end:
             pass
-    assert end.limit == 16
+    assert end.limit == 16 and end.open
+    end.throttled(0, in_flight=10)
+    assert end.limit == 16, "once a second"
+
+
+def test_a_gate_that_nobody_went_through_is_halved_from_what_is_under_way() -> None:
+    end = gate(64)
+    assert end.open
+    end.throttled(0, in_flight=10)
+    assert (end.limit, end.open) == (5, False)
 
 
 def test_nobody_passes_a_full_gate_and_a_cancel_ends_the_wait() -> None:

@@ -17,6 +17,8 @@ from portal.wire.ends import About, End, Found, Pin
 from portal.wire.opening import open_end
 
 MAX_TRIES = 5
+MAX_TRIES_THROTTLED = 10
+"""A service that asks to slow down will answer later."""
 _BACKOFF_MAX_S = 10.0
 
 T = TypeVar("T")
@@ -57,10 +59,20 @@ class Mover:
         return self._buffer[:size_bytes]
 
     def at_source(self, call: Callable[..., T], *args: Any, **options: Any) -> T:
-        return _gated(self.shared.source_gate, call, args, options)
+        return self._passing(self.shared.source_gate, call, args, options)
 
     def at_target(self, call: Callable[..., T], *args: Any, **options: Any) -> T:
-        return _gated(self.shared.target_gate, call, args, options)
+        return self._passing(self.shared.target_gate, call, args, options)
+
+    def _passing(self, gate: Gate, call: Callable[..., T], args: tuple[Any, ...], options: dict[str, Any]) -> T:
+        try:
+            if gate.open:
+                return call(*args, **options)
+            with gate:
+                return call(*args, **options)
+        except Throttled as error:
+            gate.throttled(error.retry_after_s, self.shared.outbox.threads)
+            raise
 
     def read(self, pin: Pin, view: memoryview, start: int = 0) -> Found:
         """Read from the source into the buffer, under the cap of bandwidth. Raises SourceChanged only where a second look says so too."""
@@ -109,7 +121,8 @@ class Mover:
             try:
                 return work(attempt)
             except PortalError as error:
-                if not error.retryable or attempt >= MAX_TRIES or isinstance(error, UploadGone):
+                most = MAX_TRIES_THROTTLED if isinstance(error, Throttled) else MAX_TRIES
+                if not error.retryable or attempt >= most or isinstance(error, UploadGone):
                     raise
                 self.shared.outbox.log(10, f"try {attempt}: {error.message}")
             self.wait(attempt)
@@ -148,15 +161,6 @@ class Mover:
             return self.at_target(self.target.find, item.target_key)
         except NotFound:
             return None
-
-
-def _gated(gate: Gate, call: Callable[..., T], args: tuple[Any, ...], options: dict[str, Any]) -> T:
-    try:
-        with gate:
-            return call(*args, **options)
-    except Throttled as error:
-        gate.throttled(error.retry_after_s)
-        raise
 
 
 def _same_moment(one: str, other: str) -> bool:

@@ -28,6 +28,8 @@ class Gate:
 
     def __init__(self, most: int, rate: Rate, stopped: Callable[[], bool]) -> None:
         self.limit, self._most, self._rate, self._stopped = most, most, rate, stopped
+        self.open = not rate.caps
+        """Nobody need pass through it: no cap is set, and the end did not throttle, or not for long."""
         self._free = threading.Condition()
         self._in_flight = self._won = 0
         self._held_until = self._halve_at = 0.0
@@ -54,15 +56,17 @@ class Gate:
         if self._won >= self.limit:
             self._won = 0
             self.limit += 1
+            self.open = self.limit == self._most and not self._in_flight and not self._rate.caps
 
-    def throttled(self, retry_after_s: float) -> None:
-        """The end asked to slow down, and to be left alone for so long (0: it did not say)."""
+    def throttled(self, retry_after_s: float, in_flight: int = 0) -> None:
+        """The end asked to slow down, and to be left alone for so long (0: it did not say). `in_flight`: that nobody counted here."""
         with self._free:
+            self.open = False
             now = time.monotonic()
             self._held_until = max(self._held_until, now + retry_after_s) if retry_after_s else self._held_until
             if now >= self._halve_at:
                 self._halve_at, self._won = now + _HALVE_EVERY_S, 0
-                self.limit = max(1, min(self.limit, self._in_flight + 1) // 2)
+                self.limit = max(1, min(self.limit, max(in_flight, self._in_flight + 1)) // 2)
 
 
 class Rate:
@@ -70,6 +74,7 @@ class Rate:
 
     def __init__(self, per_s: float, stopped: Callable[[], bool]) -> None:
         self._per_s, self._stopped = per_s, stopped
+        self.caps = bool(per_s)
         self._lock = threading.Lock()
         self._paid_until = 0.0
 
