@@ -153,6 +153,10 @@ class Params(SourceParams):
     max_bandwidth: int = param(0, help="Most bytes in a second, in all; 0: no limit", group="Speed", unit="bytes/s", advanced=True, ge=0)
     max_requests_s: int = param(0, help="Most requests in a second to each store; 0: no limit", group="Speed", advanced=True, ge=0)
     block_bytes: int = param(0, help="Size of the blocks of large objects; 0: by the object's size", group="Speed", unit="bytes", advanced=True, ge=0)
+    stall_s: int = param(
+        60, help="Without a byte for so long, a connection counts as stalled and the object is tried again", group="Speed", unit="s", advanced=True,
+        ge=1, le=3600,
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -189,8 +193,8 @@ def run(params: Params, job: JobContext) -> Result:
     from portal.transfer.sides import side
 
     with (
-        side(job, params.source, params.source_connection) as source,
-        side(job, params.target, params.target_connection, endpoint=params.endpoint) as target,
+        side(job, params.source, params.source_connection, stall_s=params.stall_s) as source,
+        side(job, params.target, params.target_connection, endpoint=params.endpoint, stall_s=params.stall_s) as target,
     ):
         return _run(_migration(params, job, source, target), params, job)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from portal.errors import AccessDenied, NotFound, PortalError, SourceChanged, Throttled, Unreachable, UploadGone
+from portal.errors import AccessDenied, Archived, NotFound, PortalError, SourceChanged, Throttled, Unreachable, UploadGone
 from portal.movers.messages import Item
 from portal.movers.pace import Gate, pause
 from portal.movers.shared import Shared
@@ -93,12 +93,14 @@ class Mover:
         return self.at_source(self.source.part_sizes, pin, found.parts)
 
     def find(self, pin: Pin) -> Found:
-        """Look at the source. Raises SourceChanged when it is not the one that was listed."""
+        """Look at the source. Raises SourceChanged when it is not the one that was listed, Archived."""
         place = f"{self.options.source_root}{pin.key}"
         try:
             found = self.at_source(self.source.find, pin.key, version_id=pin.version_id)
         except NotFound as error:
             raise SourceChanged(f"{place} was deleted after it was listed.", hint="Run the job again.") from error
+        if found.archived:
+            raise Archived(f"{place} is archived and cannot be read.", hint="Restore it first.")
         if found.size_bytes != pin.size_bytes or (pin.etag and found.etag != pin.etag):
             raise SourceChanged(f"{place} was replaced after it was listed.", hint="Run the job again to take what is there now.")
         return found

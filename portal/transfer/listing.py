@@ -12,6 +12,8 @@ from portal.transfer.names import as_folder
 from portal.wire.ends import Listed
 
 MAX_TRIES = 8
+FIRST_TRIES = 4
+"""Of a service that has never answered: more likely nobody is there than that somebody is busy."""
 _BACKOFF_S = 0.25
 _LONGEST_WAIT_S = 30.0
 _LOOK_EVERY_S = 0.2
@@ -34,14 +36,16 @@ class Lister:
         self._opened, self._check = opened, check
         self._end: Lists | None = None
         self.requests = 0
+        self._answered = False
 
     def pages(self, prefix: str, continuation: str | None = None) -> Iterator[Listed]:
         """Yield the pages of what is below a prefix (taken as a folder) from a continuation on. Raises what ends do; Unreachable and
-        Throttled only after MAX_TRIES."""
+        Throttled only after several tries."""
         folder = as_folder(prefix)
         try:
             while True:
-                page = patiently(lambda after=continuation: self._page(folder, after), self.close, self._check)  # type: ignore[misc]
+                tries = MAX_TRIES if self._answered else FIRST_TRIES
+                page = patiently(lambda after=continuation: self._page(folder, after), self.close, self._check, tries)  # type: ignore[misc]
                 yield page
                 continuation = page.continuation
                 if continuation is None:
@@ -56,7 +60,9 @@ class Lister:
         if self._end is None:
             self._end = self._opened()
         self.requests += 1
-        return self._end.list_page(folder, continuation=continuation)
+        page = self._end.list_page(folder, continuation=continuation)
+        self._answered = True
+        return page
 
     def close(self) -> None:
         end, self._end = self._end, None
@@ -64,18 +70,20 @@ class Lister:
             end.close()
 
 
-def patiently(work: Callable[[], Told], renew: Callable[[], None], check: Callable[[], None]) -> Told:
+def patiently(work: Callable[[], Told], renew: Callable[[], None], check: Callable[[], None], tries: int = MAX_TRIES) -> Told:
     """Return what `work` returns, tried again with longer and longer pauses while it raises Unreachable or Throttled.
 
     Args:
         renew: called after each failure, to begin with a new connection
         check: called often, and may raise Cancelled
     """
-    for attempt in range(1, MAX_TRIES):
+    for attempt in range(1, tries):
         check()
         try:
             return work()
         except Unreachable as error:
+            if not error.retryable:
+                raise
             renew()
             asked = error.retry_after_s if isinstance(error, Throttled) else 0.0
             _wait(max(_BACKOFF_S * 2**attempt * random.uniform(0.5, 1.0), asked), check)  # noqa: S311
