@@ -94,6 +94,8 @@ class AzureEnd:
                 raise Unreachable(f"Reading {self._place(pin.key)}: the service answered with another range than was asked for.", hint="Try again.")
             size = int(found[3])
         if size != pin.size_bytes:
+            if pin.etag and answer.header("etag").strip('"') == pin.etag:  # the same object cannot have another size: the answer is wrong
+                raise Unreachable(f"Reading {self._place(pin.key)}: {size} bytes were announced; it has {pin.size_bytes}.", hint="Try again.")
             raise self._changed(pin.key, f"has {size} bytes now; {pin.size_bytes} were listed")
 
     def _unreadable(self, error: PortalError, key: str, status: int) -> PortalError:

@@ -49,6 +49,8 @@ class S3Reading(S3Requests):
                 raise Unreachable(f"Reading {self._name(pin.key)}: the service answered with another range than was asked for.", hint="Try again.")
             size = int(found[3])
         if size != pin.size_bytes:
+            if pin.etag and etag == pin.etag:  # the same object cannot have another size: the answer is wrong
+                raise Unreachable(f"Reading {self._name(pin.key)}: {size} bytes were announced; it has {pin.size_bytes}.", hint="Try again.")
             raise self._changed(pin.key, f"has {size} bytes now; {pin.size_bytes} were listed")
 
     def _unreadable(self, refused: Refused, key: str) -> PortalError:
