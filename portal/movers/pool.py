@@ -93,10 +93,12 @@ class Pool:
         """Give what waits to the processes that have most room, many small objects in one message."""
         while self._waiting:
             child = max(self._children, key=lambda found: found.room)
-            if child.room > 0:
-                self._give(child)
-            elif len(self._children) < self._most:
+            # A step of a large object is worth a process of its own: one that hashes keeps a CPU busy for long.
+            busy = child.room <= 0 or (child.units and isinstance(self._waiting[0], Unit))
+            if busy and len(self._children) < self._most:
                 self._start()
+            elif child.room > 0:
+                self._give(child)
             else:
                 return
 
