@@ -56,7 +56,9 @@ class Options:
     max_bandwidth: float = 0
     """Bytes a second, of one process; 0: no cap."""
     max_requests_s: float = 0
-    block_bytes: int = 8 << 20
+    whole_bytes: int = 8 << 20
+    """Objects of at most so many bytes are one request."""
+    block_bytes: int = 4 << 20
     backoff_s: float = 0.2
     """The first wait is at most twice that, each next one twice as long."""
 

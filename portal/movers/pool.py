@@ -27,6 +27,8 @@ _SMALL_BYTES = 128 << 10
 _SMALL_LOAD = 1 / 16
 """What a small object weighs beside a block: so that a process has enough to do, and not all of it."""
 _LOAD_AHEAD = 8
+_LOAD_BEFORE_ANOTHER = 3.0
+"""When each process has so much to do, another is started."""
 _END_WITHIN_S = 0.8
 _DEATHS_PER_PROCESS = 4
 _SECRETS = ("AWS_", "AZURE_", "SNOWFLAKE_")
@@ -94,7 +96,7 @@ class Pool:
         while self._waiting:
             child = max(self._children, key=lambda found: found.room)
             # A step of a large object is worth a process of its own: one that hashes keeps a CPU busy for long.
-            busy = child.room <= 0 or (child.units and isinstance(self._waiting[0], Unit))
+            busy = child.load >= _LOAD_BEFORE_ANOTHER or (child.units and isinstance(self._waiting[0], Unit))
             if busy and len(self._children) < self._most:
                 self._start()
             elif child.room > 0:

@@ -28,7 +28,11 @@ from portal.wire.ends import Block
 
 __all__ = ["Convert", "Route", "move"]
 
-BLOCK_BYTES = 8 << 20
+WHOLE_BYTES = 8 << 20
+"""An object of at most so many bytes is read and written whole."""
+BLOCK_BYTES = {"s3": 8 << 20}
+_BLOCK_BYTES = 4 << 20
+"""Measured: with more the processor's caches, with less the requests cost more. S3 takes no parts below 5 MiB."""
 BACKOFF_S = 0.2
 """Before an object is tried again: at most twice that at first, and twice as long each time."""
 REFUSALS_BEFORE_GIVING_UP = 20
@@ -38,6 +42,7 @@ _ROWS_TOGETHER = 256
 _ROWS_EVERY_S = 0.5
 _WAIT_S = 0.1
 _CONVERTING = 16
+_FAILURES_LOGGED = 1000
 
 log = logging.getLogger("portal.transfer")
 
@@ -68,21 +73,22 @@ class Route:
     """Bytes a second; 0: no cap."""
     max_requests_s: float = 0
     block_bytes: int = 0
-    """0: 8 MiB, more for very large objects."""
+    """0: 4 MiB, to S3 8 MiB, more for very large objects."""
     job_id: str = ""
 
     @property
     def most_processes(self) -> int:
-        wanted = self.processes or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, min(wanted, MAX_PROCESSES, self.concurrency or MAX_PROCESSES))
+        processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, min(self.processes or processors, MAX_PROCESSES, self.concurrency or MAX_PROCESSES))
 
     def options(self) -> Options:
         """What one process is told: its share of what is capped."""
         shares = self.most_processes
         return Options(
             self.job_id, self.source.base, self.verify, self.md5, self.mode, self.accept_size, self.carry, self.carry_tags, self.tier,
-            threads=max(1, -(-(self.concurrency or MAX_CONNECTIONS) // shares)), adapts=not self.concurrency,
-            max_bandwidth=self.max_bandwidth / shares, max_requests_s=self.max_requests_s / shares, block_bytes=self.block_bytes or BLOCK_BYTES,
+            threads=max(1, (self.concurrency or MAX_CONNECTIONS) // shares), adapts=not self.concurrency,
+            max_bandwidth=self.max_bandwidth / shares, max_requests_s=self.max_requests_s / shares, whole_bytes=self.block_bytes or WHOLE_BYTES,
+            block_bytes=self.block_bytes or BLOCK_BYTES.get(self.target.url.scheme, _BLOCK_BYTES),
             backoff_s=BACKOFF_S,
         )  # fmt: skip
 
@@ -118,7 +124,7 @@ class _Move:
         self._cancelled = threading.Event()
         self._converted_bytes = _Sum()
         self._conversions = Conversions(route.source.store, route.convert, min(route.concurrency or os.cpu_count() or 1, _CONVERTING), self._passed)
-        self._refusals = 0
+        self._refusals = self._failures = 0
 
     def _passed(self, size_bytes: int) -> None:
         """Called by threads that convert."""
@@ -174,7 +180,7 @@ class _Move:
         for entry in entries:
             if entry.action == "convert":
                 self._convert(entry, items[entry.n])
-            elif entry.size_bytes <= self.options.block_bytes:
+            elif entry.size_bytes <= self.options.whole_bytes:
                 work.append(tuple(items[entry.n]))
             else:
                 work += self._begun(items[entry.n])
@@ -278,7 +284,7 @@ class _Move:
                 moved[place] = found = self._judged_failure(found)
             else:
                 self._refusals = 0
-                size += found.bytes_through
+                size += found.target_size or 0
         self._rows.add(moved)
         self._tell(len(moved), 0 if told else size)
 
@@ -286,14 +292,20 @@ class _Move:
         if found.cause == "exists" and self._route.overwrite == "skip":
             return found._replace(outcome="skipped", reason=SKIPPED[Verdict.EXISTS], cause="", retryable=False)
         self._refusals += found.cause == "access-denied"
-        self.retryable = self.retryable or found.retryable
-        log.error("%s failed: %s", self._entries[found.n].key, found.reason)
+        self._note_failure(found.n, found.reason, found.retryable)
         return found
+
+    def _note_failure(self, n: int, reason: str, retryable: bool) -> None:
+        self.retryable = self.retryable or retryable
+        self._failures += 1
+        if self._failures <= _FAILURES_LOGGED:
+            log.error("%s failed: %s", self._entries[n].key, reason)
+        if self._failures == _FAILURES_LOGGED:
+            log.error("further failures stand in the ledger alone")
 
     def _judged(self, row: dict[str, Any]) -> dict[str, Any]:
         if row["outcome"] == "failed":
-            self.retryable = row.pop("retryable") or self.retryable
-            log.error("%s failed: %s", self._entries[row["n"]].key, row["reason"])
+            self._note_failure(row["n"], row["reason"], row.pop("retryable"))
         return row
 
     # the end
