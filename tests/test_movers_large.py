@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from portal.errors import Cancelled
 from portal.movers import sums
-from portal.movers.large import block_bytes, runs
+from portal.movers.layout import block_bytes, runs
 from portal.movers.sums import Running
 from portal.transfer.journal import Journal
 from tests.moved import Trip, folder_url

@@ -12,26 +12,16 @@ from typing import Any, NamedTuple, Protocol
 
 from portal.errors import ProofFailed
 from portal.movers import pulling, sums
+from portal.movers.layout import block_bytes, runs
 from portal.movers.messages import Answered, Failure, Item, Moved, Options, Unit, failure_of
 from portal.movers.shared import now_ms
 from portal.movers.sums import Piece
 from portal.transfer import proof
 from portal.wire.ends import Block
 
-_MOST_BLOCKS = {"s3": 10_000, "blob": 50_000}
-_LEAST_BYTES = {"s3": 5 << 20}
-"""S3 takes no smaller parts, but for the last."""
-_MIB = 1 << 20
 _REREAD_BYTES = 64 << 20
 _MOST_RESTARTS = 2
 _AGAIN = frozenset({"UploadGone", "ProofFailed"})
-
-
-def block_bytes(size_bytes: int, wanted: int, target_kind: str) -> int:
-    """Return how large the blocks of an object are: as wanted, or as large as the target's limits make them (whole MiB)."""
-    least = max(wanted, _LEAST_BYTES.get(target_kind, 1))
-    needed = -(-size_bytes // _MOST_BLOCKS.get(target_kind, 50_000))
-    return least if needed <= least else -(-needed // _MIB) * _MIB
 
 
 class Known(NamedTuple):
@@ -291,31 +281,6 @@ class Large:
 _FOLLOWING: Mapping[str, Callable[[Large, Mapping[str, Any]], list[Unit]]] = {
     "open": Large._opened, "run": Large._read, "commit": Large._committed, "reread": Large._reread,
 }  # fmt: skip
-
-Cut = tuple[int, int, int, int | None]
-"""A block of a run: number, start, size, its CRC64 if it is staged already."""
-
-
-def runs(blocks: Sequence[Cut], names: Sequence[str], part_sizes: Sequence[int], covered: set[int]) -> Iterator[list[Cut]]:
-    """Cut an object into runs that may be read side by side.
-
-    Args:
-        names: of the checksums to make besides CRC64NVME
-        covered: numbers of staged blocks of which every checksum that combines is known
-    """
-    if not any(sums.needs_order(name) for name in names):
-        yield from ([block] for block in blocks if block[3] is None or block[0] not in covered)
-        return
-    begins = {start for _, start, _, _ in blocks}
-    parts = [start for start, _ in sums.starts(part_sizes)]
-    if not all(sums.is_composite(name) or not sums.needs_order(name) for name in names) or not begins.issuperset(parts):
-        yield list(blocks)
-        return
-    ends = [*parts[1:], None]
-    for first, end in zip(parts, ends, strict=True):
-        if run := [block for block in blocks if block[1] >= first and (end is None or block[1] < end)]:
-            yield run
-
 
 def _all_told(blocks: Sequence[Block]) -> bool:
     return all(block.crc64 >= 0 for block in blocks)

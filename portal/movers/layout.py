@@ -1,0 +1,43 @@
+"""How a large object is cut: into blocks that its target can hold, and into runs of blocks that may be read side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from portal.movers import sums
+
+_MOST_BLOCKS = {"s3": 10_000, "blob": 50_000}
+_LEAST_BYTES = {"s3": 5 << 20}
+"""S3 takes no smaller parts, but for the last."""
+_MIB = 1 << 20
+
+Cut = tuple[int, int, int, int | None]
+"""A block of a run: number, start, size, its CRC64 if it is staged already."""
+
+
+def block_bytes(size_bytes: int, wanted: int, target_kind: str) -> int:
+    """Return how large the blocks of an object are: as wanted, or as large as the target's limits make them (whole MiB)."""
+    least = max(wanted, _LEAST_BYTES.get(target_kind, 1))
+    needed = -(-size_bytes // _MOST_BLOCKS.get(target_kind, 50_000))
+    return least if needed <= least else -(-needed // _MIB) * _MIB
+
+
+def runs(blocks: Sequence[Cut], names: Sequence[str], part_sizes: Sequence[int], covered: set[int]) -> Iterator[list[Cut]]:
+    """Cut an object into runs that may be read side by side.
+
+    Args:
+        names: of the checksums to make besides CRC64NVME
+        covered: numbers of staged blocks of which every checksum that combines is known
+    """
+    if not any(sums.needs_order(name) for name in names):
+        yield from ([block] for block in blocks if block[3] is None or block[0] not in covered)
+        return
+    begins = {start for _, start, _, _ in blocks}
+    parts = [start for start, _ in sums.starts(part_sizes)]
+    if not all(sums.is_composite(name) or not sums.needs_order(name) for name in names) or not begins.issuperset(parts):
+        yield list(blocks)
+        return
+    ends = [*parts[1:], None]
+    for first, end in zip(parts, ends, strict=True):
+        if run := [block for block in blocks if block[1] >= first and (end is None or block[1] < end)]:
+            yield run
