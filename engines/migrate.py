@@ -272,12 +272,12 @@ def _planned_text(planned: Planned) -> str:
 def _dry_run(planned: Planned, found: Preflight, migration: Migration, params: Params, job: JobContext) -> dict[str, Any]:
     """Say what would be done and what it would cost."""
     from portal.transfer import estimate, prices
-    from portal.transfer.moving import BLOCK_BYTES
+    from portal.transfer.moving import usual_block_bytes
 
     pulls = params.mode != "stream" and params.source.scheme == "s3" and params.target.scheme == "abfss" and params.endpoint == "blob"
     way = estimate.Way(
-        params.source.scheme, params.target.scheme, params.block_bytes or BLOCK_BYTES, pulls, params.verify != "none", params.max_bandwidth,
-        params.max_requests_s, params.carry and params.carry_tags,
+        params.source.scheme, params.target.scheme, params.block_bytes or usual_block_bytes(params.target.scheme), pulls, params.verify != "none",
+        params.max_bandwidth, params.max_requests_s, params.carry and params.carry_tags,
     )  # fmt: skip
     told = estimate.Estimate(planned, found, migration.policies, way, prices.load(job.settings.home)).report(job.folder)
     for line in told["sample"]:

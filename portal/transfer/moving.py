@@ -30,9 +30,10 @@ __all__ = ["Convert", "Route", "move"]
 
 WHOLE_BYTES = 8 << 20
 """An object of at most so many bytes is read and written whole."""
-BLOCK_BYTES = {"s3": 8 << 20}
 _BLOCK_BYTES = 4 << 20
-"""Measured: with more the processor's caches, with less the requests cost more. S3 takes no parts below 5 MiB."""
+"""Measured: with more the processor's caches, with less the requests cost more."""
+_PART_BYTES = 8 << 20
+"""S3 takes no parts below 5 MiB."""
 BACKOFF_S = 0.2
 """Before an object is tried again: at most twice that at first, and twice as long each time."""
 REFUSALS_BEFORE_GIVING_UP = 20
@@ -46,6 +47,11 @@ log = logging.getLogger("portal.transfer")
 
 Tell = Callable[[int, int], None]
 """Told (objects that have ended, bytes moved) since it was told before; often, and raises Cancelled when the job shall stop."""
+
+
+def usual_block_bytes(scheme: str) -> int:
+    """Return how large the blocks of a large object are at a target, by the scheme of its URL, unless the object needs larger ones."""
+    return _PART_BYTES if scheme == "s3" else _BLOCK_BYTES
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ class Route:
             self.job_id, self.source.base, self.verify, self.md5, self.mode, self.accept_size, self.carry, self.carry_tags, self.tier,
             threads=max(1, (self.concurrency or MAX_CONNECTIONS) // shares), adapts=not self.concurrency,
             max_bandwidth=self.max_bandwidth / shares, max_requests_s=self.max_requests_s / shares, whole_bytes=self.block_bytes or WHOLE_BYTES,
-            block_bytes=self.block_bytes or BLOCK_BYTES.get(self.target.url.scheme, _BLOCK_BYTES),
+            block_bytes=self.block_bytes or usual_block_bytes(self.target.url.scheme),
             backoff_s=BACKOFF_S,
         )  # fmt: skip
 
