@@ -30,16 +30,16 @@ from pydantic import model_validator
 from portal import engine
 from portal.engine import JobContext, Result, param
 from portal.errors import ConversionFailed, NothingMatched
+from portal.planning.filters import Filters
+from portal.planning.formats import Format as SourceFormat
+from portal.planning.selection import SourceParams
 from portal.stores.url import StoreURL
 from portal.tabular.options import TYPED_NULLS, Compression, ConvertOptions, Format, Header, OnReject, target_name
-from portal.transfer.filters import Filters
-from portal.transfer.formats import Format as SourceFormat
-from portal.transfer.selection import SourceParams
 
 if TYPE_CHECKING:
-    from portal.transfer.balance import Books
+    from portal.ledger.balance import Books
+    from portal.planning.planner import Planned
     from portal.transfer.migration import Migration
-    from portal.transfer.planner import Planned
     from portal.transfer.side import Side
 
 COLUMNS_FILE = "columns.ndjson"
@@ -161,10 +161,10 @@ def _dry_run(planned: Planned, params: Params, job: JobContext, source: Any) -> 
 
 
 def _migration(params: Params, job: JobContext, source: Side, target: Side) -> Migration:
+    from portal.planning.planning import Rules
+    from portal.planning.policies import Policies
     from portal.transfer.migration import Migration
     from portal.transfer.moving import Route
-    from portal.transfer.planning import Rules
-    from portal.transfer.policies import Policies
 
     filters = params.filters if params.format == "auto" else replace(params.filters, formats=())
     rules = Rules(

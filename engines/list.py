@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from portal import engine
 from portal.engine import JobContext, Result, param
 from portal.errors import AlreadyExists, NotFound
+from portal.planning.formats import Format
+from portal.planning.selection import SourceParams
 from portal.stores.base import Store
 from portal.stores.url import StoreURL
-from portal.transfer.formats import Format
-from portal.transfer.selection import SourceParams
 
 if TYPE_CHECKING:
-    from portal.transfer.inventory import Inventory
+    from portal.planning.inventory import Inventory
 
 
 class Params(SourceParams):
@@ -39,12 +39,12 @@ class Params(SourceParams):
 
 
 def run(params: Params, job: JobContext) -> Result:
-    from portal.transfer.inventory import Inventory
-    from portal.transfer.listing import Lister
-    from portal.transfer.plan import START
-    from portal.transfer.planning import Rules
+    from portal.planning.inventory import Inventory
+    from portal.planning.listing import Lister
+    from portal.planning.plan import START
+    from portal.planning.planning import Rules
+    from portal.planning.sources import Listing
     from portal.transfer.sides import side
-    from portal.transfer.sources import Listing
     from portal.wire.opening import open_end
 
     inventory = Inventory(job.artefact("inventory.parquet"), params.source)

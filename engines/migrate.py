@@ -51,17 +51,17 @@ from pydantic import model_validator
 
 from portal import engine
 from portal.engine import JobContext, Result, param
+from portal.planning.policies import Overwrite, Verify
+from portal.planning.selection import SourceParams
 from portal.stores.url import StoreURL
 from portal.tabular.options import Compression, OnReject
-from portal.transfer.policies import Overwrite, Verify
-from portal.transfer.selection import SourceParams
 
 if TYPE_CHECKING:
-    from portal.transfer.balance import Books
+    from portal.ledger.balance import Books
+    from portal.planning.planner import Planned
+    from portal.planning.preflight import Preflight
     from portal.transfer.migration import Migration, Outcome
     from portal.transfer.moving import Convert, Route
-    from portal.transfer.planner import Planned
-    from portal.transfer.preflight import Preflight
     from portal.transfer.side import Side
 
 
@@ -271,7 +271,7 @@ def _planned_text(planned: Planned) -> str:
 
 def _dry_run(planned: Planned, found: Preflight, migration: Migration, params: Params, job: JobContext) -> dict[str, Any]:
     """Say what would be done and what it would cost."""
-    from portal.transfer import estimate, prices
+    from portal.planning import estimate, prices
     from portal.transfer.moving import usual_block_bytes
 
     pulls = params.mode != "stream" and params.source.scheme == "s3" and params.target.scheme == "abfss" and params.endpoint == "blob"
@@ -293,11 +293,11 @@ def _dry_run(planned: Planned, found: Preflight, migration: Migration, params: P
 
 
 def _migration(params: Params, job: JobContext, source: Side, target: Side) -> Migration:
-    from portal.transfer import limits
-    from portal.transfer.filters import Filters
+    from portal.planning import limits
+    from portal.planning.filters import Filters
+    from portal.planning.planning import Rules
+    from portal.planning.policies import Policies
     from portal.transfer.migration import Migration
-    from portal.transfer.planning import Rules
-    from portal.transfer.policies import Policies
 
     keys = _keys(params, job)
     rules = Rules(
@@ -360,7 +360,7 @@ def _converter(params: Params, job: JobContext, source: Any, target: Any) -> Con
 
 def _keys(params: Params, job: JobContext) -> Callable[[], Iterator[str]] | None:
     """Return what gives the chosen keys, the same ones each time; None when everything is meant."""
-    from portal.transfer.key_file import read_keys
+    from portal.planning.key_file import read_keys
 
     if params.keys_file is None:
         return (lambda: iter(params.keys)) if params.keys else None

@@ -32,13 +32,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from portal import engine
 from portal.engine import JobContext, Result, param
+from portal.planning.selection import SourceParams
 from portal.stores.url import StoreURL
-from portal.transfer.selection import SourceParams
 
 if TYPE_CHECKING:
-    from portal.transfer.comparison import Comparison
-    from portal.transfer.comparison_report import Report
-    from portal.transfer.planning import Rules
+    from portal.comparing.comparison import Comparison
+    from portal.comparing.report import Report
+    from portal.planning.planning import Rules
     from portal.transfer.side import Side
     from portal.wire.ends import Access, End
 
@@ -71,8 +71,8 @@ class Params(SourceParams):
 
 
 def run(params: Params, job: JobContext) -> Result:
-    from portal.transfer.comparison_reading import Comparer
-    from portal.transfer.comparison_report import Report
+    from portal.comparing.reading import Comparer
+    from portal.comparing.report import Report
     from portal.transfer.sides import side
 
     meter = _Meter(job)
@@ -90,9 +90,9 @@ def run(params: Params, job: JobContext) -> Result:
 
 
 def _comparison(params: Params, job: JobContext, comparer: Any, source: Side, ends: tuple[_Opener, _Opener], meter: _Meter) -> Comparison:
-    from portal.transfer.comparison import Comparison
-    from portal.transfer.listing import Lister
-    from portal.transfer.sources import Listing
+    from portal.comparing.comparison import Comparison
+    from portal.planning.listing import Lister
+    from portal.planning.sources import Listing
 
     rules = _rules(params)
 
@@ -106,8 +106,8 @@ def _comparison(params: Params, job: JobContext, comparer: Any, source: Side, en
 
 
 def _rules(params: Params) -> Rules:
+    from portal.planning.planning import Rules
     from portal.tabular.options import suits, target_name
-    from portal.transfer.planning import Rules
 
     def converted_name(name: str) -> str | None:
         return target_name(name) if suits(name) else None
@@ -119,7 +119,7 @@ def _rules(params: Params) -> Rules:
 
 
 def _kinds(params: Params) -> Any:
-    from portal.transfer.comparison_evidence import Kinds
+    from portal.comparing.evidence import Kinds
 
     kind = {"s3": "s3", "abfss": "blob", "file": "file"}
     return Kinds(kind[params.source.scheme], kind[params.target.scheme])

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from portal.comparing import report as comparison_report
+from portal.ledger.ledger import LEDGER_FILE, SCHEMA
 from portal.spool import Spool
-from portal.transfer import comparison_report
-from portal.transfer.ledger import LEDGER_FILE, SCHEMA
 
 NEW = ("mode", "cause", "source_modified", "storage_class", "bytes_through", "resumed_bytes")
 """The columns that ledgers of the first version lack."""

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from portal.connections import KIND_OF_SCHEME, Connections
+from portal.ledger import ledger
+from portal.ledger.balance import Books
+from portal.ledger.journal import JOURNAL_FILE, Journal
+from portal.planning.plan import Page, Verdict
 from portal.stores.opening import open_account
 from portal.stores.url import StoreURL
-from portal.transfer import ledger
-from portal.transfer.balance import Books
-from portal.transfer.journal import JOURNAL_FILE, Journal
 from portal.transfer.moving import Route, move
-from portal.transfer.plan import Page, Verdict
 from portal.transfer.side import Side
 from portal.wire.access import access_of
 from portal.wire.opening import open_end

@@ -16,9 +16,9 @@ from portal import submission
 from portal.cli import main
 from portal.cli.text import table_lines
 from portal.jobs import Job, Status
+from portal.ledger import export as ledger_export
 from portal.settings import Settings
 from portal.spool import Spool
-from portal.transfer import ledger_export
 from tests import ledgers
 from tests.test_ui_search import archived
 

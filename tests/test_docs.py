@@ -14,8 +14,8 @@ from portal.cli import COMMANDS
 from portal.cli.engines import reference
 from portal.cli.submit import _submit_parser
 from portal.connections import DEFAULT_VARIABLES
+from portal.ledger.remedies import REMEDIES
 from portal.settings import Settings
-from portal.transfer.remedies import REMEDIES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal.errors import BooksDoNotBalance
-from portal.transfer import ledger
-from portal.transfer.arrays import filled
-from portal.transfer.balance import FAILURES_SHOWN, OUTPUTS_SHOWN, Books
-from portal.transfer.journal import Journal, JournalState
-from portal.transfer.ledger import OUTCOMES
+from portal.ledger import ledger
+from portal.ledger.arrays import filled
+from portal.ledger.balance import FAILURES_SHOWN, OUTPUTS_SHOWN, Books
+from portal.ledger.journal import Journal, JournalState
+from portal.ledger.ledger import OUTCOMES
 from portal.wire.ends import Block
 
 COUNT = 5
@@ -199,7 +199,7 @@ def test_writing_a_ledger_does_not_import_pandas(tmp_path: Path) -> None:
     """It takes a second, as long as copying a thousand files."""
     batch = {"n": [0], "source_key": ["a"], "outcome": ["copied"], "target_key": ["b"], "duration_s": [0.5], "started_at": [1], "source_size": [1]}
     code = (
-        "import sys; from pathlib import Path; from portal.transfer import ledger;"
+        "import sys; from pathlib import Path; from portal.ledger import ledger;"
         f"ledger.write(Path({str(tmp_path / 'l')!r}), [{batch!r}], source_base='s3://b/'); sys.exit('pandas' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

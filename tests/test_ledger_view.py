@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from portal.comparing.evidence import SIGNS
+from portal.comparing.report import TABLE_FILE
 from portal.errors import NotFound, PortalError
-from portal.transfer import ledger_export, ledger_view
-from portal.transfer.comparison_evidence import SIGNS
-from portal.transfer.comparison_report import TABLE_FILE
-from portal.transfer.ledger import CAUSES
-from portal.transfer.ledger_kinds import ALL, Chosen, Kind
-from portal.transfer.remedies import OF_COMPARISONS, REMEDIES
+from portal.ledger import export as ledger_export
+from portal.ledger import view as ledger_view
+from portal.ledger.kinds import ALL, Chosen, Kind
+from portal.ledger.ledger import CAUSES
+from portal.ledger.remedies import OF_COMPARISONS, REMEDIES
 from tests import ledgers
 
 NAMES = st.sampled_from(["a/Sales.csv", "b/sales-2.csv", "c/x.json", "d/Größe.csv", ""])

@@ -13,9 +13,9 @@ import pytest
 
 from portal.errors import Cancelled
 from portal.movers import pool
+from portal.planning.plan import Verdict
 from portal.stores.base import Store
 from portal.transfer import moving
-from portal.transfer.plan import Verdict
 from tests.moved import JOB, Trip, folder_url
 from tests.proxy import Proxy, Rule, Upstream, asks, faults
 from tests.servers import Server

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.errors import Cancelled
+from portal.ledger.journal import Journal
 from portal.movers import sums
 from portal.movers.layout import block_bytes, runs
 from portal.movers.sums import Running
-from portal.transfer.journal import Journal
 from tests.moved import Trip, folder_url
 from tests.proxy import Proxy, Rule, Upstream, asks, faults
 from tests.servers import Server

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from portal.planning import names, plan
+from portal.planning.filters import Filters
+from portal.planning.formats import format_of
+from portal.planning.plan import Entry, Page
+from portal.planning.policies import Twins
+from portal.planning.survey import Order, Ordered, sortable
+from portal.planning.targets import Targets
 from portal.stores.partial import is_partial, partial_name
-from portal.transfer import names, plan
-from portal.transfer.filters import Filters
-from portal.transfer.formats import format_of
-from portal.transfer.plan import Entry, Page
-from portal.transfer.policies import Twins
-from portal.transfer.survey import Order, Ordered, sortable
-from portal.transfer.targets import Targets
 from portal.wire.ends import Listed
 
 KEYS = st.text(st.sampled_from("ab./\\ é\x01\ud800"), max_size=12)

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal.errors import BadParameters, StoreError, Throttled, Unreachable
-from portal.transfer import listing, plan, planner
-from portal.transfer.filters import Filters
-from portal.transfer.listing import Lister
-from portal.transfer.plan import START, Change, Entry, Names, Page, PlanWriter
-from portal.transfer.planner import Planned
-from portal.transfer.planning import Rules
-from portal.transfer.sources import Listing, each_once
+from portal.planning import listing, plan, planner
+from portal.planning.filters import Filters
+from portal.planning.listing import Lister
+from portal.planning.plan import START, Change, Entry, Names, Page, PlanWriter
+from portal.planning.planner import Planned
+from portal.planning.planning import Rules
+from portal.planning.sources import Listing, each_once
 from portal.wire.ends import Access, Listed
 
 NAMES = Names("in/", "out/")

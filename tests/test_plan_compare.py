@@ -11,19 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal.errors import NotFound
+from portal.planning import compare, extras
+from portal.planning.compare import Comparison
+from portal.planning.extras import Extras
+from portal.planning.filters import Filters
+from portal.planning.listing import Lister
+from portal.planning.looking import Looker
+from portal.planning.plan import Entry, Names, Page, PlanWriter, Verdict
+from portal.planning.policies import Overwrite
+from portal.planning.survey import Survey, sortable
+from portal.planning.there import Row
+from portal.planning.verdicts import LOOK, Of, is_later, judge, same_content
 from portal.stores.base import ObjectInfo
 from portal.stores.url import StoreURL
-from portal.transfer import compare, extras
-from portal.transfer.compare import Comparison
-from portal.transfer.extras import Extras
-from portal.transfer.filters import Filters
-from portal.transfer.listing import Lister
-from portal.transfer.looking import Looker
-from portal.transfer.plan import Entry, Names, Page, PlanWriter, Verdict
-from portal.transfer.policies import Overwrite
-from portal.transfer.survey import Survey, sortable
-from portal.transfer.there import Row
-from portal.transfer.verdicts import LOOK, Of, is_later, judge, same_content
 from portal.wire.ends import About, Access, Found, Listed
 
 NAMES = Names("in/", "out/")

@@ -12,7 +12,7 @@ import pytest
 
 from portal.context import JobContext
 from portal.errors import SettingError
-from portal.transfer import prices, targets
+from portal.planning import prices, targets
 from portal.wire import s3_end
 from tests.servers import Server
 from tests.transferring import Clouds, Ran, get, keys, put, then
@@ -230,7 +230,7 @@ def test_archived_objects_stop_the_job_or_are_left_out_unless_they_were_restored
 
 
 def test_objects_that_are_too_large_stop_the_job_or_are_left_out(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
-    from portal.transfer import limits
+    from portal.planning import limits
 
     monkeypatch.setattr(limits, "AZURE_MAX_BYTES", 9)
     put(clouds.s3, "small.csv")

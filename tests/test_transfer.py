@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from portal.errors import Cancelled, Unreachable
+from portal.planning.plan import Entry, Verdict
 from portal.stores.base import ObjectInfo
 from portal.stores.s3 import S3Reader
 from portal.tabular.outcome import Converted
 from portal.transfer import proof
-from portal.transfer.plan import Entry, Verdict
 from tests.moved import Trip
 from tests.servers import Server
 from tests.transferring import Clouds, keys, put

@@ -11,12 +11,12 @@ from streamlit.testing.v1 import AppTest
 
 from portal import submission
 from portal.catalog import FieldSpec
+from portal.comparing.evidence import LEVELS
+from portal.comparing.report import TABLE_FILE
 from portal.jobs import Job, Status
+from portal.ledger import view as ledger_view
 from portal.settings import Settings
 from portal.spool import Spool
-from portal.transfer import ledger_view
-from portal.transfer.comparison_evidence import LEVELS
-from portal.transfer.comparison_report import TABLE_FILE
 from portal.transfer.proof import Level
 from portal.ui import access, dry_run, ledger_table, mirror, proofs
 from portal.ui.access import Person

@@ -12,14 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from portal.comparing import comparison
+from portal.comparing import join as comparison_join
+from portal.comparing.evidence import Compared, Kinds, Pair, by_checksums, by_listing, computed_by_store
+from portal.comparing.join import SortedRows, joined
+from portal.comparing.reading import BLOCK_BYTES, Comparer
+from portal.comparing.report import Line, Report
 from portal.context import JobContext
 from portal.errors import AccessDenied, BooksDoNotBalance, Cancelled, SourceChanged, Unreachable
+from portal.planning import listing
 from portal.tabular.converting import convert_object
-from portal.transfer import comparison, comparison_join, listing
-from portal.transfer.comparison_evidence import Compared, Kinds, Pair, by_checksums, by_listing, computed_by_store
-from portal.transfer.comparison_join import SortedRows, joined
-from portal.transfer.comparison_reading import BLOCK_BYTES, Comparer
-from portal.transfer.comparison_report import Line, Report
 from portal.wire.ends import Found, Pin
 from tests.servers import Server
 from tests.transferring import Clouds, Ran, get, put

@@ -15,11 +15,12 @@ from portal import settings
 from portal.connections import Connections
 from portal.context import JobContext
 from portal.engine import execute
+from portal.ledger import ledger
+from portal.planning import preflight
 from portal.redact import Redactor
 from portal.stores.base import ObjectInfo, Store, walk
 from portal.stores.opening import open_account, open_store
 from portal.stores.url import StoreURL
-from portal.transfer import ledger, preflight
 from tests.servers import ADLS_ACCOUNT, ADLS_KEY, Server
 
 

@@ -40,6 +40,8 @@ class Size:
     """Small objects for the contestants that are slow with them, for TLS and for real servers."""
     tiny: Bucket
     lists: tuple[Bucket, ...]
+    whole: bool = True
+    """All contestants and both sizes in every row; otherwise each row is only tried."""
 
     @property
     def buckets(self) -> list[Bucket]:
@@ -55,8 +57,9 @@ FULL = Size(
     _lists(1_000_000, 10_000_000),
 )  # fmt: skip
 QUICK = Size(
-    1, Bucket("large", 4, 16 << 20), Bucket("small", 2_000, 16 << 10), Bucket("few", 400, 16 << 10), Bucket("tiny", 2_000, 1 << 10), _lists(20_000)
-)
+    1, Bucket("large", 4, 16 << 20), Bucket("small", 2_000, 16 << 10), Bucket("few", 400, 16 << 10), Bucket("tiny", 2_000, 1 << 10), _lists(20_000),
+    whole=False,
+)  # fmt: skip
 
 
 class Bench:
@@ -68,10 +71,10 @@ class Bench:
         self.failed: list[str] = []
         self.rows: dict[str, Callable[[], Iterable[Figure]]] = {
             "large": lambda: copying.large(track, size.large, others),
-            "small": lambda: copying.small(track, size.small, size.few, others),
+            "small": lambda: copying.small(track, size.small, size.few, others if size.whole else ()),
             "again": lambda: again.again(track, size.tiny),
-            "server": lambda: pulling.pulling(track, size.large, size.few),
-            "resume": lambda: resuming.resuming(track, size.large, size.small),
+            "server": lambda: pulling.pulling(track, *([size.large] if size.whole else []), size.few),
+            "resume": lambda: resuming.resuming(track, size.large, *([size.small] if size.whole else [])),
             "list": lambda: listing.listing(track, *size.lists),
             "tls": lambda: copying.tls(track, size.large, size.few) if track.server.tls_url else (),
             "real": lambda: real.real(track, size.large, size.few),

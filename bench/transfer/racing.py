@@ -72,13 +72,16 @@ class Track:
 
     def start_up(self, one: Contestant, place: Place) -> Run:
         """What a run takes that finds nothing: the median of as many as there are rounds, after one that is not counted."""
-        known = self.start_ups.get((one.name, place.s3_url)) if one.start_up_apart else Run(0.0, 0.0)
-        if known is None:
-            tasks = [Task(place, self.empty, "empty", self.folder / f"empty-{one.name}-{number}") for number in range(self.rounds + 1)]
-            _, *runs = [self.run(one, task) for task in tasks]
-            known = self.start_ups[one.name, place.s3_url] = middle_of(runs)
-            say(f"{one.title}: start-up {known.wall_s:.2f} s, {known.cpu_s:.2f} s CPU")
-        return known
+        if not one.start_up_apart:
+            return Run(0.0, 0.0)
+        kind = one.name.partition("-")[0]
+        if (kind, place.s3_url) not in self.start_ups:
+            warm_ups = 1 if self.rounds > 1 else 0
+            tasks = [Task(place, self.empty, "empty", self.folder / f"empty-{kind}-{number}") for number in range(self.rounds + warm_ups)]
+            found = middle_of([self.run(one, task) for task in tasks][warm_ups:])
+            self.start_ups[kind, place.s3_url] = found
+            say(f"{kind}: start-up {found.wall_s:.2f} s, {found.cpu_s:.2f} s CPU")
+        return self.start_ups[kind, place.s3_url]
 
     def run(self, one: Contestant, task: Task, *, until: Callable[[], bool] | None = None) -> Run:
         """Run once. Raises WrongResult when it says that it failed (unless it was killed)."""

@@ -13,12 +13,13 @@ from portal.cli import ledger_text
 from portal.cli.parsing import PROGRAM, add_json, find, parser
 from portal.errors import BadParameters, NotFound
 from portal.jobs import Job, Status
+from portal.ledger import export as ledger_export
+from portal.ledger import ledger as ledgers
+from portal.ledger import view as ledger_view
+from portal.ledger.kinds import Chosen
+from portal.ledger.view import View
 from portal.settings import Settings
 from portal.spool import Spool
-from portal.transfer import ledger as ledgers
-from portal.transfer import ledger_export, ledger_view
-from portal.transfer.ledger_kinds import Chosen
-from portal.transfer.ledger_view import View
 
 _ABOUT = """List what a job did to each object: outcome, level of proof, how its bytes went, and why it failed or was skipped.
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from portal.cli.parsing import PROGRAM
 from portal.cli.text import printable, size, table_lines
-from portal.transfer import ledger_export
-from portal.transfer.ledger_view import Group
-from portal.transfer.remedies import is_trouble, remedy
+from portal.ledger import export as ledger_export
+from portal.ledger.remedies import is_trouble, remedy
+from portal.ledger.view import Group
 
 _COLUMNS = {
     "outcome": "outcome", "proof": "proof", "mode": "mode", "source_size": "bytes", "source_key": "source", "target_key": "target", "cause": "cause",

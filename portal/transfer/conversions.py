@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from portal.errors import AlreadyExists, Cancelled, PortalError, SourceChanged
 from portal.movers.messages import failure_of
+from portal.planning.plan import Entry
 from portal.stores.base import ObjectInfo, Store
 from portal.tabular.outcome import Converted
-from portal.transfer.plan import Entry
 
 MAX_TRIES = 3
 _BACKOFF_S = 0.5

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from portal.durable import sync_folder
 from portal.errors import PortalError, explain
-from portal.transfer import extras
-from portal.transfer.extras import Extra
-from portal.transfer.journal import Journal
-from portal.transfer.looking import Looker, each
+from portal.ledger.journal import Journal
+from portal.planning import extras
+from portal.planning.extras import Extra
+from portal.planning.looking import Looker, each
 from portal.wire.ends import End
 
 SETTLED_FILE = ".deleting.csv"

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from portal.transfer import ledger, plan, planner, sources
-from portal.transfer.balance import Books
+from portal.ledger import ledger
+from portal.ledger.balance import Books
+from portal.ledger.journal import JOURNAL_FILE, Journal, JournalState
+from portal.planning import plan, planner, sources
+from portal.planning.listing import Lister
+from portal.planning.looking import Looker
+from portal.planning.planner import Planned
+from portal.planning.planning import Rules
+from portal.planning.policies import Policies
+from portal.planning.preflight import Check, Preflight
+from portal.planning.sources import Chosen, Listing, Source, Wanted, each_once
 from portal.transfer.deletions import Deleted, Deletions
-from portal.transfer.journal import JOURNAL_FILE, Journal, JournalState
-from portal.transfer.listing import Lister
-from portal.transfer.looking import Looker
 from portal.transfer.moving import Route, move
-from portal.transfer.planner import Planned
-from portal.transfer.planning import Rules
-from portal.transfer.policies import Policies
-from portal.transfer.preflight import Check, Preflight
 from portal.transfer.side import Side
-from portal.transfer.sources import Chosen, Listing, Source, Wanted, each_once
 from portal.wire.ends import End
 from portal.wire.opening import open_end
 

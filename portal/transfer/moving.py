@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from portal.errors import Cancelled
+from portal.ledger.journal import Journal
 from portal.movers.large import Known, Large
 from portal.movers.messages import Answered, Item, Moved, Options, Report, Unit
 from portal.movers.pool import MAX_CONNECTIONS, MAX_PROCESSES, Pool
 from portal.movers.sums import Piece
+from portal.planning.plan import SKIPPED, Entry, Page, Verdict, cause_of
+from portal.planning.policies import Overwrite, Verify
 from portal.transfer.conversions import Conversions, Convert
-from portal.transfer.journal import Journal
-from portal.transfer.plan import SKIPPED, Entry, Page, Verdict, cause_of
-from portal.transfer.policies import Overwrite, Verify
 from portal.transfer.rows import Rows
 from portal.transfer.side import Side
 from portal.wire.ends import Block

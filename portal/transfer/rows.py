@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from portal.ledger.journal import Journal
 from portal.movers.messages import Moved
+from portal.planning.plan import Entry
 from portal.transfer.carry_file import CARRIED_FILE, CarriedFile
-from portal.transfer.journal import Journal
-from portal.transfer.plan import Entry
 
 _ROWS_TOGETHER = 256
 _ROWS_EVERY_S = 0.5

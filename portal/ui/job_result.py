@@ -10,8 +10,8 @@ import streamlit as st
 
 from portal.errors import PortalError
 from portal.jobs import Job
+from portal.ledger.view import View
 from portal.spool import Spool
-from portal.transfer.ledger_view import View
 from portal.ui import boxes, dry_run, job_facts, ledger_summary, proofs, wording
 from portal.ui.wording import count_of, plain
 

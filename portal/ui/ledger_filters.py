@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from portal.transfer.ledger_kinds import Chosen, Sums
-from portal.transfer.ledger_view import View
-from portal.transfer.remedies import remedy
+from portal.ledger.kinds import Chosen, Sums
+from portal.ledger.remedies import remedy
+from portal.ledger.view import View
 from portal.ui import proofs
 
 _TAB, _TEXT, _NAMES = "tab", "object", ("outcome", "proof", "mode", "cause")

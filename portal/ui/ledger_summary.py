@@ -5,11 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from portal.jobs import Job
+from portal.ledger import view as ledger_view
+from portal.ledger.kinds import Chosen, Sums
+from portal.ledger.remedies import is_trouble, remedy
+from portal.ledger.view import Group, View
 from portal.spool import Spool
-from portal.transfer import ledger_view
-from portal.transfer.ledger_kinds import Chosen, Sums
-from portal.transfer.ledger_view import Group, View
-from portal.transfer.remedies import is_trouble, remedy
 from portal.ui import ledger_filters, proofs, wording
 from portal.ui.wording import count_of, plain
 

@@ -9,10 +9,10 @@ from typing import Any
 import streamlit as st
 
 from portal.jobs import Job
+from portal.ledger import export as ledger_export
+from portal.ledger.kinds import Chosen
+from portal.ledger.view import View
 from portal.spool import Spool
-from portal.transfer import ledger_export
-from portal.transfer.ledger_kinds import Chosen
-from portal.transfer.ledger_view import View
 from portal.ui import boxes, ledger_filters, ledger_summary, proofs
 from portal.ui.wording import count_of
 

@@ -19,7 +19,7 @@ from portal.warm.handles import Spare, Zygote
 log = logging.getLogger("portal.worker")
 
 PRELOADED = (
-    "concurrent.futures.thread", "portal.engine", "portal.stores.local", "portal.stores.s3", "portal.stores.adls", "portal.transfer.selection",
+    "concurrent.futures.thread", "portal.engine", "portal.stores.local", "portal.stores.s3", "portal.stores.adls", "portal.planning.selection",
     "portal.transfer.moving",
 )  # fmt: skip
 """What engines need and what starts no thread. PyArrow and NumPy start some as they are imported, so they stay with the engines."""

@@ -10,15 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from portal.transfer import names
-from portal.transfer.comparison_evidence import Compared, Pair
-from portal.transfer.comparison_join import Row, SortedRows, joined
-from portal.transfer.comparison_report import Line, Report
-from portal.transfer.filters import Filters
-from portal.transfer.listing import Lister
-from portal.transfer.plan import BAD_NAME, START, Page
-from portal.transfer.planning import Rules
-from portal.transfer.sources import Source
+from portal.comparing.evidence import Compared, Pair
+from portal.comparing.join import Row, SortedRows, joined
+from portal.comparing.report import Line, Report
+from portal.planning import names
+from portal.planning.filters import Filters
+from portal.planning.listing import Lister
+from portal.planning.plan import BAD_NAME, START, Page
+from portal.planning.planning import Rules
+from portal.planning.sources import Source
 from portal.wire.ends import Listed
 
 _AHEAD = 2_000

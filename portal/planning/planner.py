@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from portal.errors import AccessDenied, NotFound, StoreError, Unreachable
-from portal.transfer import plan
-from portal.transfer.plan import Names, PlanWriter
-from portal.transfer.sources import Source
-from portal.transfer.survey import Survey
+from portal.planning import plan
+from portal.planning.plan import Names, PlanWriter
+from portal.planning.sources import Source
+from portal.planning.survey import Survey
 
 
 @dataclass

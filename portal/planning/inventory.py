@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from portal.planning.formats import format_of
+from portal.planning.names import as_folder
+from portal.planning.plan import Page, picked
+from portal.planning.planning import FOLDER_MARKER
 from portal.stores.url import StoreURL
-from portal.transfer.formats import format_of
-from portal.transfer.names import as_folder
-from portal.transfer.plan import Page, picked
-from portal.transfer.planning import FOLDER_MARKER
 
 SCHEMA = pa.schema(
     [

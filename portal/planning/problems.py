@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TextIO
 
-from portal.transfer import plan
-from portal.transfer.plan import ARCHIVED, BAD_NAME, CLASH, RENAMED, TOO_LARGE
+from portal.planning import plan
+from portal.planning.plan import ARCHIVED, BAD_NAME, CLASH, RENAMED, TOO_LARGE
 
 CONFLICTS_FILE = "conflicts.csv"
 NAMES_FILE = "names.csv"

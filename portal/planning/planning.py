@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
-from portal.transfer import names
-from portal.transfer.filters import Filters
-from portal.transfer.plan import BAD_NAME, RENAMED, TOO_LARGE, Names, Page
-from portal.transfer.policies import BadNames, FailOrSkip
+from portal.planning import names
+from portal.planning.filters import Filters
+from portal.planning.plan import BAD_NAME, RENAMED, TOO_LARGE, Names, Page
+from portal.planning.policies import BadNames, FailOrSkip
 from portal.wire.ends import Listed
 
 FOLDER_MARKER = "it is a folder marker: an empty object whose name ends in '/'"

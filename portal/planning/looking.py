@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TypeVar
 
 from portal.errors import NotFound
-from portal.transfer.listing import patiently
+from portal.planning.listing import patiently
 from portal.wire.ends import End, Found
 
 LOOKERS = 8

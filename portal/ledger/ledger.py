@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from portal import clock
-from portal.transfer.arrays import filled
+from portal.ledger.arrays import filled
 
 LEDGER_FILE = "ledger.parquet"
 _GROUP_ROWS = 50_000

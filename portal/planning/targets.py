@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from portal.transfer.plan import CLASH, RENAMED, Change, Page
-from portal.transfer.policies import Twins
+from portal.planning.plan import CLASH, RENAMED, Change, Page
+from portal.planning.policies import Twins
 
 Fold = Callable[[str], str]
 """Gives what two names have in common that are one to a store."""

@@ -8,7 +8,7 @@ from operator import lt
 from os.path import commonprefix
 from typing import Any, Literal
 
-from portal.transfer.plan import ARCHIVED, BAD_NAME, CLASH, RENAMED, TOO_LARGE, Page
+from portal.planning.plan import ARCHIVED, BAD_NAME, CLASH, RENAMED, TOO_LARGE, Page
 
 SAMPLE = 20
 _ARCHIVES = frozenset(["glacier", "deep_archive", "archive"])

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pydantic import field_validator
 
 from portal.params import EngineParams, param
+from portal.planning.filters import Filters
+from portal.planning.formats import Format
 from portal.stores.url import StoreURL
-from portal.transfer.filters import Filters
-from portal.transfer.formats import Format
 
 
 class SourceParams(EngineParams):

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from portal.errors import AccessDenied, AlreadyExists, NameNotAllowed, NotFound, TransferFailed
+from portal.planning import limits, names, plan
+from portal.planning.compare import Comparison
+from portal.planning.extras import EXTRAS_FILE, Extras
+from portal.planning.listing import Lister
+from portal.planning.looking import LOOKERS, Looker, each
+from portal.planning.names import as_folder
+from portal.planning.plan import ARCHIVED, Change, Entry, Verdict
+from portal.planning.planner import Planned
+from portal.planning.planning import Rules
+from portal.planning.policies import Policies
+from portal.planning.problems import CONFLICTS_FILE, Problems
+from portal.planning.survey import may_be_archived
+from portal.planning.targets import Targets, ancestors
 from portal.stores.base import Store
-from portal.transfer import limits, names, plan
-from portal.transfer.compare import Comparison
-from portal.transfer.extras import EXTRAS_FILE, Extras
-from portal.transfer.listing import Lister
-from portal.transfer.looking import LOOKERS, Looker, each
-from portal.transfer.names import as_folder
-from portal.transfer.plan import ARCHIVED, Change, Entry, Verdict
-from portal.transfer.planner import Planned
-from portal.transfer.planning import Rules
-from portal.transfer.policies import Policies
-from portal.transfer.problems import CONFLICTS_FILE, Problems
-from portal.transfer.survey import may_be_archived
-from portal.transfer.targets import Targets, ancestors
 
 _HINTS = {
     "bad name": "Let them be renamed or skipped (bad_names=rename, bad_names=skip), rename the sources, or leave them out with exclude.",

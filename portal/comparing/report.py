@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from portal.comparing.evidence import LEVELS, SIGNS, Compared
 from portal.errors import BooksDoNotBalance
-from portal.transfer.arrays import filled
-from portal.transfer.comparison_evidence import LEVELS, SIGNS, Compared
+from portal.ledger.arrays import filled
 
 TABLE_FILE = "combined.parquet"
 TEXT_FILE = "combined.txt"

@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+from portal.planning.names import as_folder
 from portal.stores.base import Store
-from portal.transfer.names import as_folder
 
 S3_MAX_BYTES = 10_000 * (5 << 30)
 """10,000 parts of 5 GiB; https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html. A server that takes less refuses by itself."""

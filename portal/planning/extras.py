@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from portal.transfer.filters import Filters
-from portal.transfer.there import Row
+from portal.planning.filters import Filters
+from portal.planning.there import Row
 from portal.wire.ends import Listed
 
 EXTRAS_FILE = "extras.csv"

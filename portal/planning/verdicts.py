@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from portal.planning.plan import Verdict
+from portal.planning.policies import Overwrite
+from portal.planning.there import Row
 from portal.transfer.carry_names import CHECKSUM_NAMES, MARK
-from portal.transfer.plan import Verdict
-from portal.transfer.policies import Overwrite
-from portal.transfer.there import Row
 from portal.wire.ends import Found
 
 LOOK = 255

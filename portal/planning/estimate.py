@@ -9,13 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from portal.transfer import extras, plan
-from portal.transfer.plan import SKIPPED, Page, Verdict
-from portal.transfer.planner import Planned
-from portal.transfer.policies import Policies
-from portal.transfer.preflight import Preflight
-from portal.transfer.prices import Prices
-from portal.transfer.problems import NAMES_FILE
+from portal.planning import extras, plan
+from portal.planning.plan import SKIPPED, Page, Verdict
+from portal.planning.planner import Planned
+from portal.planning.policies import Policies
+from portal.planning.preflight import Preflight
+from portal.planning.prices import Prices
+from portal.planning.problems import NAMES_FILE
 
 SHOWN = 20
 _AZURE_UNIT = 4 << 20

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from portal.comparing.report import TABLE_FILE
 from portal.errors import NotFound, PortalError
-from portal.transfer.comparison_report import TABLE_FILE
-from portal.transfer.ledger import LEDGER_FILE
-from portal.transfer.ledger_kinds import ALL, SIZES, TEXTS, Chosen, Kind, Kinds, Sums, filtered, mask_of, merged, sums_of
+from portal.ledger.kinds import ALL, SIZES, TEXTS, Chosen, Kind, Kinds, Sums, filtered, mask_of, merged, sums_of
+from portal.ledger.ledger import LEDGER_FILE
 
 _BATCH_ROWS = 50_000
 _MOST_KEPT_COUNTS = 100_000

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from portal.comparing import evidence as evidence
+from portal.comparing.evidence import Compared, Kinds, Pair
 from portal.errors import Cancelled, NotFound, PortalError, SourceChanged, explain
-from portal.transfer import comparison_evidence as evidence
-from portal.transfer.comparison_evidence import Compared, Kinds, Pair
+from portal.planning.listing import patiently
 from portal.transfer.digests import Digests
-from portal.transfer.listing import patiently
 from portal.wire.ends import End, Found, Pin
 
 Proof = Literal["listing", "stored", "read"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from portal.errors import BooksDoNotBalance
-from portal.transfer.ledger import OUTCOMES, Columns
+from portal.ledger.ledger import OUTCOMES, Columns
 
 FAILURES_SHOWN = 20
 OUTPUTS_SHOWN = 1000

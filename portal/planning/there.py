@@ -11,9 +11,9 @@ from operator import lt
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from portal.transfer.names import readable
-from portal.transfer.survey import Order, sortable
-from portal.transfer.targets import ancestors
+from portal.planning.names import readable
+from portal.planning.survey import Order, sortable
+from portal.planning.targets import ancestors
 from portal.wire.ends import Listed
 
 

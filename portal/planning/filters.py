@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from fnmatch import translate
 from functools import cached_property
 
-from portal.transfer.formats import ENDINGS, format_of
+from portal.planning.formats import ENDINGS, format_of
 from portal.wire.ends import Listed
 
 _SECONDS = len("2026-01-01T00:00:00")

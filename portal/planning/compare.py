@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from portal.errors import NotFound
+from portal.planning import plan
+from portal.planning.extras import Extras
+from portal.planning.listing import Lister
+from portal.planning.looking import LOOKERS, Looker, each
+from portal.planning.plan import Entry, Names, Page, Verdict
+from portal.planning.policies import Overwrite
+from portal.planning.survey import Order
+from portal.planning.there import Disorder, Index, Row, Window, rows
+from portal.planning.verdicts import LOOK, Of, judge, same_content
 from portal.stores.base import Store
-from portal.transfer import plan
-from portal.transfer.extras import Extras
-from portal.transfer.listing import Lister
-from portal.transfer.looking import LOOKERS, Looker, each
-from portal.transfer.plan import Entry, Names, Page, Verdict
-from portal.transfer.policies import Overwrite
-from portal.transfer.survey import Order
-from portal.transfer.there import Disorder, Index, Row, Window, rows
-from portal.transfer.verdicts import LOOK, Of, judge, same_content
 from portal.wire.ends import Listed
 
 SHOWN = 20

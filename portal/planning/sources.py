@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from portal.errors import BadParameters, NotFound
+from portal.ledger.journal import JOURNAL_FILE, JournalState
+from portal.planning import names, plan
+from portal.planning.listing import Lister
+from portal.planning.looking import LOOKERS, Looker, each
+from portal.planning.plan import START, Page
+from portal.planning.planning import Rules
 from portal.stores.base import ObjectInfo
-from portal.transfer import names, plan
-from portal.transfer.journal import JOURNAL_FILE, JournalState
-from portal.transfer.listing import Lister
-from portal.transfer.looking import LOOKERS, Looker, each
-from portal.transfer.plan import START, Page
-from portal.transfer.planning import Rules
 from portal.wire.ends import Found, Listed
 
 _BATCH = 1_000

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
 from portal.errors import Throttled, Unreachable
-from portal.transfer.names import as_folder
+from portal.planning.names import as_folder
 from portal.wire.ends import Listed
 
 MAX_TRIES = 8
