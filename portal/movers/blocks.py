@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from portal.errors import Cancelled, SourceRefused
+from portal.errors import Cancelled, ProofFailed, SourceRefused
 from portal.movers import pulling, sums
 from portal.movers.messages import Answered, Unit, failure_of
 from portal.movers.mover import Mover
@@ -107,7 +107,7 @@ def _run(mover: Mover, unit: Unit) -> Mapping[str, Any]:
         elif known != crc:
             proof.compare(mover.options.source_root + item.key, "crc64nvme", f"{known:016x}", f"{crc:016x}")
         block = Block(number, size, crc, mark) if known is None else None
-        mover.shared.outbox.answered(Answered(unit.number, {"block": block, "pieces": running.pieces(start, view)}), size)
+        mover.shared.outbox.answered(Answered(unit.number, {"block": block, "start": start, "pieces": running.pieces(start, view)}), size)
         mover.renew()
     return {}
 
@@ -131,12 +131,14 @@ def _pull(mover: Mover, unit: Unit) -> Mapping[str, Any]:
         )  # fmt: skip
     except SourceRefused as error:
         return {"refused": pulling.refused(mover, error)}
-    return {"block": block, "pieces": []}
+    return {"block": block, "start": told["start"], "pieces": []}
 
 
 def _commit(mover: Mover, unit: Unit) -> Mapping[str, Any]:
     """`told`: pin, about, upload, modified, blocks, crc64, md5, and `look`: the source must still be the same."""
     item, told = unit.item, unit.told
+    if (held := sum(block.size_bytes for block in told["blocks"])) != item.size_bytes:
+        raise ProofFailed(f"{item.key} has {item.size_bytes:,} bytes, and its blocks hold {held:,}.", hint="Run the job again.")
 
     def commit(overwrite: bool) -> Written:
         return mover.at_target(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from portal.errors import ProofFailed
 from portal.movers import pulling, sums
-from portal.movers.layout import block_bytes, runs
+from portal.movers.layout import Layout, block_bytes, runs
 from portal.movers.messages import Answered, Failure, Item, Moved, Options, Unit, failure_of
 from portal.movers.shared import now_ms
 from portal.movers.sums import Piece
@@ -89,6 +89,8 @@ class Large:
         return unit
 
     def answered(self, answer: Answered) -> list[Unit]:
+        if answer.number not in self._open:
+            return []  # of an "abort", or of steps before the object was begun anew: nobody waits for those
         if not answer.told.get("end"):
             self._take_block(answer.told)
             return []
@@ -114,7 +116,7 @@ class Large:
     def _take_block(self, told: Mapping[str, Any]) -> None:
         self._pieces.update(((piece.name, piece.part, piece.start), piece) for piece in told["pieces"])
         block = told["block"]
-        if block:
+        if block and self._layout().fits(block, told["start"]):
             self._blocks[block.number] = block
             self._hooks.staged(self.item.n, self._told["upload"], block, told["pieces"])
 
@@ -173,12 +175,9 @@ class Large:
         self._pieces = {(piece.name, piece.part, piece.start): piece for piece in self._known.pieces}
         self._resumed = sum(block.size_bytes for block in self._blocks.values())
 
-    def _layout(self) -> Iterator[tuple[int, int, int]]:
-        """Yield (number, start, size) of the object's blocks."""
+    def _layout(self) -> Layout:
         wanted = max(self._hooks.options.block_bytes, pulling.BLOCK_BYTES) if self._told["pulls"] else self._hooks.options.block_bytes
-        step = block_bytes(self.item.size_bytes, wanted, self._hooks.target_kind)
-        for number, start in enumerate(range(0, self.item.size_bytes, step)):
-            yield number, start, min(step, self.item.size_bytes - start)
+        return Layout(self.item.size_bytes, block_bytes(self.item.size_bytes, wanted, self._hooks.target_kind))
 
     def _pulls(self) -> Iterator[Unit]:
         for number, start, size in self._layout():
@@ -205,9 +204,9 @@ class Large:
     # run → commit
 
     def _read(self, told: Mapping[str, Any]) -> list[Unit]:
-        ordered = [self._blocks[number] for number in sorted(self._blocks)]
-        self._crc64 = sums.combined("crc64nvme", [(block.crc64, block.size_bytes) for block in ordered]) if _all_told(ordered) else -1
         try:
+            ordered = self._layout().ordered(self._blocks, self._hooks.options.source_root + self.item.key)
+            self._crc64 = sums.combined("crc64nvme", [(block.crc64, block.size_bytes) for block in ordered]) if _all_told(ordered) else -1
             md5 = self._compare()
         except ProofFailed as error:
             return self._failed(failure_of(error))

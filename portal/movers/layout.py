@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+from portal.errors import ProofFailed
 from portal.movers import sums
+from portal.wire.ends import Block
 
 _MOST_BLOCKS = {"s3": 10_000, "blob": 50_000}
 _LEAST_BYTES = {"s3": 5 << 20}
@@ -20,6 +23,42 @@ def block_bytes(size_bytes: int, wanted: int, target_kind: str) -> int:
     least = max(wanted, _LEAST_BYTES.get(target_kind, 1))
     needed = -(-size_bytes // _MOST_BLOCKS.get(target_kind, 50_000))
     return least if needed <= least else -(-needed // _MIB) * _MIB
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The blocks of one object: all of `step_bytes`, but for the last."""
+
+    size_bytes: int
+    step_bytes: int
+
+    @property
+    def count(self) -> int:
+        return -(-self.size_bytes // self.step_bytes)
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        """Yield (number, start, size)."""
+        for number in range(self.count):
+            yield number, number * self.step_bytes, self.size_of(number)
+
+    def size_of(self, number: int) -> int:
+        return min(self.step_bytes, self.size_bytes - number * self.step_bytes)
+
+    def fits(self, block: Block, start: int) -> bool:
+        """Whether a block that begins at byte `start` is one of these."""
+        return 0 <= block.number < self.count and start == block.number * self.step_bytes and block.size_bytes == self.size_of(block.number)
+
+    def ordered(self, blocks: Mapping[int, Block], place: str) -> list[Block]:
+        """Return the blocks in their order. Raises ProofFailed unless they are the whole object: nothing else may be committed."""
+        found = [blocks[number] for number in sorted(blocks)]
+        whole = sum(block.size_bytes for block in found) == self.size_bytes and len(found) == self.count
+        if not whole or not all(self.fits(block, number * self.step_bytes) for number, block in enumerate(found)):
+            held = sum(block.size_bytes for block in found)
+            raise ProofFailed(
+                f"{place} has {self.size_bytes:,} bytes in {self.count:,} blocks, and {held:,} bytes in {len(found):,} blocks came to the target.",
+                hint="Run the job again.",
+            )
+        return found
 
 
 def runs(blocks: Sequence[Cut], names: Sequence[str], part_sizes: Sequence[int], covered: set[int]) -> Iterator[list[Cut]]:

@@ -67,7 +67,7 @@ class Outbox:
 
     def __init__(self, channel: Channel, idle: Callable[[], bool]) -> None:
         self._channel, self._idle = channel, idle
-        self._lock = threading.Lock()
+        self._lock, self._sending = threading.Lock(), threading.Lock()
         self._report = Report()
         self.threads = 0
         self.done = 0.0
@@ -96,14 +96,17 @@ class Outbox:
         self.log(logging.ERROR, f"{text}\n{traceback.format_exc()}")
 
     def flush(self) -> None:
-        with self._lock:
-            report, self._report = self._report, Report()
-            report.threads = self.threads
-        if report.moved or report.answered or report.logged:
-            try:
-                self._channel.send(report)
-            except OSError:
-                os._exit(1)  # the parent is gone, and with it whoever could be told
+        """Send what there is. One sender at a time, from the taking to the sending: else a later report could overtake an earlier one, and the
+        end of a step the blocks that belong to it."""
+        with self._sending:
+            with self._lock:
+                report, self._report = self._report, Report()
+                report.threads = self.threads
+            if report.moved or report.answered or report.logged:
+                try:
+                    self._channel.send(report)
+                except OSError:
+                    os._exit(1)  # the parent is gone, and with it whoever could be told
 
 
 def now_ms() -> int:
