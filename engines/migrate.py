@@ -10,6 +10,8 @@ How the bytes go (mode):
   stream       they pass through this machine and are checked on the way
   auto         server where that can be proven, else stream; the ledger says for each object which it was, and why it streamed
 
+Source and target must not overlap: neither may be the other, lie inside it, or be the same folder by another endpoint or link.
+
 Every object ends in the ledger (ledger.parquet) as copied, converted, skipped, failed or excluded, with the reason and the level of its proof:
 
   read-back    the target was read again and is equal (verify=crc, verify=md5)
@@ -190,12 +192,15 @@ def _of_deleting(params: Params) -> str:
 
 
 def run(params: Params, job: JobContext) -> Result:
+    from portal.planning.names import target_folder
+    from portal.transfer import overlap
     from portal.transfer.sides import side
 
     with (
         side(job, params.source, params.source_connection, stall_s=params.stall_s) as source,
         side(job, params.target, params.target_connection, endpoint=params.endpoint, stall_s=params.stall_s) as target,
     ):
+        overlap.refuse(source, target, target_folder(params.target.key, params.flat_folder if params.layout == "flat" else None))
         return _run(_migration(params, job, source, target), params, job)
 
 
