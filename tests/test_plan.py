@@ -262,3 +262,9 @@ def test_a_size_that_the_target_cannot_hold_is_told_or_left_out() -> None:
     assert page.actions == ["copy", "fail", "exclude"] and plan.cause_of(page.reasons[1]) == "too-large" and "11 bytes" in page.reasons[1]
     page = Rules("in/", "out/", "abfss", limit_bytes=10, too_large="skip").page(found, 0, None)
     assert (page.actions, page.targets) == (["copy", "exclude", "exclude"], ["out/a", "", ""])
+
+
+@pytest.mark.parametrize(("key", "target"), [("in/a", "out/a"), ("in", "out/in"), ("in2", ""), ("x", "")])
+def test_a_name_follows_from_the_folder_or_from_the_object_that_is_called_like_it(key: str, target: str) -> None:
+    assert Names("in/", "out/").target(key) == target
+    assert Names("", "out/").target("a/b") == "out/a/b" and Names("p/dir/", "to/").target("p/dir") == "to/dir"

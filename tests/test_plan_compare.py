@@ -121,7 +121,7 @@ def test_both_sides_meet_whatever_their_orders(
     target = Container({f"out/{name}": Row(1, "t", "", "", "", False) for name in there}, other, scheme=scheme)
     extra = Extras(folder / "extras.csv", "out/", Filters()) if mirror else None
     found = comparison(folder / "plan", survey, target, extras=extra)
-    orders = survey.sources.orders if mirror else survey.targets.orders
+    orders = found.orders() if mirror else survey.targets.orders
     with extra or open("/dev/null"):
         found.run("out/", orders, folder / "scratch", 10_000)  # many: never looked at one by one
     moving = [name for name in ordered if name not in excluded]
@@ -144,7 +144,7 @@ def test_a_folder_where_a_file_is_to_be_is_in_the_way_and_folders_are_never_extr
     target = Container(rows, "path")
     with Extras(tmp_path / "extras.csv", "out/", Filters()) as extra:
         found = comparison(tmp_path / "plan", survey, target, extras=extra)
-        found.run("out/", survey.sources.orders, tmp_path / "x", 2)
+        found.run("out/", found.orders(), tmp_path / "x", 2)
     assert list(found.obstacles) == ["out/a"] and "is a folder" in found.obstacles["out/a"]
     assert [one.key for one in extras.read(tmp_path / "extras.csv")] == ["out/a/x"]
 
@@ -174,6 +174,23 @@ def test_extras_appear_whole_or_not_at_all(tmp_path: Path) -> None:
         extra.add("a", Row(1, "", "", "", "", False))
         raise KeyError
     assert list(tmp_path.iterdir()) == []
+
+
+@given(st.sets(KEYS, max_size=9), st.lists(st.sets(KEYS, max_size=5), max_size=4), st.sampled_from([None, str.upper]), st.integers(1, 3))
+def test_a_name_that_is_meant_is_taken_out_of_the_extras(
+    tmp_path_factory: pytest.TempPathFactory, there: set[str], named: list[set[str]], fold: Any, held: int
+) -> None:
+    path = tmp_path_factory.mktemp("extras") / "extras.csv"
+    with Extras(path, "", Filters()) as only:
+        for key in there:
+            only.add(key, Row(7, "t", "", "", "", False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("portal.planning.extras._HELD", held)
+        spared = only.spare(lambda: iter(named), fold)
+    meant = {name if fold is None else fold(name) for names in named for name in names}
+    left = {key for key in there if (key if fold is None else fold(key)) not in meant}
+    assert {extra.key for extra in extras.read(path)} == left
+    assert (spared, only.count, only.bytes) == (len(there) - len(left), len(left), 7 * len(left))
 
 
 def test_few_names_of_a_huge_target_are_looked_at_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

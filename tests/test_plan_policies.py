@@ -12,7 +12,7 @@ import pytest
 
 from portal.context import JobContext
 from portal.errors import SettingError
-from portal.planning import prices, targets
+from portal.planning import compare, plan, preflight, prices, survey, targets
 from portal.wire import s3_end
 from tests.servers import Server
 from tests.transferring import Clouds, Ran, get, keys, put, then
@@ -108,6 +108,39 @@ def test_a_mirror_deletes_what_is_extra_and_writes_it_down(clouds: Clouds) -> No
     (row,) = [row for row in ran.table if row["outcome"] == "deleted"]
     assert (row["target_key"], row["target_size"], row["target_url"]) == ("to/old.csv", 3, f"{clouds.lake}/to/old.csv")
     assert mirrored(clouds).counts == {"listed": 1, "skipped": 1}
+
+
+@pytest.mark.parametrize("overwrite", ["skip", "different"])
+def test_an_object_that_is_called_like_the_folder_of_the_source_costs_none_its_copy(clouds: Clouds, overwrite: str) -> None:
+    for key in ("dir", "dir/a.csv", "dir/b.csv"):
+        put(clouds.s3, key)
+    put(clouds.adls, "to/z.csv")
+    params: dict[str, Any] = {"source": f"{clouds.bucket}/dir", "formats": ["any"], "overwrite": overwrite}
+    assert mirrored(clouds, **params).counts == {"listed": 3, "copied": 3, "deleted": 1}
+    assert mirrored(clouds, **params).counts == {"listed": 3, "skipped": 3}
+    assert keys(clouds.adls) == ["to/a.csv", "to/b.csv", "to/dir"]
+
+
+def test_whatever_the_comparison_says_nothing_that_the_plan_names_is_deleted(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.csv", "b.csv"):
+        put(clouds.s3, f"in/{name}")
+    assert mirrored(clouds).code == 0
+    put(clouds.adls, "to/old.csv")
+    monkeypatch.setattr(compare.Comparison, "_names_of", lambda self, page: [""] * len(page))
+    ran = mirrored(clouds, overwrite="skip")
+    assert ran.counts["deleted"] == 1 and keys(clouds.adls) == ["to/a.csv", "to/b.csv"]
+    assert [line["key"] for line in lines(ran, "extras.csv")] == ["to/old.csv"]
+
+
+def test_the_copy_of_what_is_left_out_now_is_no_extra(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    params: dict[str, Any] = {"source": f"{clouds.bucket}/in", "formats": ["any"], "bad_names": "rename", "archived": "skip"}
+    for key in ("in", "in/a.", "in/b"):
+        put(clouds.s3, key)
+    assert mirrored(clouds, **params).counts == {"listed": 3, "copied": 3}
+    monkeypatch.setattr(preflight.Check, "_archived", lambda self: ((entry, "it is") for entry in plan.read(self.planned.path) if entry.n != 2))
+    monkeypatch.setattr(survey, "may_be_archived", lambda storage_class: True)
+    assert mirrored(clouds, **params).counts == {"listed": 3, "skipped": 1, "excluded": 2}
+    assert keys(clouds.adls) == ["to/a%2E", "to/b", "to/in"]
 
 
 def test_more_to_delete_than_allowed_stops_before_anything_moves(clouds: Clouds) -> None:

@@ -13,7 +13,7 @@ from portal.planning.listing import Lister
 from portal.planning.looking import LOOKERS, Looker, each
 from portal.planning.plan import Entry, Names, Page, Verdict
 from portal.planning.policies import Overwrite
-from portal.planning.survey import Order
+from portal.planning.survey import Order, Ordered
 from portal.planning.there import Disorder, Index, Row, Window, rows
 from portal.planning.verdicts import LOOK, Of, judge, same_content
 from portal.stores.base import Store
@@ -84,6 +84,16 @@ class Comparison:
         if window is None or not self._side_by_side(window):
             self._by_index(window, listing, scratch)
         self._look_closer()
+
+    def orders(self) -> list[Order]:
+        """Return those in which the names come that the target's listing is met with: judged by the names themselves, for what the source is
+        listed as need not come in the order of what it becomes."""
+        seen = Ordered(folders=False)
+        for keys in self._pages():
+            seen.take([key for key in keys if key])
+            if not seen.orders:
+                break
+        return seen.orders
 
     def _pages(self) -> Iterator[list[str]]:
         """Yield the names of each page: those of entries that move; with extras also those that the others would have."""

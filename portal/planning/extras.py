@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -14,6 +15,7 @@ from portal.wire.ends import Listed
 
 EXTRAS_FILE = "extras.csv"
 _BATCH = 1_000
+_HELD = 100_000
 
 
 class Extra(NamedTuple):
@@ -34,7 +36,10 @@ class Extras:
     def add(self, key: str, row: Row) -> None:
         if row.is_folder or key.endswith("/") or not key.startswith(self._folder):
             return
-        self._waiting.append(Extra(key, row.size_bytes, row.etag, row.modified))
+        self._put(Extra(key, row.size_bytes, row.etag, row.modified))
+
+    def _put(self, extra: Extra) -> None:
+        self._waiting.append(extra)
         if len(self._waiting) == _BATCH:
             self._write()
 
@@ -48,6 +53,26 @@ class Extras:
         self.count += len(meant)
         self.bytes += sum(extra.size_bytes for extra in meant)
         self._csv.writerows(meant)
+
+    def spare(self, named: Callable[[], Iterator[set[str]]], fold: Callable[[str], str] | None = None) -> int:
+        """Take out of the written file what has a name that is meant, and return how many those were.
+
+        Whatever made the file, an object that a plan names is not deleted after this: every key is held against every name. `named` yields
+        all the names each time it is called, `fold` gives what two names have in common that are one to the store.
+        """
+        rest, spared = read(self.path), 0
+        with Extras(self.path, "", Filters()) as kept:
+            while batch := list(islice(rest, _HELD)):
+                left = {extra: fold(extra.key) if fold else extra.key for extra in batch}
+                keys, meant = set(left.values()), set[str]()
+                for names in named():
+                    meant |= keys & (set(map(fold, names)) if fold else names)
+                spared += sum(place in meant for place in left.values())
+                for extra, place in left.items():
+                    if place not in meant:
+                        kept._put(extra)
+        self.count, self.bytes = kept.count, kept.bytes
+        return spared
 
     def __enter__(self) -> Self:
         self._fresh = self.path.with_name(f".{self.path.name}")

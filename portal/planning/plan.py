@@ -146,8 +146,10 @@ class Names(NamedTuple):
     target_folder: str
 
     def target(self, key: str) -> str:
-        """Return the target's key of a key below the source folder, '' of another."""
+        """Return the target's key of a key below the source folder, or of the object that is called like that folder; '' of another."""
         source, target = self
+        if source and key == source[:-1]:
+            return target + key.rpartition("/")[2]
         return target + key[len(source) :] if key.startswith(source) else ""
 
     def targets(self, keys: list[str], actions: list[str]) -> list[str]:

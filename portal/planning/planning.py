@@ -100,7 +100,7 @@ class Rules:
     def _judge_name(self, page: Page, full: list[str], n: int, illegible: str) -> None:
         key = full[n]
         why = names.refusal(self.target_scheme, key) or illegible
-        if self.bad_names == "rename" and not illegible and (other := self._renamed(page.targets[n])) != key:
+        if self.bad_names == "rename" and not illegible and (other := self.renamed(page.targets[n])) != key:
             if not names.refusal(self.target_scheme, other):
                 full[n], page.reasons[n] = other, f"{RENAMED}{why or 'its name looks like an encoded one'}"
                 return
@@ -108,7 +108,8 @@ class Rules:
             page.reasons[n] = names.readable(f"{BAD_NAME}{key!r}: {why}")
             page.actions[n] = "exclude" if self.bad_names == "skip" else "fail"
 
-    def _renamed(self, name: str) -> str:
+    def renamed(self, name: str) -> str:
+        """Return the target's key of a name below the source as bad_names=rename writes it."""
         return self.folder + names.encoded(self.target_scheme, name, self.folder)
 
     def _judge_sizes(self, page: Page) -> None:

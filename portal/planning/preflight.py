@@ -191,9 +191,24 @@ class Check:
             self.planned.path, bytearray(survey.listed), self.target, self.lister, self.looker, self.source, self.policies.overwrite, self.is_ours,
             extras, self.rules.names, self.tells,
         )  # fmt: skip
-        orders = survey.sources.orders if mirror and not survey.renamed else [] if mirror else survey.targets.orders
+        orders = found.orders() if mirror else survey.targets.orders
         if survey.moving or mirror:
             with extras or nullcontext():
                 below = self.rules.folder if mirror else survey.common_folder or self.rules.folder
                 found.run(below, orders, self.folder / ".there.sqlite", survey.moving)
+        if extras and 0 < extras.count <= self.policies.max_deletes:
+            extras.spare(self._named, limits.folding(self.target, self.rules.target_prefix))
         return found
+
+    def _named(self) -> Iterator[set[str]]:
+        """Yield every name that an entry has at the target, or would have or has had there although it is left out now."""
+        rules, twins = self.rules, self.policies.twins
+        for page in plan.pages(self.planned.path):
+            self.check()
+            found = {*page.targets, *map(rules.names.target, page.keys)}
+            if rules.bad_names == "rename" or twins == "rename":
+                left_out = [key for key, target in zip(page.keys, page.targets, strict=True) if not target]
+                for key in left_out:
+                    encoded = rules.renamed(names.below(key, rules.source_prefix) or "")
+                    found.update([encoded, *(names.set_apart(rules.target_scheme, one, key) for one in (encoded, rules.names.target(key)))])
+            yield found

@@ -90,8 +90,6 @@ class Survey:
     sample: list[dict[str, Any]] = field(default_factory=list)
     targets: Ordered = field(default_factory=Ordered)
     """Of what moves."""
-    sources: Ordered = field(default_factory=lambda: Ordered(folders=False))
-    """Of everything."""
     troubled: bool = False
     """Something is the matter with a name or a size, or was renamed."""
     _common: str | None = None
@@ -104,7 +102,6 @@ class Survey:
     def take(self, page: Page) -> None:
         """Count a page in."""
         self.listed += len(page)
-        self.sources.take(page.keys)
         actions = Counter(page.actions)
         self.converting += actions["convert"]
         self.excluded += actions["exclude"]

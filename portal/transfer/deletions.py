@@ -54,7 +54,8 @@ class Deletions:
         """Delete. Raises Cancelled."""
         if not self.begun:
             self._settle()
-        done = {key for columns in self._journal.rows() for key, n in zip(columns["target_key"], columns["n"], strict=True) if n == _NO_ENTRY}
+        deleted = (columns for columns in self._journal.rows() if _NO_ENTRY in columns["n"])
+        done = {key for columns in deleted for key, n in zip(columns["target_key"], columns["n"], strict=True) if n == _NO_ENTRY}
         looker = Looker(self._opened, self._check)
         told = Deleted()
         try:
