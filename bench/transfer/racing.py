@@ -76,9 +76,8 @@ class Track:
             return Run(0.0, 0.0)
         kind = one.name.partition("-")[0]
         if (kind, place.s3_url) not in self.start_ups:
-            warm_ups = 1 if self.rounds > 1 else 0
-            tasks = [Task(place, self.empty, "empty", self.folder / f"empty-{kind}-{number}") for number in range(self.rounds + warm_ups)]
-            found = middle_of([self.run(one, task) for task in tasks][warm_ups:])
+            tasks = [Task(place, self.empty, "empty", self.folder / f"empty-{kind}-{number}") for number in range(self.rounds + 1)]
+            found = middle_of([self.run(one, task) for task in tasks][1:])
             self.start_ups[kind, place.s3_url] = found
             say(f"{kind}: start-up {found.wall_s:.2f} s, {found.cpu_s:.2f} s CPU")
         return self.start_ups[kind, place.s3_url]
