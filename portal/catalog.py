@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from portal.errors import BadParameters
 from portal.jobs import ENGINE_PATTERN
 from portal.params import EngineParams
+from portal.redact import Redactor
 from portal.settings import CODE_ROOT
 from portal.stores.url import StoreURL
 
@@ -120,7 +121,9 @@ def _problem(kind: type[EngineParams], item: Mapping[str, Any]) -> str:
     if item["type"] == "extra_forbidden":
         return f"{place} is not a parameter; there are {', '.join(kind.model_fields)}"
     said = str(item["msg"]).removeprefix("Value error, ")
-    shown = "" if not place or said.startswith(repr(item["input"])) else f" (it is {item['input']!r})"
+    given = repr(item["input"])
+    known = said.startswith(given) or Redactor()(given) != given  # what looks like a secret is not repeated
+    shown = "" if not place or known else f" (it is {given})"
     return f"{place}: {said}{shown}" if place else said
 
 

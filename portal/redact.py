@@ -6,8 +6,8 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from html import escape
-from urllib.parse import quote
+from html import escape, unescape
+from urllib.parse import quote, unquote
 
 MASK = "•••"
 
@@ -15,13 +15,16 @@ _SHORTEST = 6
 """Shorter values would blank ordinary words; nothing that short protects anything."""
 
 _PATTERNS = re.compile(
-    r"(?i)((?:[?&]sig|x-amz-signature|x-amz-security-token|x-amz-credential|accountkey|sharedaccesssignature|password|passwd"
+    r"(?i)((?:(?:^|[?&;\s\"']|%(?:25)*(?:3f|26))sig|x-amz-signature|x-amz-security-token|x-amz-credential|accountkey|sharedaccesssignature|password|passwd"
     r"|secret_?access_?key|session_?token|client_secret|account_key|sas_token|passphrase|\bsignature)"
-    r"(?:[\"']?\s*[=:]\s*[\"']?))([^\s&\"',;]+)"
-    r"|(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:[\w-]+\s+)?(?:Token=\"?)?)([^\s\"',]+)"
+    r"(?:[\"']?\s*(?:[=:]|%(?:25)*3[ad])[\s\"'\[(]*))([^\s&\"',;]+)"
+    r"|(\bauthorization[\"']?\s*(?:[:=]|%(?:25)*3[ad])[\s\"'\[(]*(?:[\w-]+\s+)?(?:Token=\"?)?)([^\s\"',]+)"
     r"|(\b)(eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+)"
 )
 """Name and value of what carries secrets in URLs, headers, connection strings and JSON; and tokens that are known by their shape (JWT)."""
+
+_SIGNED = re.compile(r"(?i)://|\bsig(?:nature)?[\"']?\s*[=:]|x-amz-(?:security|signature|credential)|authorization[\"']?\s*[=:]|\b[0-9a-f]{64}\b")
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 _URL_PASSWORD = re.compile(r"(://[^\s/:@\"'?#]*:)([^\s/@\"'?#]+)(?=@)")
 """The password before the host of a URL."""
@@ -32,6 +35,16 @@ _HINTS = (
     "authorization", "eyj",
 )  # fmt: skip
 """One of these is in every text that the patterns find something in: looking for plain words first is a hundred times faster."""
+
+
+def harmless(text: str) -> str:
+    """Return the first line of a service's own words; '' when it holds an address, a signature or an authorization, however they are escaped:
+    services quote what they were sent, and nobody can know all secrets that are in it."""
+    line = text.strip().partition("\n")[0].strip()
+    plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), line).replace("\\", "")
+    for _ in range(4):
+        plain = unquote(unescape(plain))
+    return "" if _SIGNED.search(plain) else line
 
 
 class Redactor:

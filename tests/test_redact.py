@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from portal.redact import MASK, Redactor
+from portal.redact import MASK, Redactor, harmless
 
 SECRET = st.text(st.characters(exclude_characters="•", exclude_categories=("Cc", "Zs", "Zl", "Zp", "Cs")), min_size=8, max_size=40)
 AROUND = st.text(st.characters(exclude_characters="•"), max_size=20)
@@ -63,7 +63,9 @@ def test_ordinary_text_is_left_as_it_is(words: list[str], secret: str) -> None:
         "Authorization: Bearer AbC/dEf=", "'Authorization': 'Snowflake Token=\"AbC/dEf=\"'",
         "x-amz-security-token: AbC/dEf=", "https://b.s3.amazonaws.com/k?X-Amz-Signature=AbC/dEf=", "SNOWFLAKE_PASSWORD=AbC/dEf=",
         "proxy http://user:AbC%2FdEf@proxy:3128/ failed", "https://:AbC_dEf@host",
-        "AWS4-HMAC-SHA256 Credential=AK/2026, SignedHeaders=host, Signature=AbC/dEf=", "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJBQkMifQ.AbC_dEf-",
+        "AWS4-HMAC-SHA256 Credential=AK/2026, SignedHeaders=host, Signature=AbC/dEf=",
+        "X-Amz-Signature%3DAbC/dEf%3D", "https%253A%252F%252Fb%252Fk%253Fa%253D1%2526sig%253DAbC_dEf", "sv%3D1%26sig%3DAbC_dEf", "&amp;sig=AbC_dEf",
+        "{'X-Amz-Security-Token': ['AbC/dEf=']}", "sig=AbC_dEf", "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJBQkMifQ.AbC_dEf-",
     ],
 )
 def test_what_looks_like_a_secret_is_masked_even_when_nobody_knows_it(text: str) -> None:
@@ -98,3 +100,20 @@ def test_every_name_of_a_secret_is_found_in_the_midst_of_plain_lines(name: str, 
     """The quick look for plain words before the patterns must not pass over one of them."""
     said = Redactor()(f"copied 5 objects\nwith {name.upper() if upper else name}{sign}{value}\nand went on\n")
     assert value not in said.splitlines()[1] and said.startswith("copied 5 objects\n") and said.endswith("\nand went on\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "See https://h/k?sig=x", "See https%3A%2F%2Fh%2Fk", "See https%253A%252F%252Fh", r"See https:\/\/h/k", r"See https:\u002f\u002fh",
+        "See https&#58;//h", "0123456789abcdef" * 4,
+        "The string was sv=1&sig=abc", "sv%3D1%26sig%3Dabc", "Signature=abc", "x-amz-security-token:abc", '"Authorization": "Bearer abc"',
+    ],
+)
+def test_words_that_quote_a_request_are_left_out(words: str) -> None:
+    assert harmless(words) == ""
+
+
+@pytest.mark.parametrize("words", ["The request signature we calculated does not match the signature you provided.", "50% of 2 sig. digits: a&b"])
+def test_other_words_stay_up_to_the_end_of_their_line(words: str) -> None:
+    assert harmless(f" {words}\nRequestId: 1 sig=abc") == words

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal import clock
-from portal.errors import AccessDenied, PortalError, Unreachable, explain
+from portal import catalog, clock
+from portal.errors import AccessDenied, BadParameters, PortalError, Unreachable, explain
 from portal.progress import Progress
 from portal.stores.url import StoreURL
 
@@ -54,6 +54,22 @@ def test_a_file_url_survives_being_written(path: str) -> None:
 def test_a_wrong_url_says_how_to_write_one(text: str) -> None:
     with pytest.raises(ValueError, match=r"://|three slashes"):
         StoreURL.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "abfss://lake@account/z/?sv=2024-11-04&sig=AbC%2F", "https://account.blob.core.windows.net/lake/z?sp=r&SIG=AbC%2F", "s3://b/k?X-Amz-Signature=AbC",
+        "https%3A%2F%2Fb%2Fk%3FX-Amz-Security-Token%3DAbC", "file:///f?sig=AbC", "http://a:AbC_dEf@host/",
+    ],
+)
+def test_a_url_with_a_secret_in_it_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match=r"AZURE_STORAGE_SAS_TOKEN|://") as caught:
+        StoreURL.parse(text)
+    assert "AbC" not in str(caught.value)
+    with pytest.raises(BadParameters) as refused:
+        catalog.validate("list", {"source": text})
+    assert "AbC" not in explain(refused.value)
 
 
 def test_progress_tells_fraction_and_time_to_go() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -93,7 +94,7 @@ def write(end: BlobEnd) -> object:
         (409, "ContainerBeingDeleted", errors.NotFound, "no container 'cont'"),
         (400, "InvalidUri", errors.NameNotAllowed, "cannot be a name"),
         (400, "MetadataTooLarge", errors.NameNotAllowed, "refuses the metadata"),
-        (409, "BlobArchived", errors.StoreError, "is archived"),
+        (409, "BlobArchived", errors.Archived, "is archived"),
         (507, "", errors.StoreFull, "no room left"),
         (403, "AccountQuotaExceeded", errors.StoreFull, "no room left"),
         (409, "QuotaExceeded", errors.StoreFull, "no room left"),
@@ -222,3 +223,18 @@ def test_below_a_file_there_is_nothing_to_list(answering: Callable[[bytes], Acce
         for kind in (BlobEnd, DfsEnd):
             with contextlib.closing(kind(answering(refusal(409, code)))) as end:
                 assert end.list_page("a/file/").keys == []
+
+
+ECHOES = [
+    "https://b.s3.amazonaws.com/k?X-Amz-Signature=alsosecret", "https%3A%2F%2Fb%3FX-Amz-Signature%3Dalsosecret", "sv%3D1%26sig%3Dverysecret%253D",
+    f"Headers {SECRET}", "verysecret= is no signature", "verysecret%3D", "token is alsosecret",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+@pytest.mark.parametrize("act", [write, pull, lambda end: end.list_page("x/")], ids=["write", "pull", "list"])
+def test_whatever_a_service_quotes_no_secret_is_told(answering: Callable[[bytes], Access], act: Callable[[BlobEnd], object], echo: str) -> None:
+    told = f"x-ms-copy-source-status-code: 403\r\nx-ms-copy-source-error-code: {echo}\r\n"
+    access = replace(answering(refusal(403, echo, echo.replace("&", "&amp;"), extra=told)), bearer="alsosecret")
+    with refused(access, act) as (error,):
+        assert "could not read the source" in str(error) or "Azure answered 403" in explain(error)

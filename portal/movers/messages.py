@@ -29,6 +29,7 @@ from portal.errors import (
     UploadGone,
     explain,
 )
+from portal.redact import Redactor
 from portal.wire.ends import Access
 
 _LENGTH_BYTES = 4
@@ -176,7 +177,25 @@ def cause_of(error: BaseException) -> str:
 
 
 def failure_of(error: BaseException) -> Failure:
-    return Failure(cause_of(error), explain(error), getattr(error, "retryable", False), type(error).__name__)
+    """What is kept of an error: never with a secret that this process was told (see `keep_secret`), nor with what looks like one."""
+    return Failure(cause_of(error), _hidden.redact(explain(error)), getattr(error, "retryable", False), type(error).__name__)
+
+
+class _Hidden:
+    """What this process must not tell."""
+
+    def __init__(self) -> None:
+        self.secrets: set[str] = set()
+        self.redact = Redactor()
+
+
+_hidden = _Hidden()
+
+
+def keep_secret(*accesses: Access) -> None:
+    """Have the credentials of these masked in every failure from now on."""
+    _hidden.secrets.update(secret for access in accesses for secret in access.secrets)
+    _hidden.redact = Redactor(_hidden.secrets)
 
 
 class Channel:

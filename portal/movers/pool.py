@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from portal.errors import PortalError
-from portal.movers.messages import Answered, Channel, Failure, Item, Moved, Options, Renewed, Report, Setup, Stop, Unit
+from portal.movers.messages import Answered, Channel, Failure, Item, Moved, Options, Renewed, Report, Setup, Stop, Unit, keep_secret
+from portal.processes import MARK
 from portal.wire.ends import Access
 
 MAX_PROCESSES = 8
@@ -31,7 +32,12 @@ _LOAD_BEFORE_ANOTHER = 3.0
 """When each process has so much to do, another is started."""
 _END_WITHIN_S = 0.8
 _DEATHS_PER_PROCESS = 4
-_SECRETS = ("AWS_", "AZURE_", "SNOWFLAKE_")
+_NEEDED = frozenset({
+    "PATH", "HOME", "USER", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONHASHSEED",
+    "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONUNBUFFERED", "PYTHONUTF8", "PYTHONWARNINGS", "MALLOC_ARENA_MAX", "HTTPS_PROXY",
+    "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PORTAL_HOME", MARK,
+})  # fmt: skip
+"""All that a process that moves objects gets of the environment, beside LC_…: any other variable may hold a secret."""
 
 log = logging.getLogger("portal.transfer")
 
@@ -60,6 +66,7 @@ class Pool:
         """Start a process; more of them, at most `processes`, are started as there is work for them."""
         self._most, self._accesses = processes, accesses
         self._setup = Setup(*accesses(), options)
+        keep_secret(self._setup.source, self._setup.target)
         self._selector = selectors.DefaultSelector()
         self._children: list[_Child] = []
         self._deaths_left = _DEATHS_PER_PROCESS * processes
@@ -179,6 +186,7 @@ class Pool:
             return
         source, target = self._accesses()
         self._setup = Setup(source, target, setup.options)
+        keep_secret(source, target)
         for child in self._children:
             _send(child, Renewed(source, target))
 
@@ -224,7 +232,7 @@ class Pool:
 def _started() -> _Child:
     ours, theirs = socket.socketpair()
     with theirs:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
+        environment = {name: value for name, value in os.environ.items() if name.upper() in _NEEDED or name.startswith("LC_")}
         process = subprocess.Popen(
             [sys.executable, "-m", "portal.movers.process", "--fd", str(theirs.fileno())], cwd=_ROOT, pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL, env=environment,

@@ -7,6 +7,7 @@ of a second.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import sys
@@ -15,7 +16,7 @@ import time
 
 from portal.errors import Cancelled
 from portal.movers import blocks, small
-from portal.movers.messages import Channel, Item, Renewed, Setup, Stop, Unit
+from portal.movers.messages import Channel, Item, Renewed, Setup, Stop, Unit, keep_secret
 from portal.movers.mover import Mover
 from portal.movers.pace import Crew
 from portal.movers.shared import Shared
@@ -29,6 +30,7 @@ class Process:
     """The threads of a process, and what drives them."""
 
     def __init__(self, channel: Channel, setup: Setup) -> None:
+        keep_secret(setup.source, setup.target)
         self._channel = channel
         self._shared = Shared(setup, channel)
         self._crew = Crew(setup.options.threads)
@@ -44,6 +46,7 @@ class Process:
         elif isinstance(message, Unit):
             self._shared.work.put(message)
         elif isinstance(message, Renewed):
+            keep_secret(message.source, message.target)
             self._shared.renew(message)
         elif isinstance(message, Stop):
             self._stop()
@@ -95,6 +98,7 @@ class Process:
 
 
 def main(descriptor: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the memory holds credentials
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, signal.SIG_IGN)  # the parent decides how to end
     channel = Channel(socket.socket(fileno=descriptor))

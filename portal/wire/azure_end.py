@@ -57,7 +57,7 @@ class AzureEnd:
         return self._connection.request(method, target, self._common + lines, body)
 
     def _refused(self, answer: Answer, what: str, key: str, needs: str) -> PortalError:
-        return error_of(Refused(answer), self.access, what, key, needs)
+        return error_of(Refused(answer, self.access), self.access, what, key, needs)
 
     def _ask(self, method: str, target: str, lines: str, body: bytes | memoryview, *, what: str, key: str, needs: str) -> Answer:
         """Send a request; return its answer, drained, if it is a success. Raises what the refusal means."""

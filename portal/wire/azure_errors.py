@@ -12,6 +12,7 @@ from portal.stores.azure_answers import refusal
 from portal.wire.answer import Answer
 from portal.wire.ends import Access
 from portal.wire.http_values import retry_after_s
+from portal.wire.words import code_of, line_of
 
 _MAX_BODY = 256 << 10
 _MESSAGE = re.compile(r"<Message>([^<]*)|\"message\"\s*:\s*\"((?:[^\"\\]|\\.)*)")
@@ -30,20 +31,17 @@ class Answered(StoreError):
 class Refused:
     """A refusal, read whole: the connection can be used again."""
 
-    def __init__(self, answer: Answer) -> None:
-        self.status, self.code = answer.status, answer.header("x-ms-error-code")
+    def __init__(self, answer: Answer, access: Access) -> None:
+        self._access, self.status, self.code = access, answer.status, code_of(answer.header("x-ms-error-code"))
         self.header = answer.header
         self.body = answer.content(_MAX_BODY).decode("utf-8", "replace")
 
     @property
     def said(self) -> Answered:
-        """The service's words. A text with an address in it is left out: addresses may be signed."""
+        """The service's words, without secrets."""
         found = _MESSAGE.search(self.body)
         text = (found[1] or found[2] or "") if found else ""
-        line = text.replace("\\n", "\n").partition("\n")[0].strip()
-        if "://" in line or "sig=" in line.lower():
-            line = ""
-        return Answered(f"Azure answered {self.status} {self.code}: {line}".strip(": "))
+        return Answered(line_of("Azure", self.status, self.code, text.replace("\\n", "\n"), self._access))
 
 
 def error_of(refused: Refused, access: Access, what: str, key: str, needs: str = "") -> PortalError:
@@ -90,7 +88,7 @@ def _blames_source(refused: Refused) -> bool:
 
 
 def _told(refused: Refused) -> str:
-    status, code = refused.header("x-ms-copy-source-status-code"), refused.header("x-ms-copy-source-error-code")
+    status, code = code_of(refused.header("x-ms-copy-source-status-code")), code_of(refused.header("x-ms-copy-source-error-code"))
     return f" (the source answered {status} {code}".rstrip() + ")" if status else f" ({refused.status} {refused.code})"
 
 

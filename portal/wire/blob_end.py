@@ -38,7 +38,7 @@ class BlobEnd(AzureEnd):
         target = f"{self._path(pin.key)}?comp=tags{self._and}"
         answer = self._send("GET", target)
         if answer.status >= 300:
-            refused = Refused(answer)
+            refused = Refused(answer, self.access)
             if "HierarchicalNamespace" in refused.code:
                 return {}
             raise error_of(refused, self.access, "Reading the tags of", pin.key, "tags (t)")
@@ -138,7 +138,7 @@ class BlobEnd(AzureEnd):
     def _written(self, target: str, lines: str, body: bytes | memoryview, *, key: str, pulled: bool = False) -> Answer:
         answer = self._send("PUT", target, lines, body)
         if answer.status >= 300:
-            raise self._unwritable(Refused(answer), key, pulled)
+            raise self._unwritable(Refused(answer, self.access), key, pulled)
         answer.drain()
         return answer
 

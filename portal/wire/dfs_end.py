@@ -102,7 +102,7 @@ class DfsEnd(AzureEnd):
         """A request about the hidden file. Raises UploadGone when it is not there."""
         answer = self._send(method, target, lines, body)
         if answer.status >= 300:
-            raise self._failed(Refused(answer), key)
+            raise self._failed(Refused(answer, self.access), key)
         answer.drain()
         return answer
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+from urllib.parse import unquote
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,12 @@ class Access:
     """Seconds since 1970 after which another Access must be made."""
     expires_at: str = ""
     """When the credentials end and cannot be renewed (RFC 3339), or ''."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown: the keys, and of a SAS the signature too."""
+        signature = self.sas.partition("sig=")[2].partition("&")[0]
+        return tuple(filter(None, (*(self.keys or ()), self.sas, signature, unquote(signature), self.bearer)))
 
 
 class Pin(NamedTuple):

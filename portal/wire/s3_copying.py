@@ -60,7 +60,7 @@ class S3Copying(S3Writing):
         content = answer.content()
         told = fields(content) if answer.status < 300 else {"": "Error"}
         if told[""] == "Error":  # it may refuse with a 200
-            raise self._not_copied(Refused(answer, content), pin, container, key, NEW_ONLY in headers)
+            raise self._not_copied(Refused(answer, self.access, content), pin, container, key, NEW_ONLY in headers)
         return answer, told
 
     def _not_copied(self, refused: Refused, pin: Pin, container: str, key: str, new_only: bool) -> PortalError:

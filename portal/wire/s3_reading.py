@@ -30,7 +30,7 @@ class S3Reading(S3Requests):
         headers.append(_CHECKSUMS if whole else ("range", f"bytes={start}-{start + wanted - 1}"))
         answer = self._send("GET", pin.key, parameters, headers)
         if answer.status >= 300:
-            raise self._unreadable(Refused(answer), pin.key)
+            raise self._unreadable(Refused(answer, self.access), pin.key)
         self._check(answer, pin, start, wanted, whole)
         answer.into(buffer)
         if answer.length is None and answer.content():
@@ -76,7 +76,7 @@ class S3Reading(S3Requests):
 
     def _why(self, head: Answer, key: str, version_id: str) -> PortalError:
         """A HEAD's answer says no more than its status: whether it is the bucket that is missing, or the key that is wrong, other requests tell."""
-        refused = Refused(head)
+        refused = Refused(head, self.access)
         if head.status == _NOT_FOUND and not self._bucket_seen:
             bucket = self._send("HEAD", "")
             if bucket.status == _NOT_FOUND:
@@ -85,7 +85,7 @@ class S3Reading(S3Requests):
         elif head.status in (_BAD_REQUEST, _FORBIDDEN):
             answer = self._send("GET", key, _of_version(version_id), [("range", "bytes=0-0")])
             if answer.status >= 300:
-                refused = Refused(answer)
+                refused = Refused(answer, self.access)
             answer.drain()
         return self._error(refused, "Looking at", key)
 
@@ -125,7 +125,7 @@ class S3Reading(S3Requests):
             if answer.status == _NO_SUCH_PART:
                 break
             if answer.status >= 300:
-                self._raise_if_it_matters(self._unreadable(Refused(answer), pin.key))
+                self._raise_if_it_matters(self._unreadable(Refused(answer, self.access), pin.key))
                 break
             if answer.header("x-amz-mp-parts-count") not in ("", str(parts)) or (parts > 1 and answer.length == pin.size_bytes):
                 break  # the store knows nothing of parts

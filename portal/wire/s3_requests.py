@@ -12,9 +12,11 @@ from portal.wire.connection import Answer, Connection
 from portal.wire.ends import Access
 from portal.wire.http_values import retry_after_s
 from portal.wire.signing import Signer, quoted_path, quoted_query
+from portal.wire.words import code_of, line_of
 
 _MAX_ERROR = 256 << 10
 _ELEMENT = re.compile(r"<(Code|Message|Condition|Region)>([^<]*)</")
+_REGION = re.compile(r"[a-z0-9-]{1,40}")
 _NOT_IMPLEMENTED = 501
 _ENCRYPTED = "server side encryption"
 
@@ -26,24 +28,24 @@ class Answered(StoreError):
 class Refused:
     """A refusal, read whole: the connection can be used again."""
 
-    def __init__(self, answer: Answer, body: bytes | None = None) -> None:
+    def __init__(self, answer: Answer, access: Access, body: bytes | None = None) -> None:
         """`body`: of an answer that was read already (some refusals come as 200)."""
         if body is None:
             body = b"" if (answer.length or 0) > _MAX_ERROR else answer.content(_MAX_ERROR)
         text = body.decode("utf-8", "replace")
         told = {name: unescape(value).strip() for name, value in reversed(_ELEMENT.findall(text))}
-        self.status = answer.status
-        self.code = told.get("Code") or str(answer.status)
+        self._access, self.status = access, answer.status
+        self.code = code_of(told.get("Code", "")) or str(answer.status)
         self.condition = told.get("Condition", "")
-        self.region = answer.header("x-amz-bucket-region") or told.get("Region", "")
+        region = answer.header("x-amz-bucket-region") or told.get("Region", "")
+        self.region = region if _REGION.fullmatch(region) else ""
         self.wait_s = retry_after_s(answer.header("retry-after"))
         self.message = told.get("Message", "")
 
     @property
     def said(self) -> Answered:
-        """The service's words. A text with an address in it is left out: addresses may be signed."""
-        line = self.message.partition("\n")[0]
-        return Answered(f"S3 answered {self.status} {self.code}: {'' if '://' in line else line}".strip(": "))
+        """The service's words, without secrets."""
+        return Answered(line_of("S3", self.status, self.code, self.message, self._access))
 
 
 class S3Requests:
@@ -84,7 +86,7 @@ class S3Requests:
         """Send a request and return the answer if it is a success. Raises what the refusal means."""
         answer = self._send(method, key, parameters, headers, body)
         if answer.status >= 300:
-            raise self._error(Refused(answer), what, key)
+            raise self._error(Refused(answer, self.access), what, key)
         return answer
 
     def _error(self, refused: Refused, what: str, key: str) -> PortalError:

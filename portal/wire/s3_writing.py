@@ -83,7 +83,7 @@ class S3Writing(S3Reading):
         content = answer.content()
         told = fields(content)
         if told[""] == "Error":
-            raise self._error(Refused(answer, content), what, key)
+            raise self._error(Refused(answer, self.access, content), what, key)
         return told
 
     def abort(self, key: str, upload: str, size_bytes: int) -> None:
@@ -106,7 +106,7 @@ class S3Writing(S3Reading):
             answer.drain()
             answer = self._send("DELETE", key)
         if answer.status >= 300:
-            self._raise_undeleted(Refused(answer), key)
+            self._raise_undeleted(Refused(answer, self.access), key)
         answer.drain()
 
     def _raise_undeleted(self, refused: Refused, key: str) -> None:
