@@ -128,6 +128,7 @@ def test_blocks_of_another_upload_replace_those_that_were_known(tmp_path: Path) 
         journal.blocks(1, "two", [Block(1, 8, 2, "d")])
     state = JournalState(path, 2)
     assert state.upload(1) == ("two", [Block(1, 8, 2, "d")])
+    assert state.step_bytes(1) == 0
     assert state.upload(0) is None
     assert state.begun(1)
 

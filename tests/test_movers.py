@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from portal.errors import Cancelled
 from portal.movers import pool
-from portal.planning.plan import Verdict
+from portal.movers.messages import Moved, Report
+from portal.planning.plan import Page, Verdict
 from portal.stores.base import Store
 from portal.transfer import moving
 from tests.moved import JOB, Trip, folder_url
@@ -241,6 +244,43 @@ def test_refused_access_ends_the_tries_soon(wires: tuple[Clouds, Proxy, Proxy], 
     moved = trip.run()
     assert moved.books.causes == {"access-denied": 100} and any("not tried" in row["reason"] for row in moved.rows.values())
     assert s3.count("GET", r"/\d\d\d") < 60
+
+
+def test_a_cancel_that_comes_with_the_next_page_loses_no_row(clouds: Clouds) -> None:
+    fill(clouds.s3)
+    trip = Trip(clouds, f"{clouds.bucket}/", f"{clouds.lake}/")
+
+    def pages() -> Iterator[Page]:
+        yield trip.pages[0]
+        until = time.monotonic() + 10
+        while len(keys(clouds.adls)) < trip.count and time.monotonic() < until:
+            time.sleep(0.01)
+        raise Cancelled
+
+    with trip.journal() as journal:
+        with pytest.raises(Cancelled):
+            moving.move(trip.route, pages(), trip.verdicts, journal, lambda objects, size: None)
+        assert [journal.state.ended(n) for n in range(trip.count)] == [True] * trip.count
+
+
+def test_a_report_is_written_down_whole_before_it_is_told(clouds: Clouds) -> None:
+    """Whoever is told raises Cancelled; what came in the same report is in the journal all the same."""
+    fill(clouds.s3)
+    trip = Trip(clouds, f"{clouds.bucket}/", f"{clouds.lake}/", processes=1, concurrency=1)
+    entries = list(trip.pages[0].entries())
+
+    def tell(objects: int, size: int) -> None:
+        raise Cancelled
+
+    with trip.journal() as journal:
+        move = moving._Move(trip.route, trip.verdicts, journal, tell)
+        move._entries.update((entry.n, entry) for entry in entries)
+        report = Report([tuple(Moved(n, "copied", 1)) for n in range(2)])
+        move._pool = SimpleNamespace(wait=lambda timeout_s: report, stop=lambda: Report([tuple(Moved(2, "copied", 1))]))  # type: ignore[assignment]
+        with pytest.raises(Cancelled):
+            move._turn(0)
+        move.stop()
+        assert [journal.state.ended(n) for n in range(trip.count)] == [True, True, True, False, False]
 
 
 def test_a_cancel_leaves_a_journal_to_go_on_from(clouds: Clouds) -> None:

@@ -20,6 +20,7 @@ from portal.ledger.journal import Journal
 from portal.movers import sums
 from portal.movers.layout import block_bytes, runs
 from portal.movers.sums import Running
+from portal.wire.ends import Block
 from tests.moved import Trip, folder_url
 from tests.proxy import Proxy, Rule, Upstream, asks, faults
 from tests.servers import Server
@@ -82,6 +83,20 @@ def test_a_half_copied_object_goes_on_block_by_block(wires: tuple[Clouds, Proxy,
     if algorithm != "SHA256":  # a hash must be made of all of it again
         assert s3.count("GET", "/a") == BLOCKS - len(known[1])
     assert get(clouds.adls, "a") == DATA
+
+
+def test_blocks_of_another_length_are_not_resumed(wires: tuple[Clouds, Proxy, Proxy]) -> None:
+    """Cut into 8, 8, … blocks of then, and half as long now: only some of the numbers and lengths are the same."""
+    clouds, _, _ = wires
+    put(clouds.s3, "a", DATA[: 3 * BLOCK])
+    trip = Trip(clouds, f"{clouds.bucket}/", f"{clouds.lake}/", block_bytes=2 * BLOCK, concurrency=1)
+    with trip.journal() as journal:
+        journal.begin([0])
+        journal.blocks(0, "0123456789abcdef", [Block(1, BLOCK, 7, "gone")], step_bytes=2 * BLOCK)
+    again = Trip(clouds, f"{clouds.bucket}/", f"{clouds.lake}/", block_bytes=BLOCK, concurrency=1)
+    again.folder = trip.folder
+    row = again.run().rows["a"]
+    assert (row["outcome"], row["resumed_bytes"], get(clouds.adls, "a")) == ("copied", 0, DATA[: 3 * BLOCK])
 
 
 def test_a_source_that_changed_meanwhile_is_not_resumed(wires: tuple[Clouds, Proxy, Proxy]) -> None:
@@ -256,9 +271,10 @@ def test_blocks_that_are_known_are_read_again_only_where_a_checksum_of_them_is_n
 
 
 def test_the_journal_keeps_checksums_of_blocks(tmp_path: Path) -> None:
-    from portal.wire.ends import Block
-
     with Journal(tmp_path / "j", 1) as journal:
-        journal.blocks(0, "u", [Block(0, 10, 7, "m")], [sums.Piece("crc32", 0, 0, 10, 99)])
+        journal.blocks(0, "u", [Block(0, 10, 7, "m")], [sums.Piece("crc32", 0, 0, 10, 99)], 10)
     with Journal(tmp_path / "j", 1) as journal:
+        assert journal.state.step_bytes(0) == 10
+        journal.blocks(0, "u", [Block(0, 10, 7, "m")], [sums.Piece("crc32", 0, 0, 10, 99)], 20)
+        assert len(journal.state.sums(0)) == 1, "cut otherwise: nothing of before is known"
         assert [sums.Piece(*found) for found in journal.state.sums(0)] == [sums.Piece("crc32", 0, 0, 10, 99)]

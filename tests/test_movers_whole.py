@@ -33,7 +33,7 @@ class Hooks:
     def number(self) -> int:
         return next(self._count)
 
-    def staged(self, n: int, upload: str, block: Block, pieces: Sequence[Piece]) -> None: ...
+    def staged(self, n: int, upload: str, step_bytes: int, block: Block, pieces: Sequence[Piece]) -> None: ...
 
     def discarded(self, n: int) -> None:
         self.discards += 1
@@ -49,8 +49,8 @@ class Driven:
         self.hooks = Hooks()
         self.large = Large(Item(0, "k", size_bytes, "e", "t"), self.hooks, known)
         self.told = {
-            "pin": Pin("k", size_bytes, "e"), "about": None, "checksums": {}, "names": [], "part_sizes": [], "upload": "U", "modified": "", "pulls": False,
-            "reason": "", "carried": "", "mode": "stream", **told,
+            "pin": Pin("k", size_bytes, "e"), "about": None, "checksums": {}, "names": [], "part_sizes": [], "upload": "U", "modified": "",
+            "pulls": False, "reason": "", "carried": "", "mode": "stream", **told,
         }  # fmt: skip
 
     def opened(self, opening: Unit | None = None) -> list[Unit]:
@@ -162,3 +162,27 @@ def test_a_late_answer_of_an_abort_changes_nothing(failure: Failure | None) -> N
     assert reread.kind == "reread" and driven.end(abort, failure) == []
     assert driven.end(reread, start=0, size=8, crc64=crc64(BODY + BODY), md5="") == []
     assert driven.large.moved and (driven.large.moved.outcome, driven.large.moved.proof) == ("copied", "read-back")
+
+
+def known(step: int, size: int) -> Known:
+    return Known("old", step, [Block(1, size, 99, "")], [Piece("crc32", 0, step, size, 5)])
+
+
+@pytest.mark.parametrize(("step", "size"), [(8, 4), (0, 4), (5, 4)])
+def test_blocks_of_an_attempt_that_cut_otherwise_are_dropped_with_their_upload(step: int, size: int) -> None:
+    """An object of 12 bytes was cut into 8 and 4: its block 1 is as long as the block 1 of now, and not the same bytes."""
+    driven = Driven(known=known(step, size))
+    abort, opening = driven.opened()
+    assert (abort.kind, abort.told["upload"], opening.told["upload"], driven.hooks.discards) == ("abort", "U", None, 1)
+    runs = driven.opened(opening)
+    assert [run.told["blocks"] for run in runs] == [[(0, 0, 4, None)], [(1, 4, 4, None)], [(2, 8, 4, None)]]
+    (commit,) = driven.read(runs)
+    assert [block.crc64 for block in commit.told["blocks"]] == [crc64(BODY)] * 3
+
+
+def test_blocks_of_an_attempt_that_cut_alike_are_kept() -> None:
+    driven = Driven(known=known(4, 4))
+    runs = driven.opened()
+    assert [run.told["blocks"][0][0] for run in runs] == [0, 2]
+    (commit,) = driven.read(runs)
+    assert [block.crc64 for block in commit.told["blocks"]] == [crc64(BODY), 99, crc64(BODY)]

@@ -2,7 +2,8 @@
 
 `{"begin": [n, …]}` stands there before the first request that may change those targets, `{"end": {"n": [n, …], "outcome": …, …}}` holds the
 ledger's columns of objects that have ended (a column of one value alone is that value, a column of nothing is left out), and
-`{"blocks": {"n": n, "upload": "…", "blocks": [[number, size, crc64, mark], …], "sums": […]}}` what of a large object is at the target already.
+`{"blocks": {"n": n, "upload": "…", "step": bytes, "blocks": [[number, size, crc64, mark], …], "sums": […]}}` what of a large object is at the
+target already, cut into blocks of so many bytes.
 
 Each line is handed to the system at once (a dying process loses none) and forced to the disk about once a second. A line that was cut off
 is passed over: its objects are begun and not ended, and whoever moves them looks at what they find at the target.
@@ -35,6 +36,7 @@ Columns = Mapping[str, Sequence[Any]]
 
 class _Upload(NamedTuple):
     name: str
+    step_bytes: int
     blocks: dict[int, Block]
     sums: list[Sequence[Any]]
 
@@ -63,6 +65,10 @@ class JournalState:
         """What of a large object is at the target: what its blocks are gathered under, and the blocks in the order of their numbers."""
         found = self._uploads.get(n)
         return (found.name, [found.blocks[number] for number in sorted(found.blocks)]) if found else None
+
+    def step_bytes(self, n: int) -> int:
+        """How large those blocks are, but for the last; 0 unknown."""
+        return self._uploads[n].step_bytes if n in self._uploads else 0
 
     def sums(self, n: int) -> list[Sequence[Any]]:
         """Other checksums of those blocks, as they were journalled."""
@@ -97,8 +103,9 @@ class JournalState:
         elif "end" in values:
             self.note_ended(values["end"]["n"], values["end"]["outcome"])
         else:
-            blocks = values["blocks"]
-            self.note_blocks(blocks["n"], blocks["upload"], [Block(*block) for block in blocks["blocks"]], blocks.get("sums", ()))
+            told = values["blocks"]
+            blocks = [Block(*block) for block in told["blocks"]]
+            self.note_blocks(told["n"], told["upload"], blocks, told.get("sums", ()), told.get("step", 0))
 
     def note_begun(self, ns: Iterable[int]) -> None:
         for n in ns:
@@ -114,11 +121,11 @@ class JournalState:
                 if outcome != _FAILED and self._uploads:
                     self._uploads.pop(n, None)
 
-    def note_blocks(self, n: int, upload: str, blocks: Iterable[Block], sums: Iterable[Sequence[Any]] = ()) -> None:
+    def note_blocks(self, n: int, upload: str, blocks: Iterable[Block], sums: Iterable[Sequence[Any]] = (), step_bytes: int = 0) -> None:
         if not 0 <= n < self._count:
             return
-        if n not in self._uploads or self._uploads[n].name != upload:
-            self._uploads[n] = _Upload(upload, {}, [])
+        if n not in self._uploads or self._uploads[n][:2] != (upload, step_bytes):
+            self._uploads[n] = _Upload(upload, step_bytes, {}, [])
         self._uploads[n].blocks.update((block.number, block) for block in blocks)
         self._uploads[n].sums.extend(sums)
 
@@ -149,13 +156,13 @@ class Journal:
             self._append({"end": packed})
             self.state.note_ended(rows["n"], packed["outcome"])
 
-    def blocks(self, n: int, upload: str, blocks: Sequence[Block], sums: Sequence[Sequence[Any]] = ()) -> None:
+    def blocks(self, n: int, upload: str, blocks: Sequence[Block], sums: Sequence[Sequence[Any]] = (), step_bytes: int = 0) -> None:
         """Blocks of a large object that are at the target now, and other checksums of them (JSON values; kept as they are). Another `upload`
-        than before replaces what was known."""
-        told = {"n": n, "upload": upload, "blocks": blocks, "sums": sums}
+        or `step_bytes`, the length of the blocks, than before replaces what was known."""
+        told = {"n": n, "upload": upload, "step": step_bytes, "blocks": blocks, "sums": sums}
         with self._lock:
             self._append({"blocks": told if sums else {name: value for name, value in told.items() if name != "sums"}})
-            self.state.note_blocks(n, upload, blocks, sums)
+            self.state.note_blocks(n, upload, blocks, sums, step_bytes)
 
     def rows(self) -> Iterator[dict[str, list[Any]]]:
         """See `JournalState.rows`."""

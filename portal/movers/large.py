@@ -28,6 +28,7 @@ class Known(NamedTuple):
     """What an earlier attempt brought to the target."""
 
     upload: str
+    step_bytes: int
     blocks: Sequence[Block]
     pieces: Sequence[Piece] = ()
 
@@ -39,7 +40,7 @@ class Hooks(Protocol):
     target_kind: str
 
     def number(self) -> int: ...
-    def staged(self, n: int, upload: str, block: Block, pieces: Sequence[Piece]) -> None: ...
+    def staged(self, n: int, upload: str, step_bytes: int, block: Block, pieces: Sequence[Piece]) -> None: ...
     def discarded(self, n: int) -> None:
         """What was staged is of no use any more."""
         ...
@@ -116,9 +117,10 @@ class Large:
     def _take_block(self, told: Mapping[str, Any]) -> None:
         self._pieces.update(((piece.name, piece.part, piece.start), piece) for piece in told["pieces"])
         block = told["block"]
-        if block and self._layout().fits(block, told["start"]):
+        layout = self._layout()
+        if block and layout.fits(block, told["start"]):
             self._blocks[block.number] = block
-            self._hooks.staged(self.item.n, self._told["upload"], block, told["pieces"])
+            self._hooks.staged(self.item.n, self._told["upload"], layout.step_bytes, block, told["pieces"])
 
     def _next(self, told: Mapping[str, Any]) -> list[Unit]:
         """All steps that were begun have ended: what follows?"""
@@ -127,9 +129,8 @@ class Large:
         if self._failure:
             return self._failed(self._failure)
         if self._refused:
-            self._stream_because, self._known = self._refused, None
-            self._reset()
-            return self.first()
+            self._stream_because = self._refused
+            return self._over()
         return _FOLLOWING[self._step](self, told)
 
     def _failed(self, failure: Failure) -> list[Unit]:
@@ -162,16 +163,18 @@ class Large:
             size = self.item.size_bytes
             return self._close(Moved(self.item.n, "copied", size, etag, proof=level, reason=reason, resumed_bytes=size))
         self._told, self._step = told, "run"
+        if self._known and self._known.step_bytes != self._layout().step_bytes:
+            return self._over()  # it was cut otherwise: block 1 is not the block 1 of then, even where it has its length
         self._resume()
         units = list(self._pulls() if told["pulls"] else self._runs())
         return units or self._read(told)
 
     def _resume(self) -> None:
-        """Take over what is known of an earlier attempt, if it was cut into the same blocks."""
+        """Take over what is known of an earlier attempt."""
         if self._known is None:
             return
-        layout = {number: size for number, _, size in self._layout()}
-        self._blocks = {block.number: block for block in self._known.blocks if layout.get(block.number) == block.size_bytes}
+        layout = self._layout()
+        self._blocks = {block.number: block for block in self._known.blocks if layout.fits(block, block.number * layout.step_bytes)}
         self._pieces = {(piece.name, piece.part, piece.start): piece for piece in self._known.pieces}
         self._resumed = sum(block.size_bytes for block in self._blocks.values())
 

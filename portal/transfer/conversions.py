@@ -55,10 +55,10 @@ class Conversions:
         self._running.add(self._executor.submit(self._brought_to_end, entry, overwrite, skips))
 
     def ended(self) -> list[Row]:
-        """Return the rows of those that have ended since the last call. Raises Cancelled."""
+        """Return the rows of those that have ended since the last call; those that a cancel cut off have none."""
         done = {future for future in self._running if future.done()}
         self._running -= done
-        return [future.result() for future in done]
+        return [future.result() for future in done if not isinstance(future.exception(), Cancelled)]
 
     def close(self) -> None:
         """Wait for those that run; they end soon where `moved` raises Cancelled."""

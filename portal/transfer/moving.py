@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from portal.errors import Cancelled
+from portal.errors import Cancelled, PortalError
 from portal.ledger.journal import Journal
 from portal.movers.large import Known, Large
 from portal.movers.messages import Answered, Item, Moved, Options, Report, Unit
@@ -108,9 +108,13 @@ def move(route: Route, pages: Iterable[Page], verdicts: Sequence[int], journal: 
     is kept for the next attempt), and PortalError when nothing can be moved at all.
     """
     with closing(_Move(route, verdicts, journal, tell)) as moving:
-        for page in pages:
-            moving.take(page)
-        moving.finish()
+        try:
+            for page in pages:
+                moving.take(page)
+            moving.finish()
+        except PortalError:
+            moving.stop()
+            raise
         return moving.retryable
 
 
@@ -129,6 +133,7 @@ class _Move:
         self._converted_bytes = _Sum()
         self._conversions = Conversions(route.source.store, route.convert, min(route.concurrency or os.cpu_count() or 1, _CONVERTING), self._passed)
         self._refusals = self._failures = 0
+        self._untold = (0, 0)
 
     def _passed(self, size_bytes: int) -> None:
         """Called by threads that convert."""
@@ -167,13 +172,13 @@ class _Move:
             else:
                 left.append(entry)
         self._rows.settled(settled)
-        self._tell(done + sum(entry.moves for entry, *_ in settled), 0)
+        self._came(done + sum(entry.moves for entry, *_ in settled), 0)
         return left
 
     def _feed(self, entries: Sequence[Entry]) -> None:
         if self._refusals >= REFUSALS_BEFORE_GIVING_UP:
             self._rows.settled([(entry, "failed", _NOT_TRIED, "access-denied") for entry in entries])
-            self._tell(len(entries), 0)
+            self._came(len(entries), 0)
             return
         while not self._welcome(entries):
             self._turn(_WAIT_S)
@@ -206,8 +211,10 @@ class _Move:
         self._conversions.put(entry, overwrite=item.replace or item.look, skips=self._route.overwrite == "skip" and not item.look)
 
     def _begun(self, item: Item) -> list[Unit]:
-        upload = self._journal.state.upload(item.n)
-        known = Known(*upload, [Piece(*piece) for piece in self._journal.state.sums(item.n)]) if upload and upload[1] else None
+        state = self._journal.state
+        known = None
+        if (upload := state.upload(item.n)) and upload[1]:
+            known = Known(upload[0], state.step_bytes(item.n), upload[1], [Piece(*piece) for piece in state.sums(item.n)])
         large = self._large[item.n] = Large(item, self, known)
         return self._asked(large, large.first())
 
@@ -224,15 +231,18 @@ class _Move:
     def number(self) -> int:
         return next(self._numbers)
 
-    def staged(self, n: int, upload: str, block: Block, pieces: Sequence[Piece]) -> None:
-        self._journal.blocks(n, upload, [block], [piece for piece in pieces if isinstance(piece.value, int)])
-        self._tell(0, block.size_bytes)
+    def staged(self, n: int, upload: str, step_bytes: int, block: Block, pieces: Sequence[Piece]) -> None:
+        self._journal.blocks(n, upload, [block], [piece for piece in pieces if isinstance(piece.value, int)], step_bytes)
+        self._came(0, block.size_bytes)
 
     def discarded(self, n: int) -> None:
         self._journal.blocks(n, "", [])
 
     def forget(self, n: int) -> list[int]:
-        return self.pool.forget(n)
+        dropped = self.pool.forget(n)
+        for number in dropped:
+            self._large_of.pop(number, None)
+        return dropped
 
     def _asked(self, large: Large, units: list[Unit]) -> list[Unit]:
         self._large_of.update((unit.number, large) for unit in units)
@@ -247,19 +257,25 @@ class _Move:
         self._rows.flush()
 
     def _turn(self, timeout_s: float) -> None:
-        """Take in what has ended, for at most so long. Raises Cancelled."""
-        try:
-            if self._pool:
-                self._took(self._pool.wait(timeout_s))
-            elif timeout_s:
-                time.sleep(timeout_s)
-            converted = [self._judged(row) for row in self._conversions.ended()]
-            self._rows.add_rows(converted)
-            self._rows.flush_if_due()
-            self._tell(len(converted), self._converted_bytes.taken())
-        except Cancelled:
-            self._stop()
-            raise
+        """Take in what has ended, for at most so long, and tell it when all of it is written down. Raises Cancelled."""
+        if self._pool:
+            self._took(self._pool.wait(timeout_s))
+        elif timeout_s:
+            time.sleep(timeout_s)
+        self._take_converted()
+        self._rows.flush_if_due()
+        objects, size = self._untold
+        self._untold = (0, 0)
+        self._tell(objects, size + self._converted_bytes.taken())
+
+    def _take_converted(self) -> None:
+        converted = [self._judged(row) for row in self._conversions.ended()]
+        self._rows.add_rows(converted)
+        self._came(len(converted), 0)
+
+    def _came(self, objects: int, size_bytes: int) -> None:
+        """Remember what is to be told: who is told may raise Cancelled, and what came with it is to be written down before that."""
+        self._untold = (self._untold[0] + objects, self._untold[1] + size_bytes)
 
     def _took(self, report: Report) -> None:
         if report.moved:
@@ -274,7 +290,7 @@ class _Move:
         if large is None or large.item.n not in self._large:
             return
         units = self._asked(large, large.answered(answer))
-        if units:
+        if units and not self._cancelled.is_set():
             self.pool.put(units)
         if large.moved:
             del self._large[large.item.n]
@@ -290,7 +306,7 @@ class _Move:
                 self._refusals = 0
                 size += found.target_size or 0
         self._rows.add(moved)
-        self._tell(len(moved), 0 if told else size)
+        self._came(len(moved), 0 if told else size)
 
     def _judged_failure(self, found: Moved) -> Moved:
         if found.cause == "exists" and self._route.overwrite == "skip":
@@ -314,16 +330,14 @@ class _Move:
 
     # the end
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         """Stop within a second and write down what was done until then."""
         self._cancelled.set()
         report = self._pool.stop() if self._pool else Report()
-        self._rows.add([Moved(*values) for values in report.moved])
-        for answer in report.answered:
-            large = self._large_of.get(answer.number)
-            block = answer.told.get("block")
-            if large and block:
-                self._journal.blocks(large.item.n, large.upload, [block], [piece for piece in answer.told["pieces"] if isinstance(piece.value, int)])
+        # What failed or was refused now is left as it is: nobody is there any more to begin it anew.
+        report.answered = [answer for answer in report.answered if not answer.failure and "refused" not in answer.told]
+        self._took(report)
+        self._take_converted()
         self._rows.flush()
 
     def close(self) -> None:
