@@ -9,17 +9,17 @@ from azure.core import exceptions as azure
 
 from portal import errors
 from portal.errors import PortalError
+from portal.redact import harmless
 from portal.stores.azure_answers import ConditionFailed, NoContainer, refusal
 
 __all__ = ["Answer", "ConditionFailed", "NoContainer", "code_of", "translated"]
 
 
 class Answer(errors.StoreError):
-    """What the service said, in one line."""
+    """What the service said, in one line; nothing where that quotes the request."""
 
     def __init__(self, error: azure.HttpResponseError) -> None:
-        said = (error.message or "").splitlines()
-        super().__init__(f"Azure answered {error.status_code} {code_of(error)}: {said[0] if said else ''}".strip(": "))
+        super().__init__(f"Azure answered {error.status_code} {code_of(error)}: {harmless(error.message or '')}".strip(": "))
 
 
 def code_of(error: azure.HttpResponseError) -> str:

@@ -10,6 +10,7 @@ from botocore import exceptions as boto
 
 from portal import errors
 from portal.errors import PortalError
+from portal.redact import harmless
 from portal.stores.s3_answers import name_of, refusal
 
 _UNREACHABLE = (
@@ -39,12 +40,12 @@ def translated(what: str, *, bucket: str, key: str = "", expires_at: str = "") -
 
 
 class Answer(errors.StoreError):
-    """What the service said, without botocore's preamble."""
+    """What the service said, without botocore's preamble and without what quotes the request."""
 
     def __init__(self, error: boto.ClientError) -> None:
         told = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
-        super().__init__(f"S3 answered {status} {told.get('Code', '')}: {told.get('Message', '')}".strip(": "))
+        super().__init__(f"S3 answered {status} {told.get('Code', '')}: {harmless(str(told.get('Message', '')))}".strip(": "))
 
 
 def _of_client(error: Exception, what: str, bucket: str, key: str) -> PortalError:
