@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from portal.errors import Cancelled
-from portal.movers.pace import FEWEST_THREADS, Crew, Gate, Rate
+from portal.movers.pace import FEWEST_THREADS, Crew, Gate, Memory, Rate
 from tests.moved import Trip
 from tests.proxy import Proxy, Rule, Upstream, asks, faults
 from tests.servers import Server
@@ -79,6 +79,24 @@ def test_an_end_is_left_alone_for_as_long_as_it_asked() -> None:
     began = time.monotonic()
     with end:
         assert time.monotonic() - began >= 0.29
+
+
+def test_an_end_that_asks_to_be_left_alone_for_years_is_asked_again_soon() -> None:
+    end = gate(4)
+    end.throttled(3986 * 86_400.0)
+    assert end._held_until - time.monotonic() <= 30
+
+
+def test_large_blocks_share_the_memory_and_one_goes_through_however_large() -> None:
+    stopped = threading.Event()
+    memory = Memory(10, stopped.is_set)
+    with memory.holding(100):
+        stopped.set()
+        with pytest.raises(Cancelled), memory.holding(1):
+            pass
+    with memory.holding(4), memory.holding(6):
+        assert memory.held_bytes == 10
+    assert memory.held_bytes == 0
 
 
 def test_a_rate_makes_wait_and_a_cancel_ends_that() -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from portal.errors import ProofFailed
-from portal.movers import blocks
+from portal.errors import AccessDenied, PortalError, ProofFailed, Unreachable
+from portal.movers import blocks, sums
+from portal.movers import pool as pools
 from portal.movers.large import Known, Large
-from portal.movers.layout import Layout
+from portal.movers.layout import Layout, Parts
 from portal.movers.messages import Answered, Failure, Item, Options, Report, Unit
 from portal.movers.shared import Outbox
 from portal.movers.sums import Piece
 from portal.stores.checksums import crc64
-from portal.wire.ends import Block, Pin
+from portal.wire.ends import Access, Block, Pin
 
 BODY = b"abcd"
 
@@ -186,3 +191,71 @@ def test_blocks_of_an_attempt_that_cut_alike_are_kept() -> None:
     assert [run.told["blocks"][0][0] for run in runs] == [0, 2]
     (commit,) = driven.read(runs)
     assert [block.crc64 for block in commit.told["blocks"]] == [crc64(BODY), 99, crc64(BODY)]
+
+
+def test_a_step_is_told_no_more_parts_than_it_touches() -> None:
+    driven = Driven(size_bytes=4_000, names=["crc32-composite"], part_sizes=[8] * 500)
+    runs = driven.opened()
+    assert len(runs) == 1_000 and max(len(run.told["part_sizes"]) for run in runs) == 1
+    assert (runs[-1].told["first_part"], runs[-1].told["blocks"][0][:2]) == ((499, 3992), (999, 3996))
+
+
+@given(st.binary(min_size=1, max_size=200), st.integers(1, 40), st.integers(1, 40))
+def test_runs_that_know_their_own_parts_alone_make_the_checksum_of_all(data: bytes, step: int, part: int) -> None:
+    sizes = [min(part, len(data) - at) for at in range(0, len(data), part)]
+    pieces = []
+    for number, start, size in Layout(len(data), step):
+        first, touched = Parts(sizes).of([(number, start, size, None)])
+        pieces += sums.Running(["crc32-composite"], touched, len(data), first).pieces(start, memoryview(data)[start : start + size])
+    assert sums.assembled("crc32-composite", pieces, len(sizes)) == sums.of("crc32-composite", data, sizes)
+
+
+class Holder:
+    """As much of a mover as a run of no more than its memory needs."""
+
+    def __init__(self) -> None:
+        self.held: list[str] = []
+        self.shared: Any = self
+        self.memory: Any = self
+
+    def holding(self, size_bytes: int) -> Holder:
+        self.held.append(f"{size_bytes >> 20} MiB")
+        return self
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *about: object) -> None: ...
+
+    def let_go(self) -> None:
+        self.held.append("let go")
+
+
+@pytest.mark.parametrize(("mib", "held"), [(16, []), (525, ["525 MiB", "let go"])])
+def test_blocks_larger_than_usual_wait_for_memory_and_give_it_back(mib: int, held: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "_ran", lambda mover, unit: {})
+    holder: Any = Holder()
+    blocks._run(holder, Unit(0, "run", Item(0, "k", mib << 20, "e", "t"), {"blocks": [(0, 0, mib << 20, None)]}))
+    assert holder.held == held
+
+
+def test_a_token_that_cannot_be_renewed_yet_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    access = Access("file", roots=("/",), renew_at=time.time() - 1)
+    errors: list[PortalError] = []
+    asked = 0
+
+    def accesses() -> tuple[Access, Access]:
+        nonlocal asked
+        asked += 1
+        if errors:
+            raise errors[0]
+        return access, access
+
+    with pools.Pool(1, Options(), accesses) as pool, caplog.at_level(logging.WARNING, "portal.transfer"):
+        errors.append(Unreachable("The token endpoint does not answer."))
+        pool.wait(0)
+        pool.wait(0)
+        assert asked == 2 and "could not be renewed yet" in caplog.text, "not at every turn"
+        errors[0] = AccessDenied("The secret was revoked.")
+        pool._renew_after = 0
+        with pytest.raises(AccessDenied):
+            pool.wait(0)

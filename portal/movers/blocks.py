@@ -25,6 +25,8 @@ from portal.transfer.carry import note
 from portal.transfer.carry_file import line
 from portal.wire.ends import Block, Found, Pin, Written
 
+_USUAL_BYTES = 16 << 20
+
 
 def take(mover: Mover, unit: Unit) -> None:
     """Take a step and report what came of it. Raises Cancelled."""
@@ -94,9 +96,22 @@ def _sums(mover: Mover, pin: Pin, found: Found) -> tuple[list[str], list[int]]:
 
 
 def _run(mover: Mover, unit: Unit) -> Mapping[str, Any]:
-    """`told`: pin, upload, names, part_sizes and blocks, each (number, start, size, its CRC64 if it is staged already)."""
+    """See `_ran`. Larger blocks than usual are held in memory by few threads at a time."""
+    largest = max(size for _, _, size, _ in unit.told["blocks"])
+    if largest <= _USUAL_BYTES:
+        return _ran(mover, unit)
+    with mover.shared.memory.holding(largest):
+        try:
+            return _ran(mover, unit)
+        finally:
+            mover.let_go()
+
+
+def _ran(mover: Mover, unit: Unit) -> Mapping[str, Any]:
+    """`told`: pin, upload, names, first_part and part_sizes (of those that the run touches) and blocks, each (number, start, size, its CRC64 if it
+    is staged already)."""
     item, told = unit.item, unit.told
-    running = sums.Running(told["names"], told["part_sizes"], item.size_bytes)
+    running = sums.Running(told["names"], told["part_sizes"], item.size_bytes, told["first_part"])
     for number, start, size, known in told["blocks"]:
         mover.shared.refuse_when_stopped()
         view = mover.buffer(size)

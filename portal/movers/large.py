@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from portal.errors import ProofFailed
 from portal.movers import pulling, sums
-from portal.movers.layout import Layout, block_bytes, runs
+from portal.movers.layout import Layout, Parts, block_bytes, runs
 from portal.movers.messages import Answered, Failure, Item, Moved, Options, Unit, failure_of
 from portal.movers.shared import now_ms
 from portal.movers.sums import Piece
@@ -193,8 +193,11 @@ class Large:
         blocks = [
             (number, start, size, self._blocks[number].crc64 if number in self._blocks else None) for number, start, size in self._layout()
         ]  # fmt: skip
+        keep = {"pin": self._told["pin"], "upload": self._told["upload"], "names": names}
+        cut = Parts(parts)
         for run in runs(blocks, names, parts, covered):
-            yield self._unit("run", pin=self._told["pin"], upload=self._told["upload"], names=names, part_sizes=parts, blocks=run)
+            first, sizes = cut.of(run)
+            yield self._unit("run", **keep, first_part=first, part_sizes=sizes, blocks=run)
 
     def _covered(self, names: Sequence[str]) -> set[int]:
         """Return the numbers of the staged blocks that need not be read again: their other checksums are known too."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -59,6 +60,22 @@ class Layout:
                 hint="Run the job again.",
             )
         return found
+
+
+class Parts:
+    """The parts of an object, to be given to its runs: each only those that it touches, for there may be ten thousand of both."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self._sizes = sizes
+        self._starts = [start for start, _ in sums.starts(sizes)]
+
+    def of(self, run: Sequence[Cut]) -> tuple[tuple[int, int], Sequence[int]]:
+        """Return number and start of the first part that a run touches, and the sizes of those from there to its end."""
+        if not self._sizes:
+            return (0, 0), []
+        first = max(0, bisect_right(self._starts, run[0][1]) - 1)
+        last = bisect_left(self._starts, run[-1][1] + run[-1][2])
+        return (first, self._starts[first]), self._sizes[first:last]
 
 
 def runs(blocks: Sequence[Cut], names: Sequence[str], part_sizes: Sequence[int], covered: set[int]) -> Iterator[list[Cut]]:

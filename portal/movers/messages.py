@@ -60,6 +60,8 @@ class Options:
     whole_bytes: int = 8 << 20
     """Objects of at most so many bytes are one request."""
     block_bytes: int = 4 << 20
+    buffer_bytes: int = 1 << 30
+    """At most so much memory for blocks that are larger than usual, of one process (one such block at a time goes through in any case)."""
     backoff_s: float = 0.2
     """The first wait is at most twice that, each next one twice as long."""
 

@@ -58,6 +58,10 @@ class Mover:
             self._buffer = memoryview(bytearray(max(size_bytes, self.options.block_bytes)))
         return self._buffer[:size_bytes]
 
+    def let_go(self) -> None:
+        """Give back the thread's own memory."""
+        self._buffer = memoryview(b"")
+
     def at_source(self, call: Callable[..., T], *args: Any, **options: Any) -> T:
         return self._passing(self.shared.source_gate, call, args, options)
 

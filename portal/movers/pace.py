@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,8 @@ from portal.errors import Cancelled
 BURST_S = 0.25
 _HALVE_EVERY_S = 1.0
 _LOOK_EVERY_S = 0.2
+_LONGEST_HOLD_S = 30.0
+"""A service that asks for more is asked again after that: a date that is wrong would hold the whole job for years."""
 _BUSY = 0.7
 """A process that uses more of a CPU than this does not wait for the network: more threads would only be in each other's way."""
 _WORTH = 1.1
@@ -63,7 +66,7 @@ class Gate:
         with self._free:
             self.open = False
             now = time.monotonic()
-            self._held_until = max(self._held_until, now + retry_after_s) if retry_after_s else self._held_until
+            self._held_until = max(self._held_until, now + min(retry_after_s, _LONGEST_HOLD_S)) if retry_after_s else self._held_until
             if now >= self._halve_at:
                 self._halve_at, self._won = now + _HALVE_EVERY_S, 0
                 self.limit = max(1, min(self.limit, max(in_flight, self._in_flight + 1)) // 2)
@@ -96,6 +99,31 @@ def pause(seconds: float, stopped: Callable[[], bool]) -> None:
         if stopped():
             raise Cancelled
         time.sleep(min(left, _LOOK_EVERY_S))
+
+
+class Memory:
+    """Bounds what large blocks take of it together; one goes through however large it is."""
+
+    def __init__(self, most_bytes: int, stopped: Callable[[], bool]) -> None:
+        self._most, self._stopped = most_bytes, stopped
+        self._free = threading.Condition()
+        self.held_bytes = 0
+
+    @contextmanager
+    def holding(self, size_bytes: int) -> Iterator[None]:
+        """Wait until there is so much. Raises Cancelled."""
+        with self._free:
+            while self.held_bytes and self.held_bytes + size_bytes > self._most:
+                if self._stopped():
+                    raise Cancelled
+                self._free.wait(_LOOK_EVERY_S)
+            self.held_bytes += size_bytes
+        try:
+            yield
+        finally:
+            with self._free:
+                self.held_bytes -= size_bytes
+                self._free.notify_all()
 
 
 class Crew:

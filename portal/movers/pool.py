@@ -32,6 +32,7 @@ _LOAD_BEFORE_ANOTHER = 3.0
 """When each process has so much to do, another is started."""
 _END_WITHIN_S = 0.8
 _DEATHS_PER_PROCESS = 4
+_RENEW_AGAIN_S = 15
 _NEEDED = frozenset({
     "PATH", "HOME", "USER", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONHASHSEED",
     "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONUNBUFFERED", "PYTHONUTF8", "PYTHONWARNINGS", "MALLOC_ARENA_MAX", "HTTPS_PROXY",
@@ -71,6 +72,7 @@ class Pool:
         self._children: list[_Child] = []
         self._deaths_left = _DEATHS_PER_PROCESS * processes
         self._orphans: set[int] = set()
+        self._renew_after = 0.0
         self._waiting: deque[tuple[Any, ...] | Unit] = deque()
         self._start()
 
@@ -184,7 +186,17 @@ class Pool:
         setup = self._setup
         if time.time() < min(setup.source.renew_at, setup.target.renew_at):
             return
-        source, target = self._accesses()
+        if time.monotonic() < self._renew_after:
+            return
+        try:
+            source, target = self._accesses()
+        except PortalError as error:
+            if not error.retryable:
+                raise
+            # They are renewed some time before they end; until then those of before do, and when they have ended the objects say so.
+            log.warning("the credentials could not be renewed yet, in %d s it is tried again: %s", _RENEW_AGAIN_S, error.message)
+            self._renew_after = time.monotonic() + _RENEW_AGAIN_S
+            return
         self._setup = Setup(source, target, setup.options)
         keep_secret(source, target)
         for child in self._children:

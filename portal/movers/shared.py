@@ -13,7 +13,7 @@ from typing import Any
 
 from portal.errors import Cancelled
 from portal.movers.messages import Answered, Channel, Moved, Renewed, Report, Setup
-from portal.movers.pace import Gate, Rate
+from portal.movers.pace import Gate, Memory, Rate
 from portal.transfer.carry import Carrier
 
 _REPORT_OBJECTS = 32
@@ -33,6 +33,7 @@ class Shared:
         stopped: Callable[[], bool] = self.stopped.is_set
         requests = Rate(self.options.max_requests_s, stopped)
         self.bandwidth = Rate(self.options.max_bandwidth, stopped)
+        self.memory = Memory(self.options.buffer_bytes, stopped)
         self.source_gate = Gate(self.options.threads, requests, stopped)
         self.target_gate = Gate(self.options.threads, requests, stopped)
         self.carrier = Carrier(

@@ -104,10 +104,12 @@ def _digest_of_part(base: str, pieces: Sequence[Piece]) -> bytes:
 class Running:
     """Checksums over a run of an object's bytes, cut at its parts' ends. A run of a hash begins and ends with a part."""
 
-    def __init__(self, names: Iterable[str], part_sizes: Sequence[int], size_bytes: int) -> None:
-        """`names`: of checksums besides CRC64NVME; `part_sizes`: for the composite ones; `size_bytes`: of the whole object."""
+    def __init__(self, names: Iterable[str], part_sizes: Sequence[int], size_bytes: int, first: tuple[int, int] = (0, 0)) -> None:
+        """`names`: of checksums besides CRC64NVME; `part_sizes`: for the composite ones, of the parts that are touched; `size_bytes`: of the
+        whole object; `first`: number and start of the first of those parts."""
         self._names = list(names)
-        self._parts = list(starts(part_sizes))
+        self._first, begin = first
+        self._parts = [(begin + start, size) for start, size in starts(part_sizes)]
         self._firsts = [start for start, _ in self._parts]
         self._whole = [(0, size_bytes)]
         self._hashes: dict[tuple[str, int], Any] = {}
@@ -135,5 +137,5 @@ class Running:
         part = bisect_right(self._firsts, start) - 1 if is_composite(name) else 0
         while part < len(parts) and parts[part][0] < end:
             if parts[part][1]:
-                yield part, *parts[part]
+                yield part + (self._first if is_composite(name) else 0), *parts[part]
             part += 1

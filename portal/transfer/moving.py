@@ -34,6 +34,8 @@ _BLOCK_BYTES = 4 << 20
 """Measured: with more the processor's caches, with less the requests cost more."""
 _PART_BYTES = 8 << 20
 """S3 takes no parts below 5 MiB."""
+_BUFFER_BYTES = 2 << 30
+"""Of all processes: an object of 5 TiB goes to S3 in blocks of 525 MiB, and 64 threads would take 32 GiB for them."""
 BACKOFF_S = 0.2
 """Before an object is tried again: at most twice that at first, and twice as long each time."""
 REFUSALS_BEFORE_GIVING_UP = 20
@@ -93,7 +95,7 @@ class Route:
             threads=max(1, (self.concurrency or MAX_CONNECTIONS) // shares), adapts=not self.concurrency,
             max_bandwidth=self.max_bandwidth / shares, max_requests_s=self.max_requests_s / shares, whole_bytes=self.block_bytes or WHOLE_BYTES,
             block_bytes=self.block_bytes or usual_block_bytes(self.target.url.scheme),
-            backoff_s=BACKOFF_S,
+            buffer_bytes=_BUFFER_BYTES // shares, backoff_s=BACKOFF_S,
         )  # fmt: skip
 
 
