@@ -26,6 +26,8 @@ from portal.stores.url import StoreURL
 if TYPE_CHECKING:
     from portal.planning.inventory import Inventory
 
+_SHOWN = 20
+
 
 class Params(SourceParams):
     formats: tuple[Format, ...] = param(("any",), help="Only files of these formats, told by their names", group="Source")
@@ -54,10 +56,12 @@ def run(params: Params, job: JobContext) -> Result:
         inventory.write(pages, lambda objects, _: job.progress(objects, None, "objects", "listing"))
     job.log.info("%s objects, %s bytes", f"{inventory.objects:,}", f"{inventory.bytes:,}")
     outputs = () if params.target is None or job.dry_run else (_publish(inventory, params, params.target, job),)
+    more = len(inventory.unseen) - _SHOWN
     return Result(
         counts={"listed": inventory.objects + inventory.excluded, "objects": inventory.objects, "excluded": inventory.excluded},
         bytes=sum(output["bytes"] for output in outputs),
         outputs=outputs,
+        warnings=tuple(inventory.unseen[:_SHOWN]) + ((f"and {more:,} more that could not be looked at",) if more > 0 else ()),
         report=inventory.report(),
     )
 

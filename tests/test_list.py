@@ -97,3 +97,11 @@ def test_a_dry_run_publishes_nothing(clouds: Clouds) -> None:
     ran = clouds.run("list", clouds.context(dry_run=True), source=f"{clouds.bucket}/", target=f"{clouds.lake}/i.parquet")
     assert (ran.code, ran.result["outputs"]) == (0, [])
     assert clouds.adls.list_page().objects == ()
+
+
+def test_what_cannot_be_looked_at_is_a_warning_and_no_object(clouds: Clouds) -> None:
+    (clouds.home / "data" / "a.csv").write_bytes(b"1\n")
+    (clouds.home / "data" / "b.csv").symlink_to(clouds.home / "unmounted")
+    ran = clouds.run("list", source=f"file://{clouds.home}/data/")
+    assert (ran.code, ran.counts["objects"]) == (0, 1)
+    assert any("b.csv" in warning and "could not be looked at" in warning for warning in ran.result["warnings"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,32 @@ def test_the_copy_of_what_is_left_out_now_is_no_extra(clouds: Clouds, monkeypatc
     monkeypatch.setattr(survey, "may_be_archived", lambda storage_class: True)
     assert mirrored(clouds, **params).counts == {"listed": 3, "skipped": 1, "excluded": 2}
     assert keys(clouds.adls) == ["to/a%2E", "to/b", "to/in"]
+
+
+@pytest.mark.parametrize("behind", ["file", "folder", "folder that is no csv by its name"])
+def test_nothing_is_deleted_while_something_at_the_source_cannot_be_looked_at(clouds: Clouds, behind: str) -> None:
+    source, disk = clouds.home / "data" / "in", clouds.home / "data" / "disk"
+    name = "a" if behind.endswith("name") else "a.csv"
+    for folder in (source, disk):
+        folder.mkdir()
+    (disk / "x.csv").write_bytes(b"precious")
+    (source / "b.csv").write_bytes(b"b")
+    if behind == "file":
+        (source / name).symlink_to(disk / "x.csv")
+    else:
+        (source / name).mkdir()
+        (source / name / "x.csv").write_bytes(b"precious")
+    assert mirrored(clouds, source=f"file://{source}/").counts == {"listed": 2, "copied": 2}
+    before = keys(clouds.adls)
+    if behind == "file":
+        disk.rename(clouds.home / "data" / "unmounted")
+    else:
+        shutil.rmtree(source / name)
+        (source / name).symlink_to(disk)
+    ran = mirrored(clouds, source=f"file://{source}/")
+    assert keys(clouds.adls) == before and any("could not be looked at" in warning for warning in ran.result["warnings"])
+    row = next(row for row in ran.table if row["source_key"].endswith(f"/{name}"))
+    assert "could not be looked at" in row["reason"] and row["outcome"] == ("excluded" if behind.endswith("name") else "failed")
 
 
 def test_more_to_delete_than_allowed_stops_before_anything_moves(clouds: Clouds) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from portal.errors import AccessDenied, AlreadyExists, NameNotAllowed, NotFound,
 from portal.stores.base import walk
 from portal.stores.local import LocalStore
 from portal.stores.url import StoreURL
+from portal.wire import local_end
 from portal.wire.ends import About, Access, Block, Pin
 from portal.wire.local_end import LocalEnd
 from portal.wire.opening import open_end
@@ -202,7 +204,9 @@ def test_no_way_leads_out_of_the_roots(tmp_path: Path) -> None:
         ):  # fmt: skip
             with pytest.raises(AccessDenied):
                 act()
-    assert end.list_page(key(inside) + "/").keys == []
+    listed = end.list_page(key(inside) + "/")
+    assert (listed.keys, listed.sizes, listed.folders) == ([key(inside / "file"), key(inside / "link")], [0, 0], [False, False])
+    assert all("outside the folders" in listed.unseen[one] for one in listed.keys)
     assert (names(outside), (outside / "secret").read_bytes()) == (["secret"], b"x")
 
 
@@ -251,6 +255,51 @@ def test_pages_hold_what_the_store_lists_in_its_order(tmp_path: Path, limit: int
             break
     assert rows == [(info.key, info.size_bytes, info.etag, info.is_folder, "", "", "") for info in infos]
     assert len([row for row in rows if not row[3]]) == len(list(walk(store, prefix))) == 6
+
+
+def test_a_link_that_leads_nowhere_in_a_circle_or_to_a_folder_is_listed_with_the_reason(end: LocalEnd, tmp_path: Path) -> None:
+    for name, place in (("away", "nowhere"), ("circle", "circle"), ("folder", "real"), ("good", "real/file")):
+        (tmp_path / name).symlink_to(tmp_path / place)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/file").write_bytes(b"123")
+    listed = end.list_page(key(tmp_path) + "/")
+    assert [one.rpartition("/")[2] for one in listed.keys] == ["away", "circle", "folder", "good", "real", "file"]
+    assert listed.sizes == [0, 0, 0, 3, 0, 3] and len(listed.md5s) == len(listed.etags) == len(listed.modified) == 6
+    why = {one.rpartition("/")[2]: reason for one, reason in listed.unseen.items()}
+    assert why.keys() == {"away", "circle", "folder"}
+    assert "leads nowhere" in why["away"] and "leads to itself" in why["circle"] and "link to a folder" in why["folder"]
+
+
+def test_what_a_disk_cannot_tell_is_an_entry_and_a_folder_that_cannot_be_read_an_error(
+    end: LocalEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Bad:
+        def __init__(self, entry: os.DirEntry[str]) -> None:
+            self.name, self.path = entry.name, entry.path
+
+        def is_symlink(self) -> bool:
+            return False
+
+        def stat(self) -> os.stat_result:
+            raise OSError(errno.ESTALE, "Stale file handle", self.path)
+
+    (tmp_path / "a").write_bytes(b"")
+    (tmp_path / "b").mkdir()
+    real = local_end.names_below
+    with monkeypatch.context() as patch:
+        patch.setattr(local_end, "names_below", lambda *args, **more: ((one, Bad(entry)) for one, entry in real(*args, **more)))
+        listed = end.list_page(key(tmp_path) + "/")
+        assert "Stale file handle" in listed.unseen[key(tmp_path / "a")]
+    scandir = os.scandir
+
+    def scanned(folder: Path) -> object:
+        if str(folder).endswith("/b"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", scanned)
+    with pytest.raises(AccessDenied, match=key(tmp_path / "b")):
+        end.list_page(key(tmp_path) + "/")
 
 
 def test_a_listing_may_begin_anew_at_any_page(end: LocalEnd, tmp_path: Path) -> None:

@@ -48,6 +48,10 @@ class Filters:
         """Those of the filters that look at names and sizes alone."""
         return Filters(self.formats, self.include, self.exclude, self.min_bytes, self.max_bytes, regex=self.regex)
 
+    def by_name_alone(self) -> Filters:
+        """Those of the filters that need nothing but a name."""
+        return Filters(self.formats, self.include, self.exclude, regex=self.regex)
+
     @cached_property
     def _judges(self) -> tuple[Judge, ...]:
         return tuple(self._made())

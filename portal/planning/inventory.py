@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from portal.planning.formats import format_of
 from portal.planning.names import as_folder
-from portal.planning.plan import Page, picked
+from portal.planning.plan import UNSEEN, Page, picked
 from portal.planning.planning import FOLDER_MARKER
 from portal.stores.url import StoreURL
 
@@ -35,6 +35,8 @@ class Inventory:
     def __init__(self, path: Path, source: StoreURL) -> None:
         self.path, self._source = path, source
         self.objects = self.excluded = self.bytes = 0
+        self.unseen: list[str] = []
+        """What is there and could not be looked at."""
         self._formats: Counter[str] = Counter()
         self._format_bytes: Counter[str] = Counter()
         self._folders: Counter[str] = Counter()
@@ -45,7 +47,9 @@ class Inventory:
         fresh = self.path.with_name(f".{self.path.name}")
         with pq.ParquetWriter(fresh, SCHEMA, compression="zstd") as writer:
             for page in pages:
-                kept = picked(page, [n for n, action in enumerate(page.actions) if action != "exclude"])
+                self.unseen += [reason for reason in page.reasons if reason.startswith(UNSEEN)]
+                there = [action != "exclude" and not reason.startswith(UNSEEN) for action, reason in zip(page.actions, page.reasons, strict=True)]
+                kept = picked(page, [n for n, is_there in enumerate(there) if is_there])
                 self.excluded += len(page) - len(kept) - page.reasons.count(FOLDER_MARKER)
                 self._count(kept)
                 writer.write_table(self._table(kept))

@@ -67,9 +67,10 @@ BAD_NAME = "the target cannot hold "
 TOO_LARGE = "it is too large for the target: "
 ARCHIVED = "it is archived: "
 CLASH = "its target is another's: "
+UNSEEN = "it could not be looked at: "
 RENAMED = "renamed: "
 """What reasons begin with, by what is the matter. RENAMED is that of an entry that moves."""
-_CAUSES = {TOO_LARGE: "too-large", BAD_NAME: "name", ARCHIVED: "archived", CLASH: "name"}
+_CAUSES = {TOO_LARGE: "too-large", BAD_NAME: "name", ARCHIVED: "archived", CLASH: "name", UNSEEN: "other"}
 
 
 def cause_of(reason: str) -> str:

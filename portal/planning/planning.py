@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, fields
 
 from portal.planning import names
 from portal.planning.filters import Filters
-from portal.planning.plan import BAD_NAME, RENAMED, TOO_LARGE, Names, Page
+from portal.planning.plan import BAD_NAME, RENAMED, TOO_LARGE, UNSEEN, Names, Page
 from portal.planning.policies import BadNames, FailOrSkip
 from portal.wire.ends import Listed
 
 FOLDER_MARKER = "it is a folder marker: an empty object whose name ends in '/'"
-_COLUMNS = tuple(column.name for column in fields(Listed) if column.name != "continuation")
+_COLUMNS = tuple(column.name for column in fields(Listed) if column.name not in ("continuation", "unseen"))
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,19 @@ class Rules:
             first, found.keys, found.sizes, found.etags, found.modified, below, actions, reasons, found.classes, found.md5s,
             [False] * len(below), following,
         )  # fmt: skip
+        if found.unseen:
+            self._judge_unseen(page, found)
         if below:
             self._aim(page)
         return page
+
+    def _judge_unseen(self, page: Page, found: Listed) -> None:
+        """What is there and could not be looked at fails, unless nobody asked for it by its name; either way the plan says so."""
+        refused = self.filters.by_name_alone().refusals(page.targets, found)
+        for n, key in enumerate(found.keys):
+            if why := found.unseen.get(key):
+                page.actions[n] = "exclude" if refused[n] else "fail"
+                page.reasons[n] = names.readable(f"{UNSEEN}{why}")
 
     def _meant(self, found: Listed) -> tuple[Listed, list[str]]:
         """Return what is meant, and its names below the source."""
@@ -67,9 +77,10 @@ class Rules:
             if "" not in below:
                 return found, below
         told = [names.below(key, self.source_prefix) for key in found.keys]
-        kept = [n for n, name in enumerate(told) if name is not None and not (found.folders[n] and not name.endswith("/"))]
+        entry = [not folder or key in found.unseen for key, folder in zip(found.keys, found.folders, strict=True)]
+        kept = [n for n, name in enumerate(told) if name is not None and (entry[n] or name.endswith("/"))]
         columns = {name: [getattr(found, name)[n] for n in kept] for name in _COLUMNS}
-        return Listed(**columns, continuation=found.continuation), [told[n] or "" for n in kept]
+        return Listed(**columns, continuation=found.continuation, unseen=found.unseen), [told[n] or "" for n in kept]
 
     def _aim(self, page: Page) -> None:
         """Give each entry its target; `page.targets` holds the names below the source."""

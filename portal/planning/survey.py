@@ -8,7 +8,7 @@ from operator import lt
 from os.path import commonprefix
 from typing import Any, Literal
 
-from portal.planning.plan import ARCHIVED, BAD_NAME, CLASH, RENAMED, TOO_LARGE, Page
+from portal.planning.plan import ARCHIVED, BAD_NAME, CLASH, RENAMED, TOO_LARGE, UNSEEN, Page
 
 SAMPLE = 20
 _ARCHIVES = frozenset(["glacier", "deep_archive", "archive"])
@@ -82,6 +82,8 @@ class Survey:
     renamed: int = 0
     archived: int = 0
     """Moving, and in a class or tier whose objects may have to be restored first."""
+    unseen: int = 0
+    """They are there and could not be looked at, whether they were asked for or not."""
     largest: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     """Exclusions by reason, '…' for those beyond the first 50 reasons."""
@@ -136,9 +138,10 @@ class Survey:
             self.bad_names += count * (action == "fail" and reason.startswith(BAD_NAME))
             self.too_large += count * (action == "fail" and reason.startswith(TOO_LARGE))
             self.renamed += count * reason.startswith(RENAMED)
+            self.unseen += count * reason.startswith(UNSEEN)
             self.troubled = self.troubled or reason.startswith(_TROUBLES)
             if action == "exclude":
-                short = next((beginning.strip(" :") for beginning in _TROUBLES if reason.startswith(beginning)), reason)
+                short = next((beginning.strip(" :") for beginning in (*_TROUBLES, UNSEEN) if reason.startswith(beginning)), reason)
                 self.reasons[short if short in self.reasons or len(self.reasons) < _REASONS else "…"] += count
 
     def report(self) -> dict[str, Any]:

@@ -50,11 +50,12 @@ class Disorder(Exception):
 
 
 def rows(page: Listed) -> Iterator[tuple[str, Row]]:
-    """Yield the rows of a page; a name that is no Unicode cannot be in a plan."""
+    """Yield the rows of a page; a name that is no Unicode cannot be in a plan, and of what could not be looked at there is nothing to say."""
     found = map(Row, page.sizes, page.etags, page.modified, page.sources, page.md5s, page.folders)
-    if "".join(page.keys).isascii():
-        return zip(page.keys, found, strict=True)
-    return ((key, row) for key, row in zip(page.keys, found, strict=True) if readable(key) == key)
+    told = zip(page.keys, found, strict=True)
+    if "".join(page.keys).isascii() and not page.unseen:
+        return told
+    return ((key, row) for key, row in told if readable(key) == key and (key not in page.unseen or row.is_folder))
 
 
 class Window:

@@ -16,9 +16,9 @@ from typing import BinaryIO, Self
 
 from portal.connections import LocalConnection
 from portal.durable import sync_folder
-from portal.errors import AlreadyExists, NotFound, SourceChanged
+from portal.errors import AlreadyExists, NotFound, SourceChanged, StoreError
 from portal.stores.base import ObjectInfo, Page
-from portal.stores.local_files import READ_FLAGS, confined, entry_stat, etag, forget, refuse_missing_root, resolved, translated
+from portal.stores.local_files import READ_FLAGS, confined, entry_stat, etag, forget, reading, refuse_missing_root, resolved, translated
 from portal.stores.partial import names_below, partial_name
 from portal.stores.url import StoreURL
 
@@ -112,7 +112,12 @@ class LocalStore:
         return confined(key, self._roots)
 
     def list_page(self, prefix: str = "", *, recursive: bool = True, continuation: str | None = None, limit: int = 1000) -> Page:
-        """List in name order. Raises NotFound when the allowed folder itself is not there."""
+        """List in name order, for people who look around: what cannot be looked at is left out. Raises NotFound when the allowed folder itself is
+        not there, and what reading a folder does."""
+        with reading(prefix):
+            return self._page(prefix, recursive, continuation, limit)
+
+    def _page(self, prefix: str, recursive: bool, continuation: str | None, limit: int) -> Page:
         folder = prefix.rpartition("/")[0]
         place = self.path(folder)
         if not place.is_dir():
@@ -125,13 +130,19 @@ class LocalStore:
             if len(objects) + len(prefixes) >= limit:
                 return Page(tuple(objects), tuple(prefixes), last)
             last = key
-            seen = entry_stat(key, entry, self._roots)
-            found = _info(key, seen) if seen else None
+            found = self._seen(key, entry)
             if found and found.is_folder and not recursive:
                 prefixes.append(f"{key}/")
             elif found:
                 objects.append(found)
         return Page(tuple(objects), tuple(prefixes), None)
+
+    def _seen(self, key: str, entry: os.DirEntry[str]) -> ObjectInfo | None:
+        try:
+            found = entry_stat(key, entry, self._roots)
+        except StoreError:
+            return None
+        return _info(key, found) if found else None
 
     def stat(self, key: str) -> ObjectInfo:
         with translated(key):

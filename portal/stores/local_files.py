@@ -28,8 +28,11 @@ def confined(key: str, roots: Sequence[Path]) -> Path:
     """Return where a key is on the disk, all links followed. Raises AccessDenied outside the roots, NameNotAllowed."""
     if "\0" in key:
         raise NameNotAllowed(f"{key!r} cannot be a path.")
-    with translated(key):
-        found = Path("/", key).resolve()
+    try:
+        with translated(key):
+            found = Path("/", key).resolve()
+    except RuntimeError as error:  # pathlib's for links that lead in a circle
+        raise StoreError(f"file:///{key} is a link that leads to itself.") from error
     if not any(found.is_relative_to(root) for root in roots):
         allowed = ", ".join(map(str, roots)) or "none"
         raise AccessDenied(f"file:///{key} is outside the folders that may be used.", hint=f"Allowed: {allowed}. See PORTAL_LOCAL_ROOTS.")
@@ -44,16 +47,32 @@ def refuse_missing_root(place: Path, roots: Sequence[Path]) -> None:
 
 
 def entry_stat(key: str, entry: os.DirEntry[str], roots: Sequence[Path]) -> os.stat_result | None:
-    """Return what is behind an entry of a folder; None for what is no object: sockets, half-written files, links that lead out of the roots
-    or nowhere."""
-    try:
+    """Return what is behind an entry of a folder; None for what is no object: sockets, half-written files, what was deleted meanwhile.
+
+    Raises StoreError for what there is and cannot be looked at: a link that leads out of the roots (AccessDenied) or nowhere, a disk that fails.
+    """
+    if is_partial(entry.name):
+        return None
+    with translated(key):
         if entry.is_symlink():
             confined(key, roots)
-        found = entry.stat()
-    except (OSError, AccessDenied):
-        return None
-    regular = modes.S_ISREG(found.st_mode) or modes.S_ISDIR(found.st_mode)
-    return found if regular and not is_partial(entry.name) else None
+        try:
+            found = entry.stat()
+        except FileNotFoundError:
+            if not os.path.lexists(entry.path):
+                return None
+            raise StoreError(f"file:///{key} is a link that leads nowhere.", hint="Is the disk there that it leads to?") from None
+    return found if modes.S_ISREG(found.st_mode) or modes.S_ISDIR(found.st_mode) else None
+
+
+@contextmanager
+def reading(folder: str) -> Iterator[None]:
+    """Turn errors of the operating system while folders are read into those of the portal that name the innermost one."""
+    try:
+        yield
+    except OSError as error:
+        with translated(str(error.filename or folder).lstrip("/")):
+            raise
 
 
 def etag(found: os.stat_result) -> str:

@@ -152,6 +152,8 @@ class End(Protocol):
     access: Access
 
     def read(self, pin: Pin, buffer: memoryview, *, start: int = 0) -> Found:
+    unseen: dict[str, str] = field(default_factory=dict)
+    """Why entries could not be looked at, by key (links of a file system); of those only the key is known."""
         """Fill the buffer with the object's bytes from `start`: never fewer. Reading all of it (start 0, as long as the pin's size) tells the
         stored checksums too. Raises SourceChanged (replaced, deleted, of another size), Unreachable when cut off."""
         ...

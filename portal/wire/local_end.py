@@ -15,7 +15,7 @@ from pathlib import Path
 
 from portal.durable import make_folder, sync_folder
 from portal.errors import AlreadyExists, NameNotAllowed, NotFound, ProofFailed, SourceChanged, StoreError, UploadGone
-from portal.stores.local_files import READ_FLAGS, confined, entry_stat, etag, forget, refuse_missing_root, resolved, translated
+from portal.stores.local_files import READ_FLAGS, confined, entry_stat, etag, forget, reading, refuse_missing_root, resolved, translated
 from portal.stores.partial import is_partial, names_below, partial_name
 from portal.wire.ends import About, Access, Block, Found, Listed, Pin, Written
 
@@ -68,20 +68,34 @@ class LocalEnd:
         return {}
 
     def list_page(self, prefix: str, *, continuation: str | None = None, limit: int = 5000) -> Listed:
-        """List in the order of `portal.stores.local`: by name, folders before what is in them. Raises NotFound (the allowed folder itself)."""
+        """List in the order of `portal.stores.local`: by name, folders before what is in them. Raises NotFound (the allowed folder itself), and
+        what reading a folder does."""
+        with reading(prefix):
+            return self._page(prefix, continuation, limit)
+
+    def _page(self, prefix: str, continuation: str | None, limit: int) -> Listed:
         page = Listed([], [], [], [], [], [], [], [])
         last = None
         for key, entry in self._entries(prefix, continuation):
             last = key
-            found = entry_stat(key, entry, self._roots)
-            if found:
-                _add(page, key, found)
+            self._look(page, key, entry)
             if len(page.keys) >= limit:
                 page.continuation = last
                 break
         self._walk = (prefix, last, self._walk[2]) if self._walk and last and page.continuation else None
         _fill_up(page)
         return page
+
+    def _look(self, page: Listed, key: str, entry: os.DirEntry[str]) -> None:
+        try:
+            found = entry_stat(key, entry, self._roots)
+        except StoreError as error:
+            _add_unseen(page, key, error.message)
+            return
+        if found:
+            _add(page, key, found)
+            if modes.S_ISDIR(found.st_mode) and entry.is_symlink():
+                page.unseen[key] = f"file:///{key} is a link to a folder, and what is behind it is not listed."
 
     def _entries(self, prefix: str, continuation: str | None) -> Iterator[tuple[str, os.DirEntry[str]]]:
         """Go on where the last page ended rather than read a folder of a million names for each page of it."""
@@ -256,6 +270,15 @@ def _add(page: Listed, key: str, found: os.stat_result) -> None:
     page.etags.append(etag(found))
     page.modified.append(_moment(found.st_mtime_ns))
     page.folders.append(folder)
+
+
+def _add_unseen(page: Listed, key: str, why: str) -> None:
+    page.keys.append(key)
+    page.sizes.append(0)
+    page.etags.append("")
+    page.modified.append("")
+    page.folders.append(False)
+    page.unseen[key] = why
 
 
 def _fill_up(page: Listed) -> None:
