@@ -39,7 +39,8 @@ from portal.tabular.options import TYPED_NULLS, Compression, ConvertOptions, For
 if TYPE_CHECKING:
     from portal.ledger.balance import Books
     from portal.planning.planner import Planned
-    from portal.transfer.migration import Migration
+    from portal.planning.preflight import Preflight
+    from portal.transfer.migration import Migration, Outcome
     from portal.transfer.side import Side
 
 COLUMNS_FILE = "columns.ndjson"
@@ -104,19 +105,33 @@ def run(params: Params, job: JobContext) -> Result:
 
 def _run(params: Params, job: JobContext, source: Side, target: Side) -> Result:
     migration = _migration(params, job, source, target)
-    planned = migration.plan()
+    with job.interruptible():
+        planned = migration.plan()
     survey = planned.survey
     job.log.info("plan: %s files to convert (%s bytes), %s excluded", f"{survey.converting:,}", f"{survey.bytes:,}", f"{survey.excluded:,}")
     job.so_far = Result(counts={"listed": planned.listed}, report={"plan": planned.report()})
     if not (survey.moving or survey.failing or planned.redone):
         hint = "Files are told by their names (.csv, .tsv, .json, .ndjson, .jsonl, also .gz and .zst); name others in keys, or say their format."
         raise NothingMatched(f"Nothing to convert at {params.source}; {survey.excluded} objects were left out.", hint=hint)
-    found = migration.preflight(planned)
+    with job.interruptible():
+        found = migration.preflight(planned)
     found.refuse(migration.policies)
     if job.dry_run:
         return _dry_run(planned, params, job, source.store)
-    outcome = migration.move(planned, found)
+    outcome = _moved(migration, planned, found, job)
     return _closed(planned, outcome.books, params, job, outcome.retryable)
+
+
+def _moved(migration: Migration, planned: Planned, found: Preflight, job: JobContext) -> Outcome:
+    """Convert everything; what cuts it short leaves the counts of what was done until then."""
+    from portal.ledger.balance import Books
+
+    books = Books(migration.route.target.base)
+    try:
+        return migration.move(planned, found, books)
+    except Exception:
+        job.so_far = replace(job.so_far or Result(), counts=books.counts(planned.listed), bytes=books.bytes)
+        raise
 
 
 def _closed(planned: Planned, books: Books, params: Params, job: JobContext, retryable: bool) -> Result:

@@ -50,7 +50,7 @@ def run(params: Params, job: JobContext) -> Result:
     from portal.wire.opening import open_end
 
     inventory = Inventory(job.artefact("inventory.parquet"), params.source)
-    with side(job, params.source, params.source_connection) as source:
+    with job.interruptible(), side(job, params.source, params.source_connection) as source:
         lister = Lister(lambda: open_end(source.access()), job.check_cancelled)
         pages = Listing(Rules(params.source.key, "", "s3", params.filters), lister, source.store.stat).pages(START, 0)
         inventory.write(pages, lambda objects, _: job.progress(objects, None, "objects", "listing"))

@@ -200,23 +200,46 @@ def run(params: Params, job: JobContext) -> Result:
         side(job, params.source, params.source_connection, stall_s=params.stall_s) as source,
         side(job, params.target, params.target_connection, endpoint=params.endpoint, stall_s=params.stall_s) as target,
     ):
-        overlap.refuse(source, target, target_folder(params.target.key, params.flat_folder if params.layout == "flat" else None))
+        with job.interruptible():
+            overlap.refuse(source, target, target_folder(params.target.key, params.flat_folder if params.layout == "flat" else None))
         return _run(_migration(params, job, source, target), params, job)
 
 
 def _run(migration: Migration, params: Params, job: JobContext) -> Result:
-    planned = migration.plan()
+    with job.interruptible():
+        planned = migration.plan()
     job.log.info("%s", _planned_text(planned))
     _refuse_nothing(planned, params, job)
     job.so_far = _result(planned)
-    found = migration.preflight(planned)
+    with job.interruptible():
+        found = migration.preflight(planned)
     job.so_far = _result(planned, report=found.report())
     if job.dry_run:
         job.so_far = _result(planned, report={**found.report(), "dry_run": _dry_run(planned, found, migration, params, job)})
     found.refuse(migration.policies)
     if job.dry_run:
         return job.so_far
-    return _closed(planned, migration.move(planned, found), params, job)
+    return _closed(planned, _moved(migration, planned, found, job), params, job)
+
+
+def _moved(migration: Migration, planned: Planned, found: Preflight, job: JobContext) -> Outcome:
+    """Move everything; what cuts it short leaves the counts of what was done until then."""
+    from portal.ledger.balance import Books
+
+    books = Books(migration.route.target.base)
+    try:
+        return migration.move(planned, found, books)
+    except Exception:
+        job.so_far = _result(planned, books, report=_told(books, job))
+        raise
+
+
+def _told(books: Books, job: JobContext) -> dict[str, Any]:
+    return {
+        "proof": dict(books.proofs), "modes": dict(books.modes), "causes": dict(books.causes), "failures": books.failures,
+        "excluded": dict(books.excluded), "bytes_through": books.bytes_through, "resumed_bytes": books.resumed_bytes,
+        **{name: value for name, value in (job.so_far.report if job.so_far else {}).items() if name in ("conflicts_by_class", "extras")},
+    }  # fmt: skip
 
 
 def _closed(planned: Planned, outcome: Outcome, params: Params, job: JobContext) -> Result:
@@ -224,11 +247,7 @@ def _closed(planned: Planned, outcome: Outcome, params: Params, job: JobContext)
 
     books = outcome.books
     outputs = ({"url": str(params.target), "objects": books.moved, "bytes": books.bytes}, *(books.outputs if len(books.outputs) <= 1000 else ()))
-    report = {
-        "proof": dict(books.proofs), "modes": dict(books.modes), "causes": dict(books.causes), "failures": books.failures,
-        "excluded": dict(books.excluded), "bytes_through": books.bytes_through, "resumed_bytes": books.resumed_bytes,
-        **{name: value for name, value in (job.so_far.report if job.so_far else {}).items() if name in ("conflicts_by_class", "extras")},
-    }  # fmt: skip
+    report = _told(books, job)
     result = _result(planned, books, report=report, outputs=outputs)
     failed = books.outcomes["failed"]
     job.log.info("%s", ", ".join(f"{name} {count:,}" for name, count in result.counts.items() if count or name == "listed"))

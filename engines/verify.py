@@ -80,7 +80,7 @@ def run(params: Params, job: JobContext) -> Result:
         ends = _Opener(source), _Opener(target)
         comparer = Comparer(*ends, _kinds(params), "listing" if job.dry_run else params.proof, meter.passed)
         try:
-            with Report(job.folder) as report:
+            with job.interruptible(), Report(job.folder) as report:
                 listed = _comparison(params, job, comparer, source, ends, meter).run(report)
                 if not listed and not report.classes and not params.allow_empty:
                     _refuse_nothing(params)

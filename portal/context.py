@@ -8,7 +8,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -57,8 +58,11 @@ class JobContext:
         self.retry_of = retry_of
         self.so_far: Result | None = None
         """What is recorded beside the error when the engine ends with one: counts and report of the work that was done."""
+        self.goes_on = ""
+        """What to do to go on after a cancel, for whoever reads that the job was cancelled."""
         self._typed = typed_connections
         self._cancelled = threading.Event()
+        self._interruptible = False
         self._progress = Progress(attempt=attempt, started_ms=clock.now_ms())
         self._seen: deque[tuple[float, float, int]] = deque()
         self._written = 0.0
@@ -134,6 +138,25 @@ class JobContext:
 
     def cancel(self) -> None:
         self._cancelled.set()
+
+    def interrupt(self) -> None:
+        """Cancel, and raise Cancelled at once where that is safe. For signal handlers, which run in the main thread."""
+        self.cancel()
+        if self._interruptible:
+            self._interruptible = False
+            raise Cancelled
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """The main thread may be stopped anywhere inside: waiting for a silent service, within a regular expression. For work that leaves
+        nothing behind but what the next attempt can read. Raises Cancelled."""
+        self._interruptible = True
+        try:
+            self.check_cancelled()
+            yield
+        finally:
+            self._interruptible = False
+        self.check_cancelled()
 
     def check_cancelled(self) -> None:
         """Raises Cancelled when the job was asked to stop."""

@@ -15,9 +15,11 @@ import argparse
 import json
 import logging
 import os
+import shlex
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -25,16 +27,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ulid import ULID
-
-from portal import catalog, clock, settings
+from portal import catalog, clock, settings, work_folder
 from portal.connections import Connections
 from portal.context import JobContext, Outcome, Result
-from portal.errors import BadParameters, PortalError, causes, explain
+from portal.errors import BadParameters, Cancelled, PortalError, causes, explain
 from portal.params import EngineParams, param
 from portal.redact import Redactor
 
 __all__ = ["EngineParams", "JobContext", "Result", "command", "param"]
+
+_ONE_SIGNAL_S = 0.3
 
 EXIT_OK, EXIT_FAILED, EXIT_REJECTED, EXIT_PARTIAL = 0, 1, 2, 3
 
@@ -76,6 +78,8 @@ def execute(params_type: type[EngineParams], run: Run, params: Mapping[str, Any]
     except BadParameters as error:
         result = _failure(error, "rejected", job)
     except PortalError as error:
+        if isinstance(error, Cancelled):
+            error.hint = error.hint or job.goes_on
         result = _failure(error, "failed", job)
     except Exception as error:
         place = job.artefact(f"traceback-{job.attempt}.txt")
@@ -131,7 +135,8 @@ def _parser(spec: catalog.EngineSpec) -> argparse.ArgumentParser:
     running = parser.add_argument_group("Running")
     running.add_argument("--params", metavar="FILE", help="JSON file with parameters; flags win over it ('-': standard input)")
     running.add_argument("--dry-run", action="store_true", help="print the plan, change nothing")
-    running.add_argument("--work-dir", metavar="DIR", help="folder for ledger, plan and rejects (default: a new temporary one)")
+    running.add_argument("--work-dir", metavar="DIR", help="folder for ledger, plan and rejects (default: a new temporary one); "
+        "the same command with the same folder goes on with a run that did not succeed")
     running.add_argument("--quiet", action="store_true", help="log only warnings and errors")
     return parser
 
@@ -145,24 +150,62 @@ def _as_job(descriptor: int, spec: catalog.EngineSpec, run: Run) -> int:
         order["job"]["id"], Path(order["folder"]), settings.load(), attempt=order["attempt"], typed_connections=order.get("connections"),
         retry_of=order["job"].get("retry_of"), dry_run=bool(order["job"].get("labels", {}).get("dry_run")),
     )  # fmt: skip
-    signal.signal(signal.SIGTERM, lambda *_: job.cancel())
-    return execute(spec.params, run, order["job"]["params"], job, redact)
+    job.goes_on = f"`python -m portal retry {job.job_id}` does what is left."
+    # No second signal ends it: a service manager and the runner may send one each, and the runner kills what does not end.
+    signal.signal(signal.SIGTERM, lambda *_: job.interrupt())
+    return _left(execute(spec.params, run, order["job"]["params"], job, redact), job)
+
+
+def _left(code: int, job: JobContext) -> int:
+    """Return the exit code; after a cancel end at once where threads still wait for a service that does not answer."""
+    if job.cancelled() and any(not thread.daemon for thread in threading.enumerate() if thread is not threading.current_thread()):
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+    return code
+
+
+def _stop_on_signals(job: JobContext) -> None:
+    """The first SIGTERM or SIGINT cancels the job, another one ends the process. Those that come together are one: `timeout` sends two."""
+    first_at = 0.0
+
+    def stop(number: int, _: object) -> None:
+        nonlocal first_at
+        now = time.monotonic()
+        if first_at and now - first_at > _ONE_SIGNAL_S:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        first_at = first_at or now
+        job.interrupt()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
 
 
 def _as_command(arguments: argparse.Namespace, spec: catalog.EngineSpec, run: Run) -> int:
     config = settings.load()
-    folder = Path(arguments.work_dir) if arguments.work_dir else Path(tempfile.mkdtemp(prefix=f"portal-{spec.name}-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _work_folder(arguments, spec)
     redact = Redactor(Connections.load(config).secrets())
     log_to_stderr(redact, logging.WARNING if arguments.quiet else logging.INFO)
-    job = JobContext(str(ULID()), folder, config, dry_run=arguments.dry_run)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: job.cancel())
     given = {**_params_file(arguments.params), **catalog.from_flags(arguments, spec)}
-    code = execute(spec.params, run, given, job, redact)
-    print((folder / "result-1.json").read_text("utf-8"))
-    job.log.info("files of this run are in %s", folder)
-    return code
+    paces = {item.name for item in spec.fields if item.group == "Speed"}
+    known = work_folder.digest({name: value for name, value in given.items() if name not in paces}, arguments.dry_run)
+    with work_folder.turn(folder, spec.name, known) as turn:
+        job = JobContext(turn.job_id, folder, config, attempt=turn.attempt, dry_run=arguments.dry_run)
+        job.goes_on = f"The same command with --work-dir {shlex.quote(str(folder))} goes on from there."
+        if turn.goes_on:
+            job.log.info("attempt %s: going on with the run that %s holds", turn.attempt, folder)
+        _stop_on_signals(job)
+        code = execute(spec.params, run, given, job, redact)
+        print((folder / f"result-{turn.attempt}.json").read_text("utf-8"))
+        job.log.info("files of this run are in %s", folder)
+    return _left(code, job)
+
+
+def _work_folder(arguments: argparse.Namespace, spec: catalog.EngineSpec) -> Path:
+    folder = Path(arguments.work_dir) if arguments.work_dir else Path(tempfile.mkdtemp(prefix=f"portal-{spec.name}-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _params_file(path: str | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -24,11 +25,28 @@ SAMPLE = """
 '''Try the frame.
 
 At length.'''
+import re
+import socket
+import time
 from portal import engine
 from portal.engine import EngineParams, JobContext, Result, param
 
 class Params(EngineParams):
     rows: int = param(3, help="Rows", ge=1)
+
+def in_a_silent_connection(job):
+    one, other = socket.socketpair()
+    one.recv(1)
+
+def in_an_expression_without_end(job):
+    re.search("^(a+)+$", "a" * 64 + "b")
+
+def among_threads_that_wait(job):
+    from portal.planning.looking import each
+    pairs = [socket.socketpair() for _ in range(8)]
+    list(each(pairs, lambda pair: pair[0].recv(1), 8))
+
+WAITS = {998: in_a_silent_connection, 997: in_an_expression_without_end, 996: among_threads_that_wait}
 
 def run(params, job):
     job.log.info("key %s", "s3cr3t-value-of-a-key")
@@ -36,6 +54,11 @@ def run(params, job):
     job.save_checkpoint({"rows": params.rows})
     while params.rows == 999:
         job.progress(1, 2)
+    if params.rows in WAITS:
+        with job.interruptible():
+            WAITS[params.rows](job)
+    while params.rows == 994:
+        time.sleep(0.01)
     return Result(counts={"rows": params.rows}, report={"dry": job.dry_run, "seen": seen, "key": "s3cr3t-value-of-a-key"})
 
 if __name__ == "__main__":
@@ -168,14 +191,41 @@ def test_a_job_arrives_over_a_descriptor_and_its_secrets_stay_out(sample: Path, 
     assert SECRET not in text and SECRET not in done.stderr and "key •••" in done.stderr
 
 
-def test_a_terminated_engine_ends_by_itself_and_says_why(sample: Path, home: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "work"
-    with subprocess.Popen(
-        [sys.executable, str(sample), "--rows", "999", "--work-dir", str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+def started(sample: Path, rows: int, folder: Path) -> subprocess.Popen[str]:
+    """Start it as a command, and return when it runs."""
+    process = subprocess.Popen(
+        [sys.executable, str(sample), "--rows", str(rows), "--work-dir", str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(settings.CODE_ROOT)},
-    ) as process:  # fmt: skip
-        assert process.stderr
-        process.stderr.readline()
+    )  # fmt: skip
+    assert process.stderr
+    process.stderr.readline()
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("rows", [999, 998, 997, 996], ids=["working", "silent-connection", "regex", "threads"])
+def test_a_terminated_engine_ends_by_itself_and_says_why(sample: Path, home: Path, tmp_path: Path, rows: int, number: signal.Signals) -> None:
+    folder = tmp_path / "work"
+    with started(sample, rows, folder) as process:
+        process.send_signal(number)
+        out, told = process.communicate(timeout=20)
+    assert process.returncode == 1 and json.loads(out)["error"]["type"] == "Cancelled"
+    assert f"--work-dir {folder}" in json.loads(out)["error"]["hint"] and "Traceback" not in told
+
+
+def test_another_signal_ends_what_does_not_end_by_itself(sample: Path, home: Path, tmp_path: Path) -> None:
+    with started(sample, 994, tmp_path / "work") as process:
+        while process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)
+        process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_signals_that_come_together_are_one(sample: Path, home: Path, tmp_path: Path) -> None:
+    with started(sample, 998, tmp_path / "work") as process:
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=30)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
     assert process.returncode == 1 and json.loads(out)["error"]["type"] == "Cancelled"

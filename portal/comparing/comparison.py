@@ -13,6 +13,7 @@ from typing import Protocol
 from portal.comparing.evidence import Compared, Pair
 from portal.comparing.join import Row, SortedRows, joined
 from portal.comparing.report import Line, Report
+from portal.errors import Cancelled
 from portal.planning import names
 from portal.planning.filters import Filters
 from portal.planning.listing import Lister
@@ -138,6 +139,7 @@ class Comparison:
     def _in_order(self, pairs: Iterator[tuple[Line, Pair | None]]) -> Iterator[Line]:
         waiting: deque[tuple[Line, Future[Compared] | None]] = deque()
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="compare")
+        patient = True
         try:
             for line, pair in pairs:
                 told = line.compared if pair is None else self.comparer.at_once(pair)
@@ -149,8 +151,11 @@ class Comparison:
                     yield _ended(*waiting.popleft())
             while waiting:
                 yield _ended(*waiting.popleft())
+        except (Cancelled, GeneratorExit):
+            patient = False  # a service may be silent
+            raise
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=patient, cancel_futures=True)
 
 
 def _ended(line: Line, compared: Future[Compared] | None) -> Line:

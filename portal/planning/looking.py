@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-from portal.errors import NotFound
+from portal.errors import Cancelled, NotFound
 from portal.planning.listing import patiently
 from portal.wire.ends import End, Found
 
@@ -63,8 +63,16 @@ class Looker:
 
 
 def each(items: Iterable[Item], work: Callable[[Item], Told], threads: int) -> Iterator[Told]:
-    """Yield `work(item)` for each item, in the items' order, some at a time; what work raises ends the whole."""
+    """Yield `work(item)` for each item, in the items' order, some at a time; what work raises ends the whole. After a cancel nobody waits for
+    those that were begun: a service may be silent."""
     rest = iter(items)
-    with ThreadPoolExecutor(threads, thread_name_prefix="look") as pool:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="look")
+    patient = True
+    try:
         while batch := list(islice(rest, _BATCH)):
             yield from pool.map(work, batch)
+    except (Cancelled, GeneratorExit):
+        patient = False
+        raise
+    finally:
+        pool.shutdown(wait=patient, cancel_futures=True)

@@ -105,11 +105,10 @@ class Migration:
         state = JournalState(self.folder / JOURNAL_FILE, planned.listed)
         return lambda n: state.begun(n) or state.ended(n)
 
-    def move(self, planned: Planned, found: Preflight) -> Outcome:
-        """Move every entry, delete what is extra, and write the ledger.
+    def move(self, planned: Planned, found: Preflight, books: Books) -> Outcome:
+        """Move every entry, delete what is extra, and write the ledger. `books` come empty and are kept whatever happens.
 
         Raises Cancelled (the ledger then holds what was done until then) and BooksDoNotBalance."""
-        books = Books(self.route.target.base)
         meter = _Meter(self.tell, planned.survey.moving)
         with Journal(self.folder / JOURNAL_FILE, planned.listed) as journal:
             try:
