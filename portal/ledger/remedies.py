@@ -42,7 +42,7 @@ REMEDIES: Mapping[str, Remedy] = {
     "full": Remedy("The target has no room", f"Make room or raise its limit. {_RETRY}"),
     "archived": Remedy("It is archived and cannot be read", f"Restore it at the source first. {_RETRY} Or leave such objects out: archived=skip."),
     "too-large": Remedy("It is larger than the target can hold", "Leave such objects out (too_large=skip, or max_bytes), or choose another target."),
-    "cancelled": Remedy("The job was cancelled first", "Retry the job: it goes on where it was ended."),
+    "cancelled": Remedy("The job was cancelled first", "Retry the job: what was done stays; what was under way is done again."),
     "other": Remedy("Another reason", "Read the reason of each."),
 }
 
