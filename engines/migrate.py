@@ -133,12 +133,12 @@ class Params(SourceParams):
         advanced=True,
     )  # fmt: skip
     accept_size: bool = param(
-        False, help="Let Azure fetch objects that store no CRC64 too: of those only the length is then proven", group="Proof", advanced=True
+        False, help="Copy objects that store no CRC64 server-side too: of those only the length is then proven", group="Proof", advanced=True
     )
 
     mode: Literal["auto", "server", "stream"] = param(
         "auto", group="How", advanced=True,
-        help="server: Azure fetches the bytes from S3 itself; stream: they pass through this machine; auto: server where that can be proven",
+        help="server: Azure fetches the bytes from S3, or S3 copies them, by itself; stream: they pass this machine; auto: server where proven",
     )  # fmt: skip
     carry: bool = param(True, help="Carry headers, metadata, tags and times along", group="How", advanced=True)
     carry_tags: bool = param(True, help="Carry tags too, which may cost a request an object", group="How", advanced=True)
@@ -296,13 +296,16 @@ def _planned_text(planned: Planned) -> str:
 
 def _dry_run(planned: Planned, found: Preflight, migration: Migration, params: Params, job: JobContext) -> dict[str, Any]:
     """Say what would be done and what it would cost."""
+    from portal.movers import pulling
     from portal.planning import estimate, prices
     from portal.transfer.moving import usual_block_bytes
 
-    pulls = params.mode != "stream" and params.source.scheme == "s3" and params.target.scheme == "abfss" and params.endpoint == "blob"
+    pulls, block_bytes = _pulls(params, migration), params.block_bytes or usual_block_bytes(params.target.scheme)
+    if pulls and params.target.scheme == "s3":
+        block_bytes = max(block_bytes, pulling.BLOCK_BYTES)
     way = estimate.Way(
-        params.source.scheme, params.target.scheme, params.block_bytes or usual_block_bytes(params.target.scheme), pulls, params.verify != "none",
-        params.max_bandwidth, params.max_requests_s, params.carry and params.carry_tags,
+        params.source.scheme, params.target.scheme, block_bytes, pulls, params.verify != "none", params.max_bandwidth, params.max_requests_s,
+        params.carry and params.carry_tags,
     )  # fmt: skip
     told = estimate.Estimate(planned, found, migration.policies, way, prices.load(job.settings.home)).report(job.folder)
     for line in told["sample"]:
@@ -315,6 +318,17 @@ def _dry_run(planned: Planned, found: Preflight, migration: Migration, params: P
     for text in estimate.text(told):
         job.log.info("%s", text)
     return told
+
+
+def _pulls(params: Params, migration: Migration) -> bool:
+    """Whether the target's service would fetch by itself what can be proven so."""
+    from portal.movers.copying import one_service
+
+    if params.mode == "stream" or params.md5 or params.verify == "md5" or params.source.scheme != "s3":
+        return False
+    if params.target.scheme == "s3":
+        return one_service(migration.route.source.access(), migration.route.target.access())
+    return params.target.scheme == "abfss" and params.endpoint == "blob"
 
 
 def _migration(params: Params, job: JobContext, source: Side, target: Side) -> Migration:

@@ -1,4 +1,4 @@
-"""Server-side copies: the target's service fetches from a presigned URL, and no byte passes this machine.
+"""Server-side copies: no byte passes this machine. Azure fetches from a presigned URL; one S3 copies between its buckets (see `copying`).
 
 The service says the CRC64 of what it fetched, which must be the CRC64NVME that the source stores before anything is committed. S3 tells no
 checksum of a range, so an object for which it stores no CRC64NVME is streamed, unless the user accepts that only its size is compared.
@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from portal.errors import SourceRefused
+from portal.errors import SourceRefused, StoreError
+from portal.movers import copying
 from portal.movers.messages import Item
 from portal.movers.mover import Mover
-from portal.movers.placing import Done, placed, read_whole_again
+from portal.movers.placing import Done, placed, read_whole_again, remove_unproven
 from portal.transfer import proof
-from portal.wire.ends import Access, Block, Found, Pin, Written
+from portal.wire.ends import About, Access, Block, Found, Pin, Written
 
 URL_MAX_BYTES = 2048
 BLOCK_BYTES = 64 << 20
@@ -26,23 +27,35 @@ _LOOPBACK = ("127.", "localhost", "::1")
 
 def may_pull(mover: Mover) -> bool:
     """Whether the ends can do it at all, and it is wanted."""
-    return mover.options.mode != "stream" and hasattr(mover.target, "put_block_from_url") and hasattr(mover.source, "presigned")
+    fetches = hasattr(mover.target, "put_block_from_url") and hasattr(mover.source, "presigned")
+    return mover.options.mode != "stream" and (fetches or copying.between_buckets(mover))
 
 
 def obstacle(mover: Mover, pin: Pin, found: Found) -> str:
     """Return why an object is streamed instead, '' when nothing stands against pulling it."""
-    if mover.shared.refusal:
-        return mover.shared.refusal
-    if _is_here(mover.shared.source) and not _is_here(mover.shared.target):
-        return "streamed: the target's service cannot reach an endpoint on this machine"
+    if why := _standing_obstacle(mover):
+        return why
     if mover.wants_md5:
         return "streamed: an MD5 was asked for"
     if found.customer_key:
         return "streamed: the source is encrypted with a customer's key"
     if "crc64nvme" not in found.checksums and not mover.options.accept_size:
         return "streamed: the source stores no CRC64NVME"
+    if copying.copies(mover):
+        return ""
     length = len(presigned(mover, pin))
     return f"streamed: the URL would have {length:,} characters, and {URL_MAX_BYTES:,} is the limit" if length > URL_MAX_BYTES else ""
+
+
+def _standing_obstacle(mover: Mover) -> str:
+    """Return what stands against pulling any object, '' when nothing does."""
+    if mover.shared.refusal:
+        return mover.shared.refusal
+    if copying.between_buckets(mover):
+        return "" if copying.copies(mover) else copying.APART
+    if _is_here(mover.shared.source) and not _is_here(mover.shared.target):
+        return "streamed: the target's service cannot reach an endpoint on this machine"
+    return ""
 
 
 def _is_here(access: Access) -> bool:
@@ -67,7 +80,9 @@ def whole(mover: Mover, item: Item, attempt: int) -> Done | str:
     """Pull an object of one block; returns why it is to be streamed instead. Raises SourceRefused with mode=server."""
     if not item.size_bytes:
         return ""
-    why = mover.shared.refusal
+    # An earlier try may have left a copy that nobody compared: it is not taken for done, but written again.
+    mover.doubts = mover.doubts or copying.copies(mover)
+    why = _standing_obstacle(mover)
     if not why:
         pin = Pin(item.key, item.size_bytes, item.etag)
         found = mover.find(pin)
@@ -94,6 +109,19 @@ def refused(mover: Mover, error: SourceRefused) -> str:
 def _pulled(mover: Mover, item: Item, pin: Pin, found: Found, attempt: int) -> Done:
     about, left_out = mover.carried(item.n, pin, found)
     stored = stored_crc(found)
+    pulled = _copied if copying.copies(mover) else _fetched
+    written, crc = pulled(mover, item, pin, found, about, again=attempt > 1)
+    verified = mover.options.verify != "none" and crc >= 0
+    if verified:
+        read_whole_again(mover, item, written, crc)
+    level = proof.level(read_back=verified, compared=stored is not None, checked=False, pulled=True)
+    compared = f"crc64nvme:{stored:016x}" if stored is not None else ""
+    return Done(written, found.version_id, f"{crc:016x}" if crc >= 0 else "", "", compared, level, "server", left_out)
+
+
+def _fetched(mover: Mover, item: Item, pin: Pin, found: Found, about: About, *, again: bool) -> tuple[Written, int]:
+    """Have the object fetched as one block, which is compared before it is committed; returns its CRC64, -1 for one that is not known."""
+    stored = stored_crc(found)
     upload = mover.at_target(mover.target.begin, item.target_key, about, item.size_bytes, overwrite=item.replace)
     block = pull(mover, item, pin, upload, 0, 0, item.size_bytes, crc64=stored)
     refuse_other_crc(mover, item, stored, block.crc64)
@@ -103,13 +131,28 @@ def _pulled(mover: Mover, item: Item, pin: Pin, found: Found, attempt: int) -> D
     def commit(overwrite: bool) -> Written:
         return mover.at_target(mover.target.commit, item.target_key, upload, [block], about, overwrite=overwrite, crc64=block.crc64)
 
-    written = placed(mover, item, found.about.modified, commit, again=attempt > 1)
-    verified = mover.options.verify != "none" and block.crc64 >= 0
-    if verified:
-        read_whole_again(mover, item, written, block.crc64)
-    level = proof.level(read_back=verified, compared=stored is not None, checked=False, pulled=True)
-    compared = f"crc64nvme:{stored:016x}" if stored is not None else ""
-    return Done(written, found.version_id, f"{block.crc64:016x}" if block.crc64 >= 0 else "", "", compared, level, "server", left_out)
+    return placed(mover, item, found.about.modified, commit, again=again), block.crc64
+
+
+def _copied(mover: Mover, item: Item, pin: Pin, found: Found, about: About, *, again: bool) -> tuple[Written, int]:
+    """Have the object copied by one request. It is there at once, so what is not proven then is deleted; returns its CRC64, -1 for unknown."""
+    stored, crc = stored_crc(found), -1
+
+    def copy(overwrite: bool) -> Written:
+        nonlocal crc
+        written, told = copying.whole(mover, item, pin, about, overwrite=overwrite)
+        try:
+            crc = -1 if told is None and stored is None else copying.told(told)
+            refuse_other_crc(mover, item, stored, crc)
+            if stored is None:
+                refuse_change(mover, pin)
+        except StoreError:
+            remove_unproven(mover, item)
+            raise
+        mover.shared.pulled()
+        return written
+
+    return placed(mover, item, found.about.modified, copy, again=again), crc
 
 
 def stored_crc(found: Found) -> int | None:
@@ -118,7 +161,11 @@ def stored_crc(found: Found) -> int | None:
 
 
 def pull(mover: Mover, item: Item, pin: Pin, upload: str, number: int, start: int, size_bytes: int, *, crc64: int | None = None) -> Block:
-    """Have the target's service fetch a block, by a URL that was signed for it alone."""
+    """Have the target's service copy a block, or fetch it by a URL that was signed for it alone. Raises SourceRefused, SourceChanged."""
+    if copying.copies(mover):
+        mark, crc = copying.block(mover, item, pin, upload, number, start, size_bytes)
+        mover.shared.pulled()
+        return Block(number, size_bytes, crc, mark)
     target: Any = mover.target
     etag = "" if pin.version_id else pin.etag
     mark, crc = mover.at_target(

@@ -6,7 +6,7 @@ import hashlib
 from contextlib import suppress
 
 from portal.errors import Cancelled, PortalError, StoreError, Unreachable
-from portal.movers import pulling, sums
+from portal.movers import copying, pulling, sums
 from portal.movers.messages import Item, Moved, failure_of
 from portal.movers.mover import Mover
 from portal.movers.placing import Done, of_cut_off, placed, read_whole_again
@@ -51,7 +51,8 @@ def failed(mover: Mover, item: Item, error: Exception) -> Moved:
 
 
 def _once(mover: Mover, item: Item, attempt: int) -> Done:
-    if item.look and attempt == 1 and (found := of_cut_off(mover, item)):
+    unproven = copying.copies(mover)  # what a copy that was cut off left was seen before anybody compared it
+    if item.look and attempt == 1 and not unproven and (found := of_cut_off(mover, item)):
         return found
     pulled = pulling.whole(mover, item, attempt) if pulling.may_pull(mover) else ""
     return pulled if isinstance(pulled, Done) else _streamed(mover, item, attempt, pulled)
@@ -94,7 +95,7 @@ def _compared(mover: Mover, pin: Pin, found: Found, view: memoryview, crc: int, 
 
 def _left_by_lost_answer(mover: Mover, item: Item, error: Exception) -> Done | None:
     """After the last try brought no answer: what was written may stand there all the same."""
-    if not isinstance(error, Unreachable) or not mover.through:
+    if not isinstance(error, Unreachable) or not mover.through or mover.doubts:
         return None
     with suppress(StoreError):
         return of_cut_off(mover, item)

@@ -38,7 +38,7 @@ class Way:
     """Schemes of URLs."""
     block_bytes: int
     pulls: bool = False
-    """Azure fetches by itself where it can."""
+    """The target's service fetches by itself where it can: Azure from S3, or one S3 between its buckets."""
     reads_back: bool = False
     max_bandwidth: float = 0
     """Bytes a second; 0: no limit."""
@@ -147,10 +147,12 @@ class Estimate:
         looked = self._found.looked if self._policies.overwrite == "checksum" else self._planned.survey.archived
         if way.source == "s3":
             of = self._prices.s3
-            gets = sums.moving - sums.large + sums.blocks
+            copies = way.pulls and way.target == "s3"  # paid for as writing, but each object is looked at first
+            gets = 0 if copies else sums.moving - sums.large + sums.blocks
+            looks = looked + (sums.moving if copies else sums.large)
             return [
                 _thousand("S3 LIST", -(-listed // 1000), of.list_per_1000), _thousand("S3 GET", gets, of.get_per_1000),
-                _thousand("S3 HEAD", looked + sums.large, of.head_per_1000), *self._retrieval("S3", of.retrieval_per_gb),
+                _thousand("S3 HEAD", looks, of.head_per_1000), *self._retrieval("S3", of.retrieval_per_gb),
                 *([("S3 egress, GB", gigabytes, gigabytes * of.egress_per_gb)] if egress else []),
             ]  # fmt: skip
         if way.source == "abfss":
@@ -195,9 +197,10 @@ class Estimate:
         """What the figures rest on."""
         prices, speed, way = self._prices, self._prices.speed, self._way
         rate = speed.pulled_bytes_per_s if way.pulls else speed.bytes_per_s
+        pulled = ", copied by S3 itself" if way.target == "s3" else ", fetched by Azure itself"
         told = [
             f"Time: {speed.objects_per_s:,.0f} requests and {rate / 1e6:,.0f} MB a second"
-            f"{', fetched by Azure itself' if way.pulls else ''}, unless a limit is lower; not measured on your stores.",
+            f"{pulled if way.pulls else ''}, unless a limit is lower; not measured on your stores.",
             f"Prices: list prices of {prices.regions}, as of {prices.as_of}; prices.toml in the home folder changes them.",
             "One request an object and block, none repeated; conditions and permissions that cost more requests are not foreseen.",
         ]  # fmt: skip
