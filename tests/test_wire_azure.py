@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from azure.storage.blob import BlobClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from portal.errors import (
     ProofFailed,
     SourceChanged,
     StoreError,
+    TargetLeased,
     Unreachable,
     UploadGone,
     explain,
@@ -35,7 +37,7 @@ from portal.wire.connection import Connection
 from portal.wire.dfs_end import DfsEnd
 from portal.wire.ends import About, Block, Found, Pin
 from tests.adls_client import RawClient
-from tests.servers import Server
+from tests.servers import ADLS_ACCOUNT, ADLS_KEY, Server
 from tests.wire_azure import Ends, container_sas, end_to, make_container, put, stage
 
 KEYS = [
@@ -276,6 +278,33 @@ def test_what_is_there_after_the_rename_is_looked_at(
     monkeypatch.setattr(DfsEnd, "find", lambda *_: Found(4))
     with contextlib.closing(end_to(adls_server, container, "dfs")) as end, pytest.raises(ProofFailed, match="holds 4 bytes instead of the 5"):
         put(end, unique, b"hello")
+
+
+def test_no_rename_is_asked_for_over_a_file_that_somebody_leases(
+    monkeypatch: pytest.MonkeyPatch, adls_server: Server, container: str, unique: str
+) -> None:
+    """The service would break the lease."""
+    real, renames = Connection.request, []
+
+    def request(self: Connection, method: str, target: str, lines: Any = "", body: Any = b"") -> Any:
+        renames.extend([target] * ("x-ms-rename-source" in str(lines)))
+        return real(self, method, target, lines, body)
+
+    with contextlib.closing(end_to(adls_server, container, "dfs")) as end:
+        put(end, f"{unique}/x", b"theirs")
+        url = f"{adls_server.url}/{ADLS_ACCOUNT}"
+        with BlobClient(url, container, f"{unique}/x", credential=ADLS_KEY) as blob, monkeypatch.context() as patch:
+            lease = blob.acquire_lease()
+            patch.setattr(Connection, "request", request)
+            with pytest.raises(TargetLeased, match="holds a lease"):
+                put(end, f"{unique}/x", b"ours", overwrite=True)
+            assert renames == [] and read(end, Pin(f"{unique}/x", 6)) == b"theirs"
+            lease.release()
+            put(end, f"{unique}/x", b"ours", overwrite=True)
+            put(end, f"{unique}/fresh", b"ours", overwrite=True)
+            assert len(renames) == 2
+    with RawClient(adls_server) as client:
+        assert [path for path in client.paths(container) if path.startswith(f"{unique}/")] == [f"{unique}/fresh", f"{unique}/x"]
 
 
 def test_the_blocks_of_two_attempts_never_mix(blob: BlobEnd, unique: str) -> None:

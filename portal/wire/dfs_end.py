@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from portal.errors import AlreadyExists, NotFound, PortalError, ProofFailed, StoreError, Unreachable, UploadGone
+from portal.errors import AlreadyExists, NotFound, PortalError, ProofFailed, StoreError, TargetLeased, Unreachable, UploadGone
 from portal.stores.azure_answers import ConditionFailed, NoContainer
 from portal.stores.partial import partial_name
 from portal.wire.answer import Answer
@@ -90,6 +90,8 @@ class DfsEnd(AzureEnd):
         if size_bytes or md5:
             lines = f"x-ms-content-md5: {b64encode(md5).decode()}\r\n" if md5 else ""
             self._step("PATCH", f"{self._path(upload)}?action=flush&position={size_bytes}{self._and}", lines, b"", key=key)
+        if overwrite:
+            self._refuse_leased(key)
         source = f"/{quote(self.access.container)}/{quote(upload, safe='/~')}{self._only}"
         lines = f"x-ms-rename-source: {source}\r\n{'' if overwrite else _NEW_ONLY}"
         self._step("PUT", f"{self._path(key)}?mode=legacy{self._and}", lines, b"", key=key)
@@ -97,6 +99,15 @@ class DfsEnd(AzureEnd):
         if found.size_bytes != size_bytes:
             raise ProofFailed(f"{self._place(key)} holds {found.size_bytes} bytes instead of the {size_bytes} that were sent.", hint="Try again.")
         return Written(found.etag, found.version_id, checked)
+
+    def _refuse_leased(self, key: str) -> None:
+        """A rename over a file breaks the lease that somebody has on it ("Path - Create" of the API's reference), so it is looked at first."""
+        answer = self._send("HEAD", self._path(key) + self._only)
+        leased = answer.status < 300 and answer.header("x-ms-lease-status") == "locked"
+        answer.drain()
+        if leased:
+            what = f"Writing {self._place(key)} is not possible: somebody holds a lease on it."
+            raise TargetLeased(what, hint="Wait until it is released, or break it.")
 
     def _step(self, method: str, target: str, lines: str, body: bytes | memoryview, *, key: str) -> Answer:
         """A request about the hidden file. Raises UploadGone when it is not there."""
