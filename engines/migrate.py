@@ -130,7 +130,7 @@ class Params(SourceParams):
     )  # fmt: skip
     md5: bool = param(
         False, help="Compute MD5 too, compare it with the one that the source stores, and store it with the target (Content-MD5)", group="Proof",
-        advanced=True,
+        title="MD5", advanced=True,
     )  # fmt: skip
     accept_size: bool = param(
         False, help="Copy objects that store no CRC64 server-side too: of those only the length is then proven", group="Proof", advanced=True
@@ -154,7 +154,9 @@ class Params(SourceParams):
     concurrency: int = param(0, help="Objects and blocks moved at the same time; 0: adapts to both stores", group="Speed", advanced=True, ge=0, le=64)
     processes: int = param(0, help="Processes that move objects; 0: one for each processor, at most 8", group="Speed", advanced=True, ge=0, le=8)
     max_bandwidth: int = param(0, help="Most bytes in a second, in all; 0: no limit", group="Speed", unit="bytes/s", advanced=True, ge=0)
-    max_requests_s: int = param(0, help="Most requests in a second to each store; 0: no limit", group="Speed", advanced=True, ge=0)
+    max_requests_s: int = param(
+        0, help="Most requests in a second to each store; 0: no limit", group="Speed", title="Max requests", unit="a second", advanced=True, ge=0
+    )
     block_bytes: int = param(0, help="Size of the blocks of large objects; 0: by the object's size", group="Speed", unit="bytes", advanced=True, ge=0)
     stall_s: int = param(
         60, help="Without a byte for so long, a connection counts as stalled and the object is tried again", group="Speed", unit="s", advanced=True,
@@ -163,7 +165,7 @@ class Params(SourceParams):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        wrong = _of_mirror(self) or _of_deleting(self)
+        wrong = _of_mirror(self) or _of_deleting(self) or _of_tier(self)
         if wrong:
             raise ValueError(wrong)
         return self
@@ -189,6 +191,14 @@ def _of_mirror(params: Params) -> str:
 def _of_deleting(params: Params) -> str:
     if params.delete_extra and params.confirm_delete != str(params.target):
         return f"delete_extra deletes at {params.target}: write that URL in confirm_delete too, exactly"
+    return ""
+
+
+def _of_tier(params: Params) -> str:
+    if params.tier and params.target.scheme == "file":
+        return "tier: files have none; leave it out"
+    if params.tier and params.target.scheme == "abfss" and params.endpoint == "dfs":
+        return "tier cannot be combined with endpoint=dfs, which stores no access tier: write through endpoint=blob"
     return ""
 
 

@@ -278,6 +278,9 @@ def test_a_dry_run_fails_where_the_job_would_and_still_tells(clouds: Clouds) -> 
     assert (ran.code, ran.error["type"]) == (1, "AlreadyExists")
     assert ran.result["report"]["dry_run"]["occupied"] == [f"{clouds.lake}/a.csv"]
     assert ran.result["report"]["dry_run"]["actions"] == {"skip": {"objects": 1, "bytes": 8}}
+    put(clouds.s3, "b..csv/c\\.csv")
+    ran = clouds.migrate(clouds.context(dry_run=True), overwrite="skip")
+    assert (ran.code, ran.error["type"]) == (1, "NameNotAllowed") and len(ran.result["report"]["dry_run"]["conflicts"]) == 1
 
 
 def test_a_retry_redoes_only_what_failed(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:

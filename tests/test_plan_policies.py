@@ -331,6 +331,7 @@ def test_a_job_that_was_killed_while_listing_goes_on_where_it_was(clouds: Clouds
     def two_at_a_time(self: Any, prefix: str, *, continuation: str | None = None, limit: int = 0) -> Any:
         asked.append(continuation)
         if len(asked) == 3:
+        ({"tier": "Cool", "endpoint": "dfs"}, "endpoint=dfs"), ({"tier": "Cool", "target": "file:///data/"}, "files have none"),
             raise KeyboardInterrupt
         return listed(self, prefix, continuation=continuation, limit=2)
 

@@ -33,8 +33,12 @@ class SourceParams(EngineParams):
     regex: tuple[str, ...] = param(
         (), help="Only names below the source in which one of these regular expressions (Python's) is found", group="Source", advanced=True
     )
-    min_bytes: int | None = param(None, help="Only objects of at least this size", group="Source", unit="bytes", advanced=True, ge=0)
-    max_bytes: int | None = param(None, help="Only objects of at most this size", group="Source", unit="bytes", advanced=True, ge=0)
+    min_bytes: int | None = param(
+        None, help="Only objects of at least this size", group="Source", title="Min size", unit="bytes", advanced=True, ge=0
+    )
+    max_bytes: int | None = param(
+        None, help="Only objects of at most this size", group="Source", title="Max size", unit="bytes", advanced=True, ge=0
+    )
     modified_since: datetime | None = param(
         None, help="Only objects modified at or after this moment (RFC 3339; without a zone: UTC)", group="Source", advanced=True
     )
