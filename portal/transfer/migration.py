@@ -128,9 +128,9 @@ class Migration:
         if self.policies.mirror and not found.extras_path:
             return Deleted(["What only the target has was not looked for: the source is one object."])
         if not self.policies.delete_extra or not found.extras_path:
+            return Deleted()
         if unseen := planned.survey.unseen:
             return Deleted([f"Nothing was deleted at the target, because {unseen} names at the source could not be looked at."])
-            return Deleted()
         self.tell(planned.survey.moving, planned.survey.moving, 0, "deleting what only the target has")
         deletions = Deletions(self.folder, found.extras_path, journal, opened(self.route.target), self.check)
         if not deletions.begun:

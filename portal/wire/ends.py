@@ -144,6 +144,8 @@ class Listed:
     """Content-MD5 as hexadecimal, where a listing carries it, else ''."""
     continuation: str | None = None
     """Leads to the next page; None at the end. Good for as long as the credentials, in another process too."""
+    unseen: dict[str, str] = field(default_factory=dict)
+    """Why entries could not be looked at, by key (links of a file system); of those only the key is known."""
 
 
 class End(Protocol):
@@ -152,8 +154,6 @@ class End(Protocol):
     access: Access
 
     def read(self, pin: Pin, buffer: memoryview, *, start: int = 0) -> Found:
-    unseen: dict[str, str] = field(default_factory=dict)
-    """Why entries could not be looked at, by key (links of a file system); of those only the key is known."""
         """Fill the buffer with the object's bytes from `start`: never fewer. Reading all of it (start 0, as long as the pin's size) tells the
         stored checksums too. Raises SourceChanged (replaced, deleted, of another size), Unreachable when cut off."""
         ...
