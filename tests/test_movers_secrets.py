@@ -31,7 +31,7 @@ def test_no_failure_tells_what_the_process_was_told_in_confidence(monkeypatch: p
 
 def test_words_that_quote_a_request_are_left_out_of_the_sdks_errors_too() -> None:
     told = {"Error": {"Code": "AccessDenied", "Message": "You sent X-Amz-Signature%3Dabc"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
-    assert str(S3Answer(ClientError(told, "PutObject"))) == "S3 answered 403 AccessDenied"  # type: ignore[arg-type]
+    assert str(S3Answer(ClientError(told, "PutObject"))) == "S3 answered 403 AccessDenied"
 
 
 def test_a_process_gets_no_more_of_the_environment_than_it_needs_and_leaves_no_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

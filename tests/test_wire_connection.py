@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -236,8 +237,9 @@ class Takes:
         self.taken = b"".join(buffers)[: self._first]
         return len(self.taken)
 
-    def sendall(self, data: bytes | memoryview) -> None:
-        self.taken += data
+    def send(self, data: bytes | memoryview) -> int:
+        self.taken += bytes(data[: max(1, self._first)])
+        return min(len(data), max(1, self._first))
 
 
 @settings(deadline=None)
@@ -450,3 +452,59 @@ def test_no_header_becomes_two(pairs: list[tuple[str, str]]) -> None:
     else:
         assert not broken
         assert lines.split("\r\n") == [*(f"{name}: {value}" for name, value in pairs), ""]
+
+
+BLANKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+DROPS = {
+    "head": (b"", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200), "body": (b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n", b"x" * 400),
+    "chunks": (BLANKS, b"1\r\nx\r\n" * 60), "endless": (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 400),
+    "line": (BLANKS + b"1;", b"y" * 400),
+}  # fmt: skip
+
+
+def dripping(begin: bytes, rest: bytes, pause_s: float, step: int = 1) -> Script:
+    """Answers with a beginning at once and the rest by drops, for as long as anybody listens."""
+
+    def script(sock: socket.socket, number: int) -> None:
+        request(sock)
+        sock.sendall(begin)
+        for at in range(0, len(rest), step):
+            sock.sendall(rest[at : at + step])
+            time.sleep(pause_s)
+
+    return script
+
+
+@pytest.mark.parametrize("where", DROPS)
+def test_an_answer_that_comes_by_drops_counts_as_stalled(where: str) -> None:
+    begin, rest = DROPS[where]
+    with connected(dripping(begin, rest, 0.02), timeout_s=0.15) as connection:
+        begun = time.monotonic()
+        with pytest.raises(Unreachable, match="the connection stalled"):
+            connection.request("GET", "/").content()
+        assert time.monotonic() - begun < 2
+
+
+def test_a_slow_answer_is_waited_for_as_long_as_enough_comes() -> None:
+    with connected(dripping(plain(b"x" * 4000)[:60], plain(b"x" * 4000)[60:], 0.02, 200), timeout_s=0.15) as connection:
+        assert len(connection.request("GET", "/").content()) == 4000
+
+
+def test_blanks_of_a_service_that_works_are_no_stall_where_they_are_known_to_come() -> None:
+    with connected(dripping(BLANKS, b"1\r\n \r\n" * 20 + b"0\r\n\r\n", 0.02, 6), timeout_s=0.15) as connection:
+        assert connection.request("POST", "/").content(within_s=60) == b" " * 20
+
+
+def test_a_service_that_takes_a_body_by_drops_counts_as_stalled() -> None:
+    def script(sock: socket.socket, number: int) -> None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        while not seen.wait(0.01):
+            sock.recv(16)
+
+    seen = threading.Event()
+    with connected(script, timeout_s=0.15) as connection:
+        begun = time.monotonic()
+        with pytest.raises(Unreachable, match="took no more bytes"):
+            connection.request("PUT", "/", "", memoryview(bytes(64 << 20)))
+        seen.set()
+        assert time.monotonic() - begun < 5

@@ -6,6 +6,7 @@ import contextlib
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
 
@@ -34,7 +35,7 @@ from portal.wire.http_values import retry_after_s, rfc3339
 from portal.wire.s3_about import about_headers, found_of
 from portal.wire.s3_end import S3End
 from portal.wire.s3_listing import _by_columns, listed, part_sizes, tags
-from tests.test_wire_connection import answering, serving
+from tests.test_wire_connection import BLANKS, answering, dripping, serving
 
 NAMESPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 ROWS = st.lists(
@@ -333,3 +334,13 @@ def test_times_of_headers_are_read() -> None:
     assert [rfc3339(text) for text in ("", "Wed, 21 Okt 2015 07:28:00 GMT", "Wed, xx Oct 2015 07:28:00 GMT", "soon")] == [""] * 4
     assert [retry_after_s(text) for text in ("12", "", "soon", "-1", "Wed, 21 Oct 2015 07:28:00 GMT")] == [12, 0, 0, 0, 0]
     assert retry_after_s("Fri, 31 Dec 2100 23:59:59 GMT") > 1e6
+
+
+@pytest.mark.parametrize("act", ["commit", "copy"])
+def test_a_store_that_works_long_may_send_blanks_meanwhile(act: str) -> None:
+    result = b"<R><ETag>e</ETag></R>"
+    rest = b"1\r\n \r\n" * 20 + b"%x\r\n%b\r\n0\r\n\r\n" % (len(result), result)
+    with serving(dripping(BLANKS, rest, 0.02, 6)) as served:
+        end = S3End(replace(served, container="bucket", stall_s=0.15))
+        ACTS[act](end)
+        end.close()

@@ -99,8 +99,12 @@ class Answer:
                 raise self._short(done, wanted)
             done += got
 
-    def content(self, limit: int = 64 << 20) -> bytes:
-        """Return what is left of the body. Raises Unreachable when that is more than `limit` bytes."""
+    def content(self, limit: int = 64 << 20, *, within_s: float = 0) -> bytes:
+        """Return what is left of the body. Raises Unreachable when that is more than `limit` bytes.
+
+        `within_s`: for how long it may come by drops, where the service sends something only to keep the connection open while it works"""
+        if within_s:
+            self._stream.patience(within_s)
         if self._left is not None and not self._chunked:
             if self._left > limit:
                 raise self._long(limit)

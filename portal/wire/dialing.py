@@ -6,6 +6,7 @@ import base64
 import os
 import socket
 import struct
+from time import monotonic
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -125,10 +126,12 @@ def _tunnel(sock: socket.socket, proxy: _Proxy, access: Access) -> None:
 
 
 def _proxy_head(sock: socket.socket) -> bytes:
-    head = b""
+    head, until = b"", monotonic() + (sock.gettimeout() or 0)
     while b"\r\n\r\n" not in head and len(head) < _MAX_PROXY_HEAD:
         more = sock.recv(4096)  # nothing follows the head: the far end speaks only after our greeting
         if not more:
             break
         head += more
+        if monotonic() > until:
+            raise TimeoutError
     return head

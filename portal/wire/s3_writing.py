@@ -24,6 +24,8 @@ MAX_PARTS = 10_000
 _CRC = "x-amz-checksum-crc64nvme"
 NEW_ONLY = ("if-none-match", "*")
 _NOT_IMPLEMENTED = 501
+WORK_S = 1200
+"""For so long S3 may send blanks before it says what came of a commit or copy, which takes minutes for the largest objects."""
 _ANOTHER = "was replaced after it was looked at"
 
 
@@ -80,7 +82,7 @@ class S3Writing(S3Reading):
 
     def _succeeded(self, answer: Answer, what: str, key: str) -> dict[str, str]:
         """Return what an answer that may be a refusal in spite of its status tells."""
-        content = answer.content()
+        content = answer.content(within_s=WORK_S)
         told = fields(content)
         if told[""] == "Error":
             raise self._error(Refused(answer, self.access, content), what, key)

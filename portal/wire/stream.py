@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+from time import monotonic
 
 from portal.errors import Unreachable
 
@@ -11,6 +12,8 @@ BUFFER_BYTES = 64 << 10
 """As much as a head may be long; a small object comes with its head, by one system call."""
 _JOINED_BYTES = 64 << 10
 _MAX_LINE = 4096
+_LEAST_BYTES_S = 1024
+"""What comes, or goes, more slowly than this for as long as a connection may be silent counts as stalled too."""
 
 
 class HungUp(Unreachable):
@@ -20,7 +23,7 @@ class HungUp(Unreachable):
 class Stream:
     """A connected socket, plain or TLS. Every error is Unreachable, and leaves the stream of no more use."""
 
-    __slots__ = ("_buffer", "_end", "_flags", "_name", "_plain", "_socket", "_start", "_timeout_s", "_view")
+    __slots__ = ("_buffer", "_came", "_end", "_flags", "_name", "_plain", "_socket", "_start", "_timeout_s", "_view", "_waited_s", "_within_s")
 
     def __init__(self, sock: socket.socket, *, name: str, secure: bool, timeout_s: float) -> None:
         self._socket, self._name, self._plain, self._timeout_s = sock, name, not secure, timeout_s
@@ -28,6 +31,7 @@ class Stream:
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0
+        self._waited_s, self._came, self._within_s = 0.0, 0, timeout_s
 
     def send(self, head: bytes, body: bytes | memoryview) -> bool:
         """Send a request. False when it could not be sent whole: there may be an answer all the same."""
@@ -35,10 +39,10 @@ class Stream:
             if self._plain:
                 self._send_plain(head, body)
             elif len(body) <= _JOINED_BYTES:
-                self._socket.sendall(b"".join((head, body)))
+                self._send_all(b"".join((head, body)))
             else:
-                self._socket.sendall(head)
-                self._socket.sendall(body)
+                self._send_all(head)
+                self._send_all(body)
         except (TimeoutError, BlockingIOError):
             if self._answered():
                 return False
@@ -49,14 +53,27 @@ class Stream:
 
     def _send_plain(self, head: bytes, body: bytes | memoryview) -> None:
         if not body:
-            return self._socket.sendall(head)
+            return self._send_all(head)
         sent = self._socket.sendmsg((head, body))
         if sent < len(head):
-            self._socket.sendall(head[sent:])
+            self._send_all(head[sent:])
             sent = len(head)
         if sent < len(head) + len(body):
-            self._socket.sendall(memoryview(body)[sent - len(head) :])
+            self._send_all(memoryview(body)[sent - len(head) :])
         return None
+
+    def _send_all(self, data: bytes | memoryview) -> None:
+        """Raises TimeoutError when the service takes nothing, or too little for long."""
+        view = memoryview(data)
+        begun, done, sent = monotonic(), 0, self._socket.send(view)
+        while sent < len(view):
+            done += sent
+            if (now := monotonic()) - begun >= self._timeout_s:
+                if done < _LEAST_BYTES_S * (now - begun):
+                    raise TimeoutError
+                begun, done = now, 0
+            view = view[sent:]
+            sent = self._socket.send(view)
 
     def _answered(self) -> bool:
         poll = select.poll()
@@ -66,17 +83,23 @@ class Stream:
     def head(self) -> bytes:
         """Return the next head, without the empty line at its end. Raises HungUp when there is nothing at all, Unreachable."""
         scanned = self._start
+        self.patience()
         while True:
             found = self._buffer.find(b"\r\n\r\n", scanned, self._end)
             if found >= 0:
                 head = bytes(self._view[self._start : found])
                 self._start = found + 4
+                self.patience()
                 return head
             if not self._buffer.startswith(b"HTTP/"[: self._end - self._start], self._start):
                 raise Unreachable(f"{self._name} answered something that is not HTTP.", hint="Check the endpoint.")
             scanned = max(self._start, self._end - 3)
             scanned -= self._make_room("the head of an answer")
             self._fill_head()
+
+    def patience(self, seconds: float = 0) -> None:
+        """Begin anew to measure how fast an answer comes, over the time that a connection may be silent, or longer."""
+        self._waited_s, self._came, self._within_s = 0.0, 0, max(seconds, self._timeout_s)
 
     def _fill_head(self) -> None:
         begun = self._end > self._start
@@ -149,14 +172,27 @@ class Stream:
         return got
 
     def _receive(self, view: memoryview, flags: int) -> int:
+        if self._waited_s >= self._within_s:
+            self._refuse_drops()
+        begun = monotonic()
         try:
-            return self._socket.recv_into(view, 0, flags)
+            got = self._socket.recv_into(view, 0, flags)
         except (TimeoutError, BlockingIOError):
             raise self._stalled("sent nothing") from None
         except ConnectionResetError:
             raise HungUp(f"{self._name} reset the connection.", hint="Try again.") from None
         except OSError as error:
             raise Unreachable(f"The connection to {self._name} broke.", hint="Try again.") from error
+        if got < len(view):  # only the time in which we waited counts
+            self._waited_s += monotonic() - begun
+            self._came += got
+        return got
+
+    def _refuse_drops(self) -> None:
+        """Raises Unreachable when so little came while we waited that the end would never come."""
+        if self._came < _LEAST_BYTES_S * self._waited_s:
+            raise self._stalled(f"sent only {self._came} bytes")
+        self._waited_s, self._came = 0.0, 0
 
     def _stalled(self, what: str) -> Unreachable:
         return Unreachable(f"{self._name} {what} for {self._timeout_s:g} seconds: the connection stalled.", hint="Check the network; try again.")
