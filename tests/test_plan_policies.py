@@ -144,6 +144,22 @@ def test_the_copy_of_what_is_left_out_now_is_no_extra(clouds: Clouds, monkeypatc
     assert keys(clouds.adls) == ["to/a%2E", "to/b", "to/in"]
 
 
+def test_a_retry_keeps_the_name_that_sets_a_twin_apart(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    params: dict[str, Any] = {"layout": "flat", "twins": "rename", "overwrite": "replace"}
+    for folder in "xy":
+        put(clouds.s3, f"{folder}/a.csv", folder.encode())
+    then(monkeypatch, lambda: clouds.s3.delete("y/a.csv"))
+    first = clouds.migrate(**params)
+    assert first.counts == {"listed": 2, "copied": 1, "failed": 1}
+    put(clouds.s3, "y/a.csv", b"y")
+    retry = clouds.migrate(clouds.context(retry_of=first.job.job_id), **params)
+    apart = first.rows["y/a.csv"]["target_key"]
+    assert (retry.counts, retry.rows["y/a.csv"]["target_key"]) == ({"listed": 1, "copied": 1}, apart)
+    assert get(clouds.adls, "raw_data/a.csv") == b"x" and get(clouds.adls, apart) == b"y"
+    assert [line["target_key"] for line in lines(retry, "names.csv")] == [apart]
+    assert clouds.migrate(**(params | {"overwrite": "different"})).counts == {"listed": 2, "skipped": 2}
+
+
 @pytest.mark.parametrize("behind", ["file", "folder", "folder that is no csv by its name"])
 def test_nothing_is_deleted_while_something_at_the_source_cannot_be_looked_at(clouds: Clouds, behind: str) -> None:
     source, disk = clouds.home / "data" / "in", clouds.home / "data" / "disk"
@@ -315,6 +331,7 @@ def test_regular_expressions_and_storage_classes_choose(clouds: Clouds) -> None:
         ({"regex": ["("]}, "no regular expression"), ({"delete_extra": True}, "needs mirror"), ({"mirror": True, "keys": ["a"]}, "chosen keys"),
         ({"mirror": True, "layout": "flat"}, "layout=flat"), ({"mirror": True, "modified_since": "2026-01-01"}, "modified_since"),
         ({"mirror": True, "delete_extra": True}, "confirm_delete"), ({"mirror": True, "delete_extra": True, "confirm_delete": "x"}, "confirm_delete"),
+        ({"tier": "Cool", "endpoint": "dfs"}, "endpoint=dfs"), ({"tier": "Cool", "target": "file:///data/"}, "files have none"),
     ],
 )  # fmt: skip
 def test_parameters_that_do_not_fit_together_are_refused(clouds: Clouds, params: dict[str, Any], said: str) -> None:
@@ -331,7 +348,6 @@ def test_a_job_that_was_killed_while_listing_goes_on_where_it_was(clouds: Clouds
     def two_at_a_time(self: Any, prefix: str, *, continuation: str | None = None, limit: int = 0) -> Any:
         asked.append(continuation)
         if len(asked) == 3:
-        ({"tier": "Cool", "endpoint": "dfs"}, "endpoint=dfs"), ({"tier": "Cool", "target": "file:///data/"}, "files have none"),
             raise KeyboardInterrupt
         return listed(self, prefix, continuation=continuation, limit=2)
 

@@ -70,6 +70,10 @@ class Wanted(NamedTuple):
 
     key: str
     ours: bool = False
+    target: str = ""
+    """The target name that an earlier job settled on, '' for the one that follows from the key. Others of that job may have the latter."""
+    reason: str = ""
+    """Why it has that name."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,9 @@ class Chosen:
         there = [(item, one) for item, one in zip(batch, found, strict=True) if isinstance(one, Found)]
         page = self.rules.page(_columns([(item.key, one) for item, one in there]), first, following)
         page.ours = [item.ours for item, _ in there]
+        for n, (item, _) in enumerate(there):
+            if item.target and page.actions[n] in ("copy", "convert"):
+                page.targets[n], page.reasons[n] = item.target, item.reason
         for item, one in zip(batch, found, strict=True):
             if isinstance(one, str):
                 for column, value in zip(_page_columns(page), (item.key, 0, "", "", "", "fail", one, "", "", item.ours), strict=True):
@@ -159,6 +166,7 @@ def undone(earlier: Path, header: Mapping[str, Any]) -> Callable[[], Iterator[Wa
     def wanted() -> Iterator[Wanted]:
         for entry in plan.read(path):
             if entry.action != "exclude" and not state.ended(entry.n):
-                yield Wanted(entry.key, entry.ours or state.begun(entry.n))
+                settled = (entry.target_key, entry.reason) if entry.moves else ("", "")
+                yield Wanted(entry.key, entry.ours or state.begun(entry.n), *settled)
 
     return wanted
