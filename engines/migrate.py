@@ -29,7 +29,7 @@ gives them another name, reversible but where a name is too long, and names.csv 
 
 With mirror the target becomes what the source is: what differs is copied again, and what only the target has is listed in extras.csv. It is
 deleted only with delete_extra, after everything else went well, as it was listed and not when it changed meanwhile, and never more than
-max_deletes; each deletion is in the ledger.
+max_deletes; each deletion is in the ledger. While anything at the source cannot be looked at (a link whose disk is away), nothing is deleted.
 
 The source's content type and other headers, its metadata and tags are carried along (carry), and its URL, ETag, version, time and checksum are
 written into the target's metadata; what finds no place there is kept in carried.ndjson. docs/metadata.md tells the names and limits.
