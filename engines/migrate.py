@@ -155,7 +155,7 @@ class Params(SourceParams):
     processes: int = param(0, help="Processes that move objects; 0: one for each processor, at most 8", group="Speed", advanced=True, ge=0, le=8)
     max_bandwidth: int = param(0, help="Most bytes in a second, in all; 0: no limit", group="Speed", unit="bytes/s", advanced=True, ge=0)
     max_requests_s: int = param(
-        0, help="Most requests in a second to each store; 0: no limit", group="Speed", title="Max requests", unit="a second", advanced=True, ge=0
+        0, help="Most requests in a second to each store; 0: no limit", group="Speed", title="Max requests", unit="requests/s", advanced=True, ge=0
     )
     block_bytes: int = param(0, help="Size of the blocks of large objects; 0: by the object's size", group="Speed", unit="bytes", advanced=True, ge=0)
     stall_s: int = param(
