@@ -1,154 +1,95 @@
-"""How fast to go: requests in flight at each end, how many threads, and caps that the user sets. All of it per process."""
+"""Copying between buckets of one S3 without a byte through us (CopyObject, UploadPartCopy); the store computes the CRC64NVME of what it copied.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html and …/API_UploadPartCopy.html.
+"""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import TracebackType
-from typing import Self
+import binascii
 
-from portal.errors import Cancelled
+from portal.errors import NotFound, PortalError, ProofFailed
+from portal.stores.s3_answers import name_of
+from portal.wire.connection import Answer
+from portal.wire.ends import About, Pin, Written
+from portal.wire.s3_about import about_headers
+from portal.wire.s3_listing import fields
+from portal.wire.s3_requests import Refused, changed
+from portal.wire.s3_writing import NEW_ONLY, WORK_S, S3Writing
+from portal.wire.signing import quoted_path
 
-BURST_S = 0.25
-_HALVE_EVERY_S = 1.0
-_LOOK_EVERY_S = 0.2
-_LONGEST_HOLD_S = 30.0
-"""A service that asks for more is asked again after that: a date that is wrong would hold the whole job for years."""
-_BUSY = 0.7
-"""A process that uses more of a CPU than this does not wait for the network: more threads would only be in each other's way."""
-_WORTH = 1.1
-"""More threads stay when they bring a tenth more."""
-FEWEST_THREADS = 2
+MAX_COPY_BYTES = 5 << 30
+"""The largest object that one CopyObject copies, and the largest part."""
 
 
-class Gate:
-    """Bounds the requests in flight at one end: halved when it throttles (at most once a second), one more after a window of successes.
+class S3Copying(S3Writing):
+    """An end whose service copies from another bucket that the same keys may read."""
 
-    Additive increase, multiplicative decrease: Chiu and Jain, https://doi.org/10.1016/0169-7552(89)90019-6.
-    """
+    def copy(self, pin: Pin, source_container: str, key: str, about: About, *, overwrite: bool) -> tuple[Written, int | None]:
+        """Copy a whole object of at most MAX_COPY_BYTES; returns the CRC64NVME that the store computed, None when it told none.
 
-    def __init__(self, most: int, rate: Rate, stopped: Callable[[], bool]) -> None:
-        self.limit, self._most, self._rate, self._stopped = most, most, rate, stopped
-        self.open = not rate.caps
-        """Nobody need pass through it: no cap is set, and the end did not throttle, or not for long."""
-        self._free = threading.Condition()
-        self._in_flight = self._won = 0
-        self._held_until = self._halve_at = 0.0
-
-    def __enter__(self) -> Self:
-        self._rate.take(1)
-        with self._free:
-            while self._in_flight >= self.limit or (self._held_until and self._held_until > time.monotonic()):
-                if self._stopped():
-                    raise Cancelled
-                self._free.wait(min(_LOOK_EVERY_S, max(0.001, self._held_until - time.monotonic()) if self._held_until else _LOOK_EVERY_S))
-            self._in_flight += 1
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None:
-        with self._free:
-            self._in_flight -= 1
-            if self.limit < self._most:
-                self._grow(error is None)
-                self._free.notify()
-
-    def _grow(self, won: bool) -> None:
-        self._won += won
-        if self._won >= self.limit:
-            self._won = 0
-            self.limit += 1
-            self.open = self.limit == self._most and not self._in_flight and not self._rate.caps
-
-    def throttled(self, retry_after_s: float, in_flight: int = 0) -> None:
-        """The end asked to slow down, and to be left alone for so long (0: it did not say). `in_flight`: that nobody counted here."""
-        with self._free:
-            self.open = False
-            now = time.monotonic()
-            self._held_until = max(self._held_until, now + min(retry_after_s, _LONGEST_HOLD_S)) if retry_after_s else self._held_until
-            if now >= self._halve_at:
-                self._halve_at, self._won = now + _HALVE_EVERY_S, 0
-                self.limit = max(1, min(self.limit, max(in_flight, self._in_flight + 1)) // 2)
-
-
-class Rate:
-    """At most so many of something a second, with bursts of a quarter of a second; 0: as many as there are."""
-
-    def __init__(self, per_s: float, stopped: Callable[[], bool]) -> None:
-        self._per_s, self._stopped = per_s, stopped
-        self.caps = bool(per_s)
-        self._lock = threading.Lock()
-        self._paid_until = 0.0
-
-    def take(self, amount: float) -> None:
-        """Wait until so many may go. Raises Cancelled."""
-        if not self._per_s:
-            return
-        with self._lock:
-            begin = max(self._paid_until, time.monotonic() - BURST_S)
-            self._paid_until = begin + amount / self._per_s
-            until = self._paid_until
-        pause(until - time.monotonic(), self._stopped)
-
-
-def pause(seconds: float, stopped: Callable[[], bool]) -> None:
-    """Raises Cancelled as soon as `stopped` tells so."""
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        if stopped():
-            raise Cancelled
-        time.sleep(min(left, _LOOK_EVERY_S))
-
-
-class Memory:
-    """Bounds what large blocks take of it together; one goes through however large it is."""
-
-    def __init__(self, most_bytes: int, stopped: Callable[[], bool]) -> None:
-        self._most, self._stopped = most_bytes, stopped
-        self._free = threading.Condition()
-        self.held_bytes = 0
-
-    @contextmanager
-    def holding(self, size_bytes: int) -> Iterator[None]:
-        """Wait until there is so much. Raises Cancelled."""
-        with self._free:
-            while self.held_bytes and self.held_bytes + size_bytes > self._most:
-                if self._stopped():
-                    raise Cancelled
-                self._free.wait(_LOOK_EVERY_S)
-            self.held_bytes += size_bytes
-        try:
-            yield
-        finally:
-            with self._free:
-                self.held_bytes -= size_bytes
-                self._free.notify_all()
-
-
-class Crew:
-    """How many threads: twice as many as long as the process waits for the network and that brings more, and back when it does not."""
-
-    def __init__(self, most: int) -> None:
-        self.size = min(most, FEWEST_THREADS)
-        self._most = most
-        self._rate_before = 0.0
-        self._settled_until = 0.0
-
-    def look(self, now_s: float, *, busy: float, rate: float, all_at_work: bool) -> int:
-        """Return how many threads there shall be.
-
-        Args:
-            busy: share of a CPU that the process used since the last look
-            rate: work done a second since then, in whatever unit
-            all_at_work: no thread was without work
+        Raises:
+            SourceChanged: the source is not the pinned one; AlreadyExists: unless `overwrite`; AccessDenied: at either side
         """
-        if not all_at_work or now_s < self._settled_until:
-            return self.size
-        if self._rate_before and rate < self._rate_before * _WORTH:
-            self.size, self._rate_before, self._settled_until = max(FEWEST_THREADS, self.size // 2), 0.0, now_s + 5
-        elif busy < _BUSY and self.size < self._most:
-            self.size, self._rate_before = min(self._most, self.size * 2), rate
-        else:
-            self._rate_before = 0.0
-        return self.size
+        headers = [*about_headers(about), *_source(pin, source_container), ("x-amz-checksum-algorithm", "CRC64NVME")]
+        headers += [("x-amz-metadata-directive", "REPLACE"), ("x-amz-tagging-directive", "REPLACE")]
+        if not overwrite:
+            headers.append(NEW_ONLY)
+        answer, told = self._copied(pin, source_container, key, [], headers)
+        crc = _crc(told.get("ChecksumCRC64NVME", ""))
+        version = answer.header("x-amz-version-id")
+        return Written(told.get("ETag", "").strip('"'), "" if version == "null" else version, checked=crc is not None), crc
+
+    def copy_block(
+        self, key: str, upload: str, number: int, pin: Pin, source_container: str, *, start: int, size_bytes: int
+    ) -> tuple[str, int | None]:  # fmt: skip
+        """Copy a range of the source as a part of what was begun; returns its mark and the CRC64NVME that the store computed, if it told one.
+
+        Raises:
+            SourceChanged: the source is not the pinned one; UploadGone; StoreError: more parts than S3 takes
+        """
+        headers = _source(pin, source_container)
+        if start or size_bytes != pin.size_bytes:
+            headers.append(("x-amz-copy-source-range", f"bytes={start}-{start + size_bytes - 1}"))
+        _, told = self._copied(pin, source_container, key, self._part(key, upload, number), headers)
+        return told.get("ETag", "").strip('"'), _crc(told.get("ChecksumCRC64NVME", ""))
+
+    def _copied(
+        self, pin: Pin, container: str, key: str, parameters: list[tuple[str, str]], headers: list[tuple[str, str]]
+    ) -> tuple[Answer, dict[str, str]]:  # fmt: skip
+        answer = self._send("PUT", key, parameters, headers)
+        content = answer.content(within_s=WORK_S)
+        told = fields(content) if answer.status < 300 else {"": "Error"}
+        if told[""] == "Error":  # it may refuse with a 200
+            raise self._not_copied(Refused(answer, self.access, content), pin, container, key, NEW_ONLY in headers)
+        return answer, told
+
+    def _not_copied(self, refused: Refused, pin: Pin, container: str, key: str, new_only: bool) -> PortalError:
+        """A refusal may be about either side: what the source is to blame for names it."""
+        gone = refused.code in ("NoSuchKey", "NoSuchVersion", "404") or "copy-source" in refused.condition.lower()
+        if gone or (refused.code in ("PreconditionFailed", "412") and not (new_only and self._is_there(key))):
+            return changed(name_of(container, pin.key), "was replaced or deleted after it was listed", refused.said)
+        return self._error(refused, f"Copying {name_of(container, pin.key)} to", key)
+
+    def _is_there(self, key: str) -> bool:
+        try:
+            self.find(key)
+        except NotFound:
+            return False
+        return True
+
+
+def _source(pin: Pin, container: str) -> list[tuple[str, str]]:
+    place = quoted_path(f"/{container}/{pin.key}")
+    if pin.version_id:
+        return [("x-amz-copy-source", f"{place}?versionId={quoted_path(pin.version_id)}")]
+    return [("x-amz-copy-source", place), *([("x-amz-copy-source-if-match", f'"{pin.etag}"')] if pin.etag else [])]
+
+
+def _crc(text: str) -> int | None:
+    """Raises ProofFailed for what is no CRC64NVME of a whole object."""
+    if not text:
+        return None
+    try:
+        return int.from_bytes(binascii.a2b_base64(text), "big")
+    except binascii.Error:
+        raise ProofFailed("S3 told a CRC64NVME that is none.") from None
