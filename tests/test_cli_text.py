@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal import clock
+from portal.cli import logs
 from portal.cli.logs import tail_start
 from portal.cli.text import day, moment, seconds, short, size, span, table
-from portal.cli.watch import EXIT_CODES, Screen, exit_code, measure
+from portal.cli.watch import EXIT_CODES, Screen, ended, exit_code, measure
 from portal.errors import BadParameters
 from portal.jobs import Job, Status
 from portal.progress import Progress
@@ -105,16 +107,55 @@ def test_a_pipe_gets_plain_lines_and_not_too_many() -> None:
 
 
 def test_the_exit_code_of_a_chain_is_that_of_its_worst_end() -> None:
-    def ended(*statuses: Status) -> int:
+    def code_of(*statuses: Status) -> int:
         return exit_code([Job("0" * 26, "list", {}, "2026-11-21T10:00:00.000Z", status=status) for status in statuses])
 
     assert set(EXIT_CODES) == {status for status in Status if status.finished}
-    assert ended() == ended(Status.SUCCEEDED) == 0
-    assert ended(Status.SUCCEEDED, Status.PARTIAL) == 3
-    assert ended(Status.PARTIAL, Status.REJECTED) == 2
-    assert ended(Status.REJECTED, Status.CANCELLED, Status.PARTIAL) == 1
+    assert code_of() == code_of(Status.SUCCEEDED) == 0
+    assert code_of(Status.SUCCEEDED, Status.PARTIAL) == 3
+    assert code_of(Status.PARTIAL, Status.REJECTED) == 2
+    assert code_of(Status.REJECTED, Status.CANCELLED, Status.PARTIAL) == 1
 
 
 def test_a_name_cannot_drive_the_terminal() -> None:
     shown = table(["source"], [["a\x1b]0;owned\x07\x1b[2Jb.csv"], ["\u202egpj.exe"], ["Größe.csv"]])
     assert shown.splitlines()[1:] == ["a�]0;owned��[2Jb.csv", "�gpj.exe", "Größe.csv"]
+
+
+HOSTILE = "a\x1b]0;owned\x07\nb.csv"
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_no_name_of_an_object_drives_the_terminal(stream: io.StringIO) -> None:
+    failures = [{"key": HOSTILE, "reason": f"no {HOSTILE}"}]
+    result = {"counts": {"listed": 2, "failed": 1}, "report": {"failures": failures}}
+    job = Job("0" * 26, "migrate", {}, "2026-11-21T10:00:00.000Z", status=Status.PARTIAL, result=result, error=f"x {HOSTILE}")
+    screen = Screen(stream)
+    screen.update(HOSTILE)
+    screen.say(ended(job))
+    assert "\x07" not in stream.getvalue() and "\x1b]" not in stream.getvalue()
+    assert "  a�]0;owned��b.csv: no a�]0;owned�" in stream.getvalue()
+
+
+def test_a_log_does_not_drive_the_terminal_and_stays_as_it_is_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log"
+    path.write_bytes("ü\x1b[2J\tx\n\xff cut".encode("latin-1"))
+    shown = Terminal()
+    monkeypatch.setattr("sys.stdout", shown)
+    assert logs._print_from(path, 0) == path.stat().st_size
+    assert shown.getvalue() == "��[2J   x\n� cut"
+
+
+def test_a_dry_run_tells_its_plan_and_a_copy_its_proof() -> None:
+    cost = {"total": 0.5, "currency": "USD", "lines": [{"what": "PUT", "count": 3, "cost": 0.5}]}
+    plan = {
+        "actions": {"copy": {"objects": 3, "bytes": 1024}}, "excluded_by_reason": {}, "conflicts_by_class": {}, "time_s": 65, "cost": cost,
+        "assumptions": ["As assumed."],
+    }  # fmt: skip
+    extras = {"objects": 2, "bytes": 10, "file": "extras.csv"}
+    job = Job("0" * 26, "migrate", {}, "2026-11-21T10:00:00.000Z", status=Status.SUCCEEDED, labels={"dry_run": "yes"})
+    job = replace(job, result={"counts": {"listed": 3}, "report": {"dry_run": plan, "extras": extras, "proof": {}}})
+    told = ended(job)
+    assert "copy: 3 objects, 1,024 bytes" in told and "1 min 5 s" in told and "As assumed." in told and "extras.csv" in told
+    moved = replace(job, labels={}, result={"counts": {"copied": 3}, "report": {"proof": {"end-to-end": 2, "size": 1, "none": 0}}})
+    assert ended(moved).splitlines()[1:] == ["  proof: 2 end-to-end, 1 size"]

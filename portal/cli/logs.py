@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from portal.cli.parsing import find, parser
+from portal.cli.text import printable
 from portal.cli.watch import nobody_works
 from portal.jobs import Job
 from portal.settings import Settings
@@ -70,11 +71,22 @@ def _print_from(path: Path, start: int) -> int:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(start if start <= size else 0)
-            shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
+            if sys.stdout.isatty():
+                _show(file)
+            else:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
             return file.tell()
     except FileNotFoundError:
         return start
+
+
+def _show(file: BinaryIO) -> None:
+    """Print to a terminal, which nothing in a log may drive: names come from strangers' stores."""
+    while lines := file.readlines(_BLOCK):
+        for line in lines:
+            text = line.decode("utf-8", "replace")
+            print(printable(text.removesuffix("\n").expandtabs()), end="\n" if text.endswith("\n") else "", flush=True)
 
 
 def tail_start(path: Path, lines: int) -> int:

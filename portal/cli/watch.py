@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 from portal import clock
-from portal.cli.text import size, span
+from portal.cli.outcome_text import details
+from portal.cli.text import printable, size, span
 from portal.errors import JobNotFound
 from portal.jobs import Job, Status
 from portal.progress import Progress
@@ -39,10 +40,12 @@ class Screen:
         if text == self._shown or (not self._live and time.monotonic() - self._shown_at < _LINE_EVERY_S):
             return
         self._shown, self._shown_at = text, time.monotonic()
-        self._write(f"\r\x1b[2K{text[:_width()]}" if self._live else f"{text}\n")
+        line = printable(text)
+        self._write(f"\r\x1b[2K{line[:_width()]}" if self._live else f"{line}\n")
 
     def say(self, text: str) -> None:
-        """Print a line that stays."""
+        """Print lines that stay; of names from strangers' stores nothing drives the terminal."""
+        text = "\n".join(map(printable, text.split("\n")))
         self._write(f"\r\x1b[2K{text}\n" if self._live else f"{text}\n")
         self._shown = ""
 
@@ -127,7 +130,8 @@ def ended(job: Job) -> str:
     text = f"{job.name} {job.id}  {job.status}{took(job)}"
     counts = outcome(job)
     lines = [f"{text}: {counts}" if counts and job.status in (Status.SUCCEEDED, Status.PARTIAL) else text]
-    lines += [f"  {item.get('key', '')}: {item.get('reason', '')}".replace("\n", "\n  ") for item in _failures(job)[:_FAILURES_SHOWN]]
+    lines += [f"  {line}" for line in details(job)]
+    lines += [f"  {printable(item.get('key', ''))}: {item.get('reason', '')}".replace("\n", "\n  ") for item in _failures(job)[:_FAILURES_SHOWN]]
     lines += [f"  every one: python -m portal ledger {job.id} --failed"] if _failures(job) else []
     return "\n".join([*lines, *(f"  {line}" for line in (job.error or "").splitlines())])
 
