@@ -2,7 +2,7 @@
 
 The null source and sink and all data lie in memory, what the contestants write for themselves (journals, ledgers) on the disk that `--folder`
 names. Rounds of all contestants take turns; figures are medians, without the start-up, which the second table tells apart.
-`--quick` takes less than a minute and measures nothing that can be trusted; `--full` adds the plan of ten million objects.
+`--quick` takes less than a minute and measures nothing that can be trusted; the whole takes about half an hour on two cores that do nothing else.
 """
 
 from __future__ import annotations
