@@ -194,11 +194,21 @@ def _of_deleting(params: Params) -> str:
     return ""
 
 
+_TIERS = {
+    "abfss": ("Hot", "Cool", "Cold", "Archive"),
+    "s3": ("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE", "REDUCED_REDUNDANCY"),
+}  # fmt: skip
+"""Access tiers of block blobs and storage classes of AWS; an S3 of another maker may have classes of its own, in capitals."""
+
+
 def _of_tier(params: Params) -> str:
     if params.tier and params.target.scheme == "file":
         return "tier: files have none; leave it out"
     if params.tier and params.target.scheme == "abfss" and params.endpoint == "dfs":
         return "tier cannot be combined with endpoint=dfs, which stores no access tier: write through endpoint=blob"
+    known = _TIERS.get(params.target.scheme, ())
+    if params.tier and params.tier not in known and not (params.target.scheme == "s3" and params.tier.isascii() and params.tier.isupper()):
+        return f"tier {params.tier!r} is none of {', '.join(known)}"
     return ""
 
 
@@ -269,7 +279,11 @@ def _closed(planned: Planned, outcome: Outcome, params: Params, job: JobContext)
     job.so_far = result
     first = books.failures[0]
     hint = "" if "what to do:" in first["reason"] else "See the ledger for each, and list the source again."
-    error = TransferFailed(f"None of {failed} objects arrived. {first['key']}: {first['reason']}", hint=hint)
+    told = f"None of {failed:,} objects arrived. {first['key']}: {first['reason']}"
+    if set(books.causes) == {"not-found"} and (params.keys or params.keys_file):
+        told = f"None of the chosen keys was found at {params.source} ({failed:,}; the first: {first['key']!r})."
+        hint = "Keys are whole, as a listing shows them. Check their spelling."
+    error = TransferFailed(told, hint=hint)
     error.retryable = outcome.retryable
     raise error
 

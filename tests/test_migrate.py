@@ -433,3 +433,26 @@ def test_a_moment_without_a_zone_is_utc(clouds: Clouds) -> None:
     put(clouds.s3, "a.csv")
     assert clouds.migrate(modified_until="2001-01-01T00:00:00", allow_empty=True).counts == {"listed": 1, "excluded": 1}
     assert clouds.migrate(modified_since="2001-01-01T00:00:00").counts == {"listed": 1, "copied": 1}
+
+
+def test_chosen_keys_that_are_not_there_are_said_to_be_missing(clouds: Clouds) -> None:
+    ran = clouds.migrate(keys=["no.csv", "none.csv"])
+    assert ran.code == 1 and ran.error["type"] == "TransferFailed"
+    assert "None of the chosen keys was found" in ran.error["message"] and "'no.csv'" in ran.error["message"] and "spelling" in ran.error["hint"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"tier": "Chilly"}, "Hot, Cool, Cold, Archive"), ({"tier": "Cool", "endpoint": "dfs"}, "endpoint=dfs"),
+        ({"tier": "Cool", "target": "s3://elsewhere/"}, "STANDARD_IA"), ({"tier": "Cool", "target": "file:///data"}, "files have none"),
+    ],
+)  # fmt: skip
+def test_a_tier_that_cannot_be_is_refused_before_anything_is_listed(clouds: Clouds, options: dict[str, Any], told: str) -> None:
+    ran = clouds.migrate(**options)
+    assert (ran.code, ran.result["outcome"]) == (2, "rejected") and told in ran.error["message"]
+
+
+def test_a_tier_that_can_be_is_let_through(clouds: Clouds) -> None:
+    put(clouds.s3, "a.csv")
+    assert clouds.migrate(tier="Cool").code == 0
