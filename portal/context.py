@@ -26,6 +26,7 @@ from portal.stores.opening import open_store
 from portal.stores.url import StoreURL
 
 _PROGRESS_EVERY_S = 0.5
+_TOLD_EVERY_S = 5.0
 _RATE_WINDOW_S = 30.0
 
 Outcome = Literal["succeeded", "partial", "failed", "rejected"]
@@ -66,6 +67,9 @@ class JobContext:
         self._progress = Progress(attempt=attempt, started_ms=clock.now_ms())
         self._seen: deque[tuple[float, float, int]] = deque()
         self._written = 0.0
+        self.tells = False
+        """Tell the progress in the log now and then, for who runs the engine by hand."""
+        self._told = time.monotonic()
         self._lock = threading.Lock()
         self.log = logging.getLogger("portal.engine")
 
@@ -109,6 +113,9 @@ class JobContext:
             if now - self._written >= _PROGRESS_EVERY_S:
                 self._written = now
                 self._write_progress()
+            if self.tells and now - self._told >= _TOLD_EVERY_S:
+                self._told = now
+                self.log.info("%s", _progress_text(self._progress))
         self.check_cancelled()
 
     def _write_progress(self) -> None:
@@ -175,3 +182,11 @@ class JobContext:
             if not (is_full(error) and free_reserve(self.settings.queue_dir / "reserve")):
                 raise
             write_durably(path, data.encode())
+
+
+def _progress_text(progress: Progress) -> str:
+    total = f" of {progress.total:,.0f}" if progress.total is not None else ""
+    speed = f", {progress.rate_bytes / (1 << 20):,.1f} MiB/s" if progress.rate_bytes else ""
+    to_go = f", {progress.eta_s:,.0f} s to go" if progress.eta_s else ""
+    note = f", {progress.note}" if progress.note else ""
+    return f"{progress.done:,.0f}{total} {progress.unit}".rstrip() + speed + to_go + note

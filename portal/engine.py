@@ -123,12 +123,20 @@ def command(params_type: type[EngineParams], run: Run) -> None:
         sys.exit(EXIT_REJECTED if isinstance(error, BadParameters) else EXIT_FAILED)
 
 
+_EPILOG = """Credentials come from named connections and from the file .env in PORTAL_HOME, whose variables .env.example tells (AWS_ACCESS_KEY_ID,
+AZURE_STORAGE_SAS_TOKEN, …), else from the default chain of the cloud's SDK. `python -m portal connections` lists them.
+
+Whatever came of it, ledger.parquet, conflicts.csv and the other files of a run are in its --work-dir, whose name is logged at the end; those of a
+job are in the folder that `python -m portal show ID` names.
+
+Exit status: 0 succeeded, 3 partial, 1 failed, 2 wrong parameters. Submit it as a job instead: python -m portal submit {engine} …"""
+
+
 def _parser(spec: catalog.EngineSpec) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python -m engines.{spec.name}", description=f"{spec.summary}\n\n{spec.description}", allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Exit status: 0 succeeded, 3 partial, 1 failed, 2 wrong parameters. Submit it as a job instead: "
-        f"python -m portal submit {spec.name} …",
+        epilog=_EPILOG.format(engine=spec.name),
     )  # fmt: skip
     parser.add_argument("--job-fd", type=int, help=argparse.SUPPRESS)
     catalog.add_flags(parser, spec)
@@ -192,6 +200,7 @@ def _as_command(arguments: argparse.Namespace, spec: catalog.EngineSpec, run: Ru
     known = work_folder.digest({name: value for name, value in given.items() if name not in paces}, arguments.dry_run)
     with work_folder.turn(folder, spec.name, known) as turn:
         job = JobContext(turn.job_id, folder, config, attempt=turn.attempt, dry_run=arguments.dry_run)
+        job.tells = True
         job.goes_on = f"The same command with --work-dir {shlex.quote(str(folder))} goes on from there."
         if turn.goes_on:
             job.log.info("attempt %s: going on with the run that %s holds", turn.attempt, folder)

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,19 @@ def test_progress_tells_rate_and_is_readable_by_others(job: JobContext) -> None:
     assert seen and (seen.done, seen.total, seen.unit, seen.note, seen.done_bytes, seen.fraction) == (10, 100, "objects", "copying", 1000, 0.1)
 
 
+def test_progress_is_told_in_the_log_now_and_then_if_asked_for(
+    job: JobContext, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    caplog.set_level("INFO", "portal.engine")
+    for later, tells in [(10, False), (20, True), (21, True)]:
+        monkeypatch.setattr("time.monotonic", lambda at=later: now + at)
+        job.tells = tells
+        job.progress(10 * later, 1000, "objects", "copying", later << 20)
+    assert caplog.messages == ["200 of 1,000 objects, 1.0 MiB/s, 80 s to go, copying"]
+
+
 def test_a_cancelled_job_stops_at_its_next_progress(job: JobContext) -> None:
     job.cancel()
     with pytest.raises(Cancelled):
@@ -167,6 +181,11 @@ def test_a_command_takes_its_parameters_from_a_file_and_flags_win(sample: Path, 
     (tmp_path / "p.json").write_text('{"rows": 8}')
     assert json.loads(command(sample, "--params", str(tmp_path / "p.json")).stdout)["counts"] == {"rows": 8}
     assert json.loads(command(sample, "--params", str(tmp_path / "p.json"), "--rows", "9").stdout)["counts"] == {"rows": 9}
+
+
+def test_help_tells_where_credentials_come_from_and_where_files_go(sample: Path, home: Path) -> None:
+    told = command(sample, "--help").stdout
+    assert all(word in told for word in (".env.example", "AWS_ACCESS_KEY_ID", "conflicts.csv", "--work-dir", "portal show ID"))
 
 
 @pytest.mark.parametrize("flags", [["--rows", "none"], ["--params", "/no/such/file"], ["--no-such-flag"]])
