@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portal.errors import BooksDoNotBalance
+from portal.errors import BooksDoNotBalance, PortalError
 from portal.ledger import ledger
 from portal.ledger.arrays import filled
 from portal.ledger.balance import FAILURES_SHOWN, OUTPUTS_SHOWN, Books
@@ -194,6 +194,11 @@ def test_arrays_are_those_that_arrow_makes(data: st.DataObject, name: str) -> No
     made = filled(values, kind)
     made.validate(full=True)
     assert made.equals(pa.array(values, kind))
+
+
+def test_a_number_that_no_column_holds_is_told() -> None:
+    with pytest.raises(PortalError, match="too large"):
+        filled([1, None, 2**63], pa.int64())
 
 
 def test_writing_a_ledger_does_not_import_pandas(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ KEYS = st.text(st.sampled_from("ab/é\x01 \"\\\n"), min_size=1, max_size=6).map(
 ENTRIES = st.builds(
     Entry, st.just(0), KEYS, st.integers(0, 1 << 60), st.sampled_from(["", "e1", "e2"]), st.sampled_from(["", "2026-01-01T00:00:00Z"]),
     st.sampled_from(["", "out/a", "other"]), st.sampled_from(["copy", "copy", "convert", "exclude", "fail"]), st.sampled_from(["", "", "why", "ü\n"]),
-    st.sampled_from(["", "STANDARD"]), st.booleans(),
+    st.sampled_from(["", "STANDARD"]), st.sampled_from(["", "", "J.1", "J.1 K.2"]),
 )  # fmt: skip
 
 
@@ -220,6 +220,22 @@ def test_a_page_is_asked_for_again_when_the_store_did_not_answer_or_asked_to_slo
     assert end.asked == [None, None, "1000", "1000", "2000"]
     with pytest.raises(Unreachable):
         plan_of(tmp_path / "other", listed(Simulated(1, fails=lambda request: Unreachable("gone"))))
+
+
+class Circling(Simulated):
+    """Leads back from the end of its listing to a page of its middle."""
+
+    def list_page(self, prefix: str, *, continuation: str | None = None, limit: int = 5000) -> Listed:
+        page = super().list_page(prefix, continuation=continuation, limit=limit)
+        return replace(page, continuation=page.continuation or str(self.size * 2))
+
+
+@pytest.mark.parametrize("pages", [3, 4, 12])
+def test_a_listing_that_goes_round_in_circles_is_ended(pages: int) -> None:
+    end = Circling(1000 * pages)
+    with pytest.raises(StoreError, match="round in circles"):
+        for _ in Lister(lambda: end, lambda: None).pages("in/"):  # type: ignore[arg-type, return-value]
+            assert len(end.asked) < 10 * pages
 
 
 def test_new_credentials_are_taken_before_the_old_ones_end(tmp_path: Path) -> None:

@@ -120,6 +120,10 @@ def test_a_page_that_was_cut_off_is_no_page(blobs: list[dict[str, Any]], marker:
     [
         b"", b"<html><body>Sign in</body></html>", b"<Error/>", b"\xff\xfe", b"{}", document([]).replace(b"<Blobs>", b"<Blobs><Blob></Blob>"),
         b"<EnumerationResults><Blobs><Blob><Name>x</Name><Properties><Content-Length>?</Content-Length></Properties></Blob></Blobs></EnumerationResults>",
+        b"<?xml version='1.0' encoding='foo'?><EnumerationResults/>", b"<?xml version='1.0' encoding='shift_jis'?><EnumerationResults/>",
+        b"<EnumerationResults><a/><NextMarker/></EnumerationResults>", b"<EnumerationResults><Blobs/></EnumerationResults>",
+        *(document([{"name": "n", "encoded": False, "size": size, "tier": "", "directory": False, "md5": b"", "metadata": {}}])
+          for size in ("9" * 5000, 2**63, -1, "1_0", "\u00b2")),
     ],
 )  # fmt: skip
 def test_what_is_no_page_of_blobs_is_told(page: bytes) -> None:
@@ -146,7 +150,9 @@ def test_a_page_of_paths_is_read_right(names: list[str], prefix: str, folders: i
 
 
 @pytest.mark.parametrize(
-    "page", [b"", b"[]", b"{}", b'{"paths": [{}]}', b'{"paths": [{"name": 1}]}', b'{"paths": [{"name": "x", "contentLength": "?"}]}']
+    "page", [b"", b"[]", b"{}", b'{"paths": [{}]}', b'{"paths": [{"name": 1}]}', b'{"paths": [{"name": "x", "contentLength": "?"}]}',
+             b"[" * 200_000, b'{"paths": [{"name": "x", "contentLength": 1e400}]}', b'{"paths": [{"name": "x", "contentLength": %d}]}' % 2**63,
+             b'{"paths": [{"name": "x", "contentLength": "%b"}]}' % (b"9" * 5000), b'{"paths": [{"name": "\\ud800", "contentLength": 1}]}']
 )
 def test_what_is_no_page_of_paths_is_told(page: bytes) -> None:
     with pytest.raises(Unreachable, match="cannot be read"):

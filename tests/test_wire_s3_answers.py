@@ -91,6 +91,9 @@ def test_a_page_of_any_shape_says_the_same(rows: list[tuple[str, int, str]], sha
 @example(b"<ListBucketResult><Contents><Key>a</Key><Size>x</Size></Contents></ListBucketResult>")
 @example(b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>")
 @example(b"<Error><Code>Odd</Code></Error>")
+@example(b"<?xml version='1.0' encoding='foo'?><ListBucketResult/>")
+@example(b"<?xml version='1.0' encoding='shift_jis'?><ListBucketResult/>")
+@example(b"<ListBucketResult>" + b"<a>" * 200_000)
 def test_what_is_no_page_is_refused(body: bytes) -> None:
     with contextlib.suppress(Unreachable):
         assert isinstance(listed(body), Listed)
@@ -98,6 +101,43 @@ def test_what_is_no_page_is_refused(body: bytes) -> None:
         tags(body)
     with contextlib.suppress(Unreachable):
         part_sizes(body)
+
+
+STRANGE = {
+    "no IsTruncated": b"<ListBucketResult><a/><a/></ListBucketResult>",
+    "odd IsTruncated": b"<ListBucketResult><IsTruncated>no</IsTruncated></ListBucketResult>",
+    **{f"size {size[:20]}": b"<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key><Size>%s</Size><ETag>e</ETag>"
+       b"<LastModified>x</LastModified><StorageClass>S</StorageClass></Contents></ListBucketResult>" % size.encode()
+       for size in ("9" * 5000, str(2**63), "-1", "1_0", "\u00b2", "")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_a_page_that_cannot_be_trusted_is_refused(what: str) -> None:
+    with pytest.raises(Unreachable):
+        listed(STRANGE[what])
+
+
+def test_numbers_that_nothing_has_are_none() -> None:
+    for size in ("9" * 5000, "\u00b2"):
+        with pytest.raises(Unreachable):
+            part_sizes(f"<GetObjectAttributesOutput><ObjectParts><Part><PartNumber>1</PartNumber><Size>{size}</Size></Part></ObjectParts>"
+                       f"</GetObjectAttributesOutput>".encode())  # fmt: skip
+        found = found_of({"etag": f"abc-{size}", "x-amz-tagging-count": size}, 1)
+        assert (found.parts, found.tag_count) == (0, 0)
+    assert found_of({"etag": '"abc-10001"'}, 1).parts == 0 and found_of({"etag": '"abc-10000"'}, 1).parts == 10_000
+    assert retry_after_s("Tue, 31 Feb 2099 99:99:99 GMT") == 0
+
+
+@pytest.mark.parametrize("key", ["p/a", "p/b"])
+def test_a_listing_that_gives_again_what_it_gave_is_ended(key: str) -> None:
+    body = page([(key, 1, "0" * 32)], {"encoded": False, "quote": "", "owner": False, "class_left_out": False, "reversed": False, "comment": False,
+                                       "prefix": "", "truncated": True})  # fmt: skip
+    with serving(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))) as served:
+        end = S3End(replace(served, container="bucket"))
+        with pytest.raises(StoreError, match="does not go on"):
+            end.list_page("p/", continuation="kp/b")
+        end.close()
 
 
 def test_a_page_of_the_usual_shape_is_read_the_quick_way() -> None:

@@ -13,18 +13,25 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from portal.errors import PortalError
+
 _CODES = {"int64": "q", "int32": "i", "double": "d", "timestamp[ms, tz=UTC]": "q"}
 
 
 def filled(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Return an array of a kind of the ledger's: strings (below 2 GiB together), integers, floats, timestamps in ms. None is null."""
+    """Return an array of a kind of the ledger's: strings (below 2 GiB together), integers, floats, timestamps in ms. None is null.
+
+    Raises PortalError for a number that the kind cannot hold."""
     missing = values.count(None)
     if missing == len(values):
         return pa.nulls(len(values), kind)
     validity = _validity(values) if missing else None
     if kind == pa.string():
         return _strings(["" if value is None else value for value in values] if missing else values, validity)
-    plain = array(_CODES[str(kind)], [0 if value is None else value for value in values] if missing else values)
+    try:
+        plain = array(_CODES[str(kind)], [0 if value is None else value for value in values] if missing else values)
+    except OverflowError as error:
+        raise PortalError(f"A number is too large for a column of the kind {kind}.", hint="Some store told a size that nothing has.") from error
     return pa.Array.from_buffers(kind, len(values), [validity, pa.py_buffer(plain)])
 
 

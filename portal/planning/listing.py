@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
-from portal.errors import Throttled, Unreachable
+from portal.errors import StoreError, Throttled, Unreachable
 from portal.planning.names import as_folder
 from portal.wire.ends import Listed
 
@@ -40,8 +40,10 @@ class Lister:
 
     def pages(self, prefix: str, continuation: str | None = None) -> Iterator[Listed]:
         """Yield the pages of what is below a prefix (taken as a folder) from a continuation on. Raises what ends do; Unreachable and
-        Throttled only after several tries."""
+        Throttled only after several tries; StoreError when the service leads back to where it was."""
         folder = as_folder(prefix)
+        seen = continuation
+        given, looked = 0, 1
         try:
             while True:
                 tries = MAX_TRIES if self._answered else FIRST_TRIES
@@ -50,6 +52,11 @@ class Lister:
                 continuation = page.continuation
                 if continuation is None:
                     return
+                if continuation == seen:
+                    raise StoreError(f"The listing of {folder!r} goes round in circles.", hint="The service is broken, or is no store.")
+                given += 1
+                if given == looked:  # circles of any length are found by remembering one place of each power of two (Brent)
+                    seen, looked = continuation, looked * 2
         finally:
             self.close()
 

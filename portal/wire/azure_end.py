@@ -18,7 +18,7 @@ from portal.wire.ends import Access, Found, Pin
 VERSION = "2023-11-03"
 """x-ms-version: the oldest that has everything used here, so that every cloud knows it."""
 _DOTS = re.compile(r"(?:^|/)\.\.?(?:/|$)")
-_TOTAL = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_TOTAL = re.compile("bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
 
 class AzureEnd:

@@ -18,7 +18,7 @@ from portal.stores.partial import is_partial
 from portal.wire.azure_about import FOLDER_MARK, md5_hex
 from portal.wire.azure_lists import parsed
 from portal.wire.ends import Listed
-from portal.wire.http_values import rfc3339
+from portal.wire.http_values import rfc3339, whole_number
 
 _SOURCE = "source_etag"
 _DATE_CHARACTERS = 29
@@ -47,8 +47,9 @@ def paths_listed(document: bytes, prefix: str, continuation: str) -> Listed:
     """Return a page of List Paths, of it what begins with `prefix`. Raises Unreachable when it is none."""
     try:
         items = [item for item in json.loads(document)["paths"] if item["name"].startswith(prefix)]
+        "".join([item["name"] for item in items]).encode()  # half a character is no name
         page = _of_paths(items, continuation)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Unreachable("The service answered with a listing that cannot be read.", hint="Check the endpoint, and proxies on the way.") from error
     return _without_partial(page) if b".portal-" in document else page
 
@@ -57,7 +58,8 @@ def _of_paths(items: list[dict[str, Any]], continuation: str) -> Listed:
     folders = [str(item.get("isDirectory", "")).lower() == "true" for item in items]
     blank = [""] * len(items)
     return Listed(
-        [item["name"] for item in items], [0 if folder else int(item["contentLength"]) for item, folder in zip(items, folders, strict=True)],
+        [item["name"] for item in items],
+        [0 if folder else whole_number(str(item["contentLength"])) for item, folder in zip(items, folders, strict=True)],
         [item.get("etag", "").strip('"') for item in items], [rfc3339(item.get("lastModified", "")) for item in items],
         blank, folders, blank, blank, continuation or None,
     )  # fmt: skip
@@ -77,7 +79,7 @@ def _scanned(text: str) -> Listed:
     tail = blobs[-1][blobs[-1].rindex("</Blobs>") :]
     return Listed(
         [_plain(name) for name in names] if "&" in text else names,
-        [int(item[(at := item.index("<Content-Length>") + 16) : item.index("<", at)]) for item in properties],
+        [whole_number(item[(at := item.index("<Content-Length>") + 16) : item.index("<", at)]) for item in properties],
         [_plain(item[(at := item.index("<Etag>") + 6) : item.index("<", at)]).strip('"') for item in properties],
         [rfc3339(item[(at := item.index("<Last-Modified>") + 15) : at + _DATE_CHARACTERS]) for item in properties],
         [item[at + 12 : item.index("<", at + 12)] if (at := item.find("<AccessTier>")) >= 0 else "" for item in properties],
@@ -116,7 +118,7 @@ def _unescaped(text: str) -> str:
 
 def _parsed(document: bytes) -> Listed:
     root = parsed(document)
-    if root.tag != "EnumerationResults":
+    if root.tag != "EnumerationResults" or root.find("Blobs") is None or root.find("NextMarker") is None:
         raise Unreachable("The service answered with something that is no listing.", hint="Check the endpoint, and proxies on the way.")
     page = nothing_listed()
     try:
@@ -135,7 +137,7 @@ def _add(blob: Element, page: Listed) -> None:
         raise ValueError("no name")
     metadata = {item.tag: item.text or "" for item in blob.iterfind("Metadata/*")}
     page.keys.append(unquote(name.text or "") if name.get("Encoded", "").lower() == "true" else name.text or "")
-    page.sizes.append(int(properties.findtext("Content-Length", "")))
+    page.sizes.append(whole_number(properties.findtext("Content-Length", "")))
     page.etags.append(properties.findtext("Etag", "").strip('"'))
     page.modified.append(rfc3339(properties.findtext("Last-Modified", "")))
     page.classes.append(properties.findtext("AccessTier", ""))

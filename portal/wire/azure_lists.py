@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from xml.etree import ElementTree
 
 from portal.errors import Unreachable
+from portal.wire.http_values import whole_number
 
 
 def block_list(marks: Iterable[str]) -> bytes:
@@ -21,7 +22,7 @@ def blocks_listed(document: bytes) -> list[tuple[str, int]]:
     """Return names and sizes in bytes of a blob's committed blocks, in order. Raises Unreachable when it is no such list."""
     try:
         found = parsed(document).iterfind("CommittedBlocks/Block")
-        return [(item.findtext("Name", ""), int(item.findtext("Size", ""))) for item in found]
+        return [(item.findtext("Name", ""), whole_number(item.findtext("Size", ""))) for item in found]
     except ValueError as error:
         raise Unreachable("The service answered with a list of blocks that cannot be read.") from error
 
@@ -35,5 +36,5 @@ def parsed(document: bytes) -> ElementTree.Element:
     """Return the root of an answer in XML. Raises Unreachable when it is none: something on the way answered in the service's place."""
     try:
         return ElementTree.fromstring(document)  # noqa: S314 (expat refuses entity bombs by itself since 2.4.1)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise Unreachable("The service answered with something that is no XML.", hint="Check the endpoint, and proxies on the way.") from error

@@ -6,7 +6,15 @@ import time
 from calendar import timegm
 from functools import lru_cache
 
+_DIGITS = 18
 _MONTHS = {name: number for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+
+
+def whole_number(text: str) -> int:
+    """Return a size or count, which 63 bits hold. Raises ValueError for anything else."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise ValueError("no number, or one that nothing has")
+    return int(text)
 
 
 @lru_cache(maxsize=4096)
@@ -26,4 +34,7 @@ def retry_after_s(text: str) -> float:
     moment = rfc3339(text)
     if not moment:
         return 0.0
-    return max(0.0, timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ")) - time.time())
+    try:
+        return max(0.0, timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ")) - time.time())
+    except ValueError:  # a day that no month has
+        return 0.0

@@ -21,6 +21,7 @@ _CHECKSUMS = tuple(
     for name, size in {"crc64nvme": 8, "crc32": 4, "crc32c": 4, "sha1": 20, "sha256": 32, "md5": 16}.items()
 )
 """Header, algorithm, bytes of a digest."""
+_MAX_PARTS, _COUNT_DIGITS = 10_000, 9
 _META = "x-amz-meta-"
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
@@ -52,7 +53,7 @@ def found_of(headers: Mapping[str, str], size_bytes: int) -> Found:
     etag, version = headers.get("etag", "").strip('"'), headers.get("x-amz-version-id", "")
     return Found(
         size_bytes, etag, "" if version == "null" else version, _about(headers), _checksums(headers, etag), _parts(headers, etag),
-        int(headers.get("x-amz-tagging-count") or 0), "x-amz-server-side-encryption-customer-algorithm" in headers, _archived(headers),
+        _count(headers.get("x-amz-tagging-count", "")), "x-amz-server-side-encryption-customer-algorithm" in headers, _archived(headers),
     )  # fmt: skip
 
 
@@ -88,7 +89,13 @@ def _checksums(headers: Mapping[str, str], etag: str) -> dict[str, str]:
 
 def _parts(headers: Mapping[str, str], etag: str) -> int:
     told = headers.get("x-amz-mp-parts-count") or etag.partition("-")[2]
-    return int(told) if told.isascii() and told.isdigit() else 0
+    count = _count(told)
+    return count if count <= _MAX_PARTS else 0
+
+
+def _count(text: str) -> int:
+    """0 for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _COUNT_DIGITS else 0
 
 
 def _archived(headers: Mapping[str, str]) -> bool:

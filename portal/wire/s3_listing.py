@@ -11,18 +11,19 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from portal.errors import Unreachable
+from portal.errors import StoreError, Unreachable
 from portal.wire.ends import Listed
+from portal.wire.http_values import whole_number
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 _KEY = re.compile("<Key>([^<]*)</Key>")
-_SIZE = re.compile("<Size>([0-9]+)</Size>")
+_SIZE = re.compile("<Size>([0-9]{1,18})</Size>")
 _ETAG = re.compile("<ETag>(?:&quot;|&#34;|\")?([^<&\"]*)(?:&quot;|&#34;|\")?</ETag>")
 _MODIFIED = re.compile("<LastModified>([^<&]*)</LastModified>")
 _CLASS = re.compile("<StorageClass>([^<&]*)</StorageClass>")
-_TRUNCATED = re.compile("<IsTruncated>([a-z]*)</IsTruncated>")
+_TRUNCATED = re.compile("<IsTruncated>(true|false)</IsTruncated>")
 _AFTER, _TOKEN = "k", "t"
 
 
@@ -30,6 +31,12 @@ def after(continuation: str) -> tuple[str, str]:
     """Return the query parameter that leads to the page after the one that gave this continuation."""
     name = "continuation-token" if continuation.startswith(_TOKEN) else "start-after"
     return name, continuation[1:]
+
+
+def refuse_standstill(continuation: str, key: str) -> None:
+    """Raises StoreError when a page begins at or before the key that it was to follow: the same objects would come for ever."""
+    if continuation.startswith(_AFTER) and key <= continuation[1:]:
+        raise StoreError("The service's listing does not go on: it gives again what it gave before.", hint="Check that the endpoint is one of S3.")
 
 
 def listed(body: bytes) -> Listed:
@@ -70,15 +77,16 @@ def _by_elements(body: bytes) -> Listed:
     for name, text, inner in _children(body, "ListBucketResult"):
         told[name] = text
         if name == "Contents":
-            size = inner.get("Size", "")
-            if "Key" not in inner or not (size.isascii() and size.isdigit()):
+            if "Key" not in inner:
                 raise _strange()
-            rows.append((inner["Key"], int(size), inner.get("ETag", "").strip('"'), inner.get("LastModified", ""), inner.get("StorageClass", "")))
+            rows.append((inner["Key"], _size(inner), inner.get("ETag", "").strip('"'), inner.get("LastModified", ""), inner.get("StorageClass", "")))
     keys, sizes, etags, modified, classes = map(list, zip(*rows, strict=True)) if rows else ([], [], [], [], [])
     if told.get("EncodingType") == "url":
         keys = [unquote_plus(key) for key in keys]
     continuation = None
-    if told.get("IsTruncated") == "true":
+    if told.get("IsTruncated") not in ("true", "false"):  # without it nobody knows whether this is all
+        raise _strange()
+    if told["IsTruncated"] == "true":
         continuation = f"{_AFTER}{keys[-1]}" if keys else f"{_TOKEN}{told.get('NextContinuationToken', '')}"
         if continuation == _TOKEN:
             raise _strange()
@@ -94,9 +102,16 @@ def part_sizes(body: bytes) -> list[tuple[int, int]]:
     """Return numbers and sizes of the parts that GetObjectAttributes tells. Raises Unreachable for what is no such answer."""
     found = []
     for name, _, inner in _children(body, "GetObjectAttributesResponse", "GetObjectAttributesOutput", below="ObjectParts"):
-        if name == "Part" and inner.get("PartNumber", "").isdigit() and inner.get("Size", "").isdigit():
-            found.append((int(inner["PartNumber"]), int(inner["Size"])))
+        if name == "Part":
+            found.append((_size(inner, "PartNumber"), _size(inner)))
     return found
+
+
+def _size(inner: dict[str, str], name: str = "Size") -> int:
+    try:
+        return whole_number(inner.get(name, ""))
+    except ValueError:
+        raise _strange() from None
 
 
 def fields(body: bytes) -> dict[str, str]:
@@ -123,7 +138,7 @@ def _root(body: bytes) -> Element:
         raise _strange()
     try:
         return ElementTree.fromstring(body)  # noqa: S314
-    except (ElementTree.ParseError, ValueError):
+    except (ElementTree.ParseError, ValueError, LookupError):
         raise _strange() from None
 
 

@@ -9,10 +9,10 @@ from portal.stores.s3_answers import NoBucket, OutOfRange
 from portal.wire.connection import Answer
 from portal.wire.ends import Found, Listed, Pin
 from portal.wire.s3_about import found_of
-from portal.wire.s3_listing import after, listed, part_sizes, tags
+from portal.wire.s3_listing import after, listed, part_sizes, refuse_standstill, tags
 from portal.wire.s3_requests import Refused, S3Requests, changed
 
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_RANGE = re.compile("bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 _CHECKSUMS = ("x-amz-checksum-mode", "ENABLED")
 _LISTED_PARTS = 1000
 _BAD_REQUEST, _FORBIDDEN, _NOT_FOUND, _NO_SUCH_PART = 400, 403, 404, 416
@@ -151,7 +151,10 @@ class S3Reading(S3Requests):
             parameters.append(("prefix", prefix))
         if continuation:
             parameters.append(after(continuation))
-        return listed(self._ask("Listing", "GET", "", parameters).content())
+        page = listed(self._ask("Listing", "GET", "", parameters).content())
+        if continuation and page.keys:
+            refuse_standstill(continuation, page.keys[0])
+        return page
 
     def presigned(self, pin: Pin, *, expires_s: int) -> str:
         """Return a URL that reads the object for `expires_s` seconds (at most a week), held to its version where it has one."""
