@@ -9,8 +9,9 @@ import types
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from difflib import get_close_matches
 from enum import Enum
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -114,13 +115,20 @@ def _wrong(problems: list[str]) -> BadParameters:
     return BadParameters("\n  - ".join([f"{len(problems)} parameters are wrong:", *problems]) if rest else f"A parameter is wrong: {first}")
 
 
+_EXAMPLES = {
+    "int": "write a whole number, like 10485760 for 10 MiB", "float": "write a number, like 2.5", "bool": "write true or false",
+    "datetime": "write a moment, like 2026-11-21 or 2026-11-21T22:00:00Z", "date": "write a day, like 2026-11-21",
+}  # fmt: skip
+"""Said instead of pydantic's words, by the beginning of its types of errors (int_parsing, datetime_from_date_parsing)."""
+
+
 def _problem(kind: type[EngineParams], item: Mapping[str, Any]) -> str:
     place = ".".join(str(part) for part in item["loc"])
     if item["type"] == "missing":
         return f"{place} is missing: {kind.model_fields[str(item['loc'][0])].description}"
     if item["type"] == "extra_forbidden":
         return f"{place} is not a parameter; there are {', '.join(kind.model_fields)}"
-    said = str(item["msg"]).removeprefix("Value error, ")
+    said = _EXAMPLES.get(str(item["type"]).partition("_")[0], "") or str(item["msg"]).removeprefix("Value error, ")
     given = repr(item["input"])
     known = said.startswith(given) or Redactor()(given) != given  # what looks like a secret is not repeated
     shown = "" if not place or known else f" (it is {given})"
@@ -175,6 +183,16 @@ def _kind(name: str, annotation: Any) -> tuple[Kind, tuple[str, ...], bool]:
     if annotation is str and name.endswith("connection"):
         return "connection", (), False
     return _PLAIN.get(annotation, "text"), (), False
+
+
+class FlagParser(argparse.ArgumentParser):
+    """Says which flag may have been meant by one that there is not."""
+
+    def error(self, message: str) -> NoReturn:
+        strange = [word for word in message.removeprefix("unrecognized arguments: ").split() if word.startswith("--")]
+        known = [flag for action in self._actions for flag in action.option_strings]
+        meant = get_close_matches(strange[0].partition("=")[0], known, 1) if strange and message.startswith("unrecognized") else []
+        super().error(f"{message} (did you mean {meant[0]}?)" if meant else message)
 
 
 def add_flags(parser: argparse.ArgumentParser, spec: EngineSpec) -> None:

@@ -133,7 +133,7 @@ Exit status: 0 succeeded, 3 partial, 1 failed, 2 wrong parameters. Submit it as 
 
 
 def _parser(spec: catalog.EngineSpec) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = catalog.FlagParser(
         prog=f"python -m engines.{spec.name}", description=f"{spec.summary}\n\n{spec.description}", allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=_EPILOG.format(engine=spec.name),

@@ -6,6 +6,7 @@ import argparse
 import getpass
 from datetime import UTC, datetime, timedelta
 
+from portal.catalog import FlagParser
 from portal.errors import JobNotFound
 from portal.jobs import ID_PATTERN, Job
 from portal.spool import Spool
@@ -17,7 +18,7 @@ _SHORTEST, _RECENT_DAYS = 4, 30
 
 def parser(command: str, description: str, usage: str = "") -> argparse.ArgumentParser:
     """Return the parser of one command."""
-    return argparse.ArgumentParser(
+    return FlagParser(
         prog=f"{PROGRAM} {command}", description=description, usage=f"{PROGRAM} {command} {usage}" if usage else None, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
