@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
-from portal.errors import AccessDenied, PortalError, ProofFailed, SourceChanged, SourceRefused, StoreError, Throttled
+from portal.errors import AccessDenied, PortalError, ProofFailed, SourceChanged, SourceRefused, StoreError, Throttled, Unreachable, visible
 from portal.stores.azure_answers import refusal
 from portal.wire.answer import Answer
 from portal.wire.ends import Access
@@ -22,6 +22,7 @@ _SOURCE_CODES = {
     "UnsupportedHeader", "PublicAccessNotPermitted", "BlobArchived", "BlobBeingRehydrated",
 }  # fmt: skip
 """Either the service could not read the source, or it cannot fetch from URLs at all."""
+_BUSY = ("429", "503")
 
 
 class Answered(StoreError):
@@ -52,7 +53,7 @@ def error_of(refused: Refused, access: Access, what: str, key: str, needs: str =
         key: the object, '' for the container
         needs: what would have to be granted, e.g. "read (r)"
     """
-    place = f"abfss://{access.container}@{access.account}/{key}"
+    place = f"abfss://{access.container}@{access.account}/{visible(key)}"
     found = refusal(refused.status, refused.code, what, place, container=access.container, account=access.account, needs=needs)
     if isinstance(found, AccessDenied) and (ended := _ended(access)):
         found = AccessDenied(f"{what} {place} was refused: the {ended}.", hint="Get new credentials and submit the job again.")
@@ -67,8 +68,10 @@ def error_of(refused: Refused, access: Access, what: str, key: str, needs: str =
 def source_error(refused: Refused, place: str) -> PortalError | None:
     """Return what a refusal says of the source that the service was to fetch, None when it is about the target. Never with the source's URL."""
     code = refused.code
-    if code in ("SourceConditionNotMet", "InvalidRange") or refused.header("x-ms-copy-source-status-code") in ("412", "416"):
-        found: PortalError = SourceChanged(f"The source of {place} was replaced or deleted after it was listed.", hint="Run the job again.")
+    if passing := _passing(code_of(refused.header("x-ms-copy-source-status-code")), place):
+        found: PortalError = passing
+    elif code in ("SourceConditionNotMet", "InvalidRange") or refused.header("x-ms-copy-source-status-code") in ("412", "416"):
+        found = SourceChanged(f"The source of {place} was replaced or deleted after it was listed.", hint="Run the job again.")
     elif code in ("Md5Mismatch", "Crc64Mismatch"):
         found = ProofFailed(f"What the service read for {place} has not the checksum that the source stores.", hint="Try again.")
     elif code in _SOURCE_CODES or refused.status == 501 or refused.header("x-ms-copy-source-status-code") or _blames_source(refused):
@@ -77,6 +80,15 @@ def source_error(refused: Refused, place: str) -> PortalError | None:
         return None
     found.__cause__ = refused.said
     return found
+
+
+def _passing(status: str, place: str) -> Unreachable | None:
+    """Return what a source's answer means that will be another one later: it is no reason to give pulling up."""
+    if status in _BUSY:
+        return Throttled(f"The source of {place} asked to slow down: it answered the service with {status}.", hint="Try again later.")
+    if status.startswith("5") or status == "408":
+        return Unreachable(f"The source of {place} did not serve the service: it answered {status}.", hint="Try again later.")
+    return None
 
 
 def _blames_source(refused: Refused) -> bool:
