@@ -202,6 +202,7 @@ _SHAPE = {*SourceParams.model_fields, "keys", "target", "target_connection", "fo
 
 def _converter(params: Params, job: JobContext, source: Any, target: Any) -> Any:
     from portal.tabular.converting import clear_scratch, convert_object
+    from portal.transfer.carry import mark_of
 
     clear_scratch(job.folder)
     options = params.options
@@ -213,7 +214,7 @@ def _converter(params: Params, job: JobContext, source: Any, target: Any) -> Any
     def convert(entry: Any, info: Any, *, overwrite: bool, moved: Any) -> Any:
         done = convert_object(
             source, info, target, entry.target_key, options, overwrite=overwrite, rejects=job.artefact(f"rejects-{entry.n}.ndjson"),
-            check=job.check_cancelled, progress=moved, scratch=job.folder,
+            check=job.check_cancelled, progress=moved, scratch=job.folder, mark=mark_of(job.job_id, entry.n),
         )  # fmt: skip
         names = {"source": str(source.url.at(entry.key)), "target": str(target.url.at(entry.target_key))}
         line = json.dumps({**names, **done.report()}, ensure_ascii=False)

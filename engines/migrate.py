@@ -305,9 +305,14 @@ def _refuse_nothing(planned: Planned, params: Params, job: JobContext) -> None:
     if survey.moving or survey.failing or params.allow_empty or planned.redone:
         return
     job.so_far = _result(planned)
-    left_out = f" {survey.excluded} objects were found and left out by formats, patterns, sizes or dates." if survey.excluded else ""
+    left_out = f" {survey.excluded:,} found, and all left out; filters that were set: {_filters(params)}." if survey.excluded else ""
     hint = "Check the source's prefix and filters (formats=any takes every file), or allow it with allow_empty."
     raise NothingMatched(f"Nothing matched at {params.source}.{left_out}", hint=hint)
+
+
+def _filters(params: Params) -> str:
+    names = set(SourceParams.model_fields) - {"source", "source_connection"}
+    return ", ".join(name for name in SourceParams.model_fields if name in names and getattr(params, name) not in (None, (), ("any",))) or "none"
 
 
 def _planned_text(planned: Planned) -> str:
@@ -406,6 +411,7 @@ def _converted_name(name: str) -> str | None:
 
 def _converter(params: Params, job: JobContext, source: Any, target: Any) -> Convert:
     from portal.tabular.converting import ConvertOptions, clear_scratch, convert_object
+    from portal.transfer.carry import mark_of
 
     clear_scratch(job.folder)
     options = ConvertOptions(compression=params.compression, on_reject=params.on_reject, max_rejects=params.max_rejects)
@@ -415,7 +421,7 @@ def _converter(params: Params, job: JobContext, source: Any, target: Any) -> Con
         rejects.unlink(missing_ok=True)
         return convert_object(
             source, info, target, entry.target_key, options, overwrite=overwrite, rejects=rejects, check=job.check_cancelled, progress=moved,
-            scratch=job.folder,
+            scratch=job.folder, mark=mark_of(job.job_id, entry.n),
         )  # fmt: skip
 
     return convert

@@ -61,7 +61,7 @@ class Trip:
         keys, sizes, etags, modified, classes = ([column[n] for n in kept] for column in columns)  # type: ignore[attr-defined]
         targets = [self.target.url.key + key[len(prefix) :] for key in keys]
         nothing = [""] * len(keys)
-        return Page(0, keys, sizes, etags, modified, targets, ["copy"] * len(keys), list(nothing), classes, list(nothing), [False] * len(keys))
+        return Page(0, keys, sizes, etags, modified, targets, ["copy"] * len(keys), list(nothing), classes, list(nothing), [""] * len(keys))
 
     @property
     def count(self) -> int:

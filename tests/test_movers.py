@@ -181,9 +181,12 @@ def test_what_an_attempt_that_was_cut_off_had_written_is_known_by_its_mark(cloud
         journal.begin(range(trip.count))
     moved = trip.run()
     assert moved.books.outcomes == {"copied": len(SIZES)}
-    assert (moved.books.bytes_through, moved.books.resumed_bytes) == (0, sum(SIZES.values()))
-    assert moved.books.proofs == {"size" if target == "file" else "streamed": len(SIZES)}
-    assert "cut off" in moved.rows["x/b.bin"]["reason"]
+    small = sum(SIZES.values()) - SIZES["large.bin"]
+    # Whether a service that speaks as Azure does compares anything it says when it is written to; a small object is moved again then.
+    assert (moved.books.bytes_through, moved.books.resumed_bytes) == ((small, SIZES["large.bin"]) if target == "adls" else (0, sum(SIZES.values())))
+    levels = {"s3": {"end-to-end": 5}, "file": {"size": 5}, "adls": {"end-to-end": 4, "size": 1}}
+    assert moved.books.proofs == levels[target]
+    assert "cut off" in moved.rows["x/large.bin"]["reason"]
 
 
 def test_another_jobs_object_at_a_target_that_was_begun_is_left_alone(clouds: Clouds) -> None:
@@ -192,7 +195,9 @@ def test_another_jobs_object_at_a_target_that_was_begun_is_left_alone(clouds: Cl
     trip = Trip(clouds, f"{clouds.bucket}/", f"{clouds.lake}/", block_bytes=BLOCK)
     trip.verdict(Verdict.UNKNOWN)
     assert trip.run().books.causes == {"exists": len(SIZES)}
-    trip.pages[0].ours = [True] * trip.count
+    trip.pages[0].ours = [f"another.{n + 1}" for n in range(trip.count)]
+    assert trip.run().books.causes == {"exists": len(SIZES)}, "marks of other entries are no reason to overwrite these"
+    trip.pages[0].ours = [f"first.9 another.{n}" for n in range(trip.count)]
     assert trip.run().books.outcomes == {"copied": len(SIZES)}
     assert clouds.adls.stat("b.bin").metadata["portal_copy"] == f"{JOB}.{trip.n('b.bin')}"
 

@@ -139,7 +139,7 @@ def page_of(*entries: Entry) -> Page:
         page.actions.append(entry.action)
     for column in (page.etags, page.modified, page.reasons, page.classes, page.md5s):
         column += [""] * len(entries)
-    page.sizes, page.ours = [1] * len(entries), [False] * len(entries)
+    page.sizes, page.ours = [1] * len(entries), [""] * len(entries)
     return page
 
 

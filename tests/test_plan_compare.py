@@ -278,7 +278,7 @@ def test_candidates_are_looked_at_by_requests_of_their_own(tmp_path: Path, polic
 
 
 def test_what_is_ours_is_neither_in_the_way_nor_judged(tmp_path: Path) -> None:
-    survey = plan_at(tmp_path / "plan", [entry._replace(ours=entry.n == 1) for entry in entries_of(["a", "b", "c"], set())])
+    survey = plan_at(tmp_path / "plan", [entry._replace(ours="J.1" if entry.n == 1 else "") for entry in entries_of(["a", "b", "c"], set())])
     found = comparison(tmp_path / "plan", survey, Container({f"out/{name}": Row(1, "t", "", "", "", False) for name in "abc"}), "fail")
     found.is_ours = lambda n: n == 2
     found.run("out/", survey.targets.orders, tmp_path / "x", 3)

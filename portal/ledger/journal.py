@@ -27,8 +27,10 @@ from portal.wire.ends import Block
 JOURNAL_FILE = "journal.ndjson"
 _SYNC_EVERY_S = 1.0
 _FAILED = "failed"
-_BEGUN, _DONE, _ENDED = 1, 2, 4
-"""Bits of an entry: something of it may be at the target; nothing is left to do; its last line is an end (done or failed)."""
+_PROOF_FAILED = "proof-failed"
+_BEGUN, _DONE, _ENDED, _DOUBTFUL = 1, 2, 4, 8
+"""Bits of an entry: something of it may be at the target; nothing is left to do; its last line is an end (done or failed); what is at the
+target was found wrong once."""
 
 Columns = Mapping[str, Sequence[Any]]
 """Columns of the ledger, all of one length, and `n`, the entries' numbers."""
@@ -56,6 +58,14 @@ class JournalState:
     def begun(self, n: int) -> bool:
         """Whether something of an object that is not done with may be at the target: it was cut off, or failed on the way."""
         return bool(self._bits[n] & _BEGUN)
+
+    def cut_off(self, n: int) -> bool:
+        """Whether an object was begun and nobody knows how it ended."""
+        return self._bits[n] & (_BEGUN | _DONE | _ENDED) == _BEGUN
+
+    def doubtful(self, n: int) -> bool:
+        """Whether an attempt failed because the target had other bytes than were sent, and those may still be there under our mark."""
+        return bool(self._bits[n] & _DOUBTFUL)
 
     def ended(self, n: int) -> bool:
         """Whether an object is done with (copied, converted, skipped, excluded): nothing is left to do."""
@@ -101,7 +111,7 @@ class JournalState:
         if "begin" in values:
             self.note_begun(values["begin"])
         elif "end" in values:
-            self.note_ended(values["end"]["n"], values["end"]["outcome"])
+            self.note_ended(values["end"]["n"], values["end"]["outcome"], values["end"].get("cause") or "")
         else:
             told = values["blocks"]
             blocks = [Block(*block) for block in told["blocks"]]
@@ -110,16 +120,23 @@ class JournalState:
     def note_begun(self, ns: Iterable[int]) -> None:
         for n in ns:
             if 0 <= n < self._count:
-                self._bits[n] = _BEGUN
+                self._bits[n] = self._bits[n] & _DOUBTFUL | _BEGUN
 
-    def note_ended(self, ns: Sequence[int], outcomes: Sequence[str] | str) -> None:
-        """`outcomes`: one for all, or one for each."""
+    def note_ended(self, ns: Sequence[int], outcomes: Sequence[str] | str, causes: Sequence[str] | str = "") -> None:
+        """`outcomes` and `causes`: one for all, or one for each."""
+        if _PROOF_FAILED in causes:
+            self._note_doubts(ns, causes)
         for n, outcome in zip(ns, [outcomes] * len(ns) if isinstance(outcomes, str) else outcomes, strict=True):
             if 0 <= n < self._count:
-                self._bits[n] = self._bits[n] & _BEGUN | _ENDED if outcome == _FAILED else _DONE | _ENDED
+                self._bits[n] = self._bits[n] & (_BEGUN | _DOUBTFUL) | _ENDED if outcome == _FAILED else _DONE | _ENDED
                 self._ends[n] += 1
                 if outcome != _FAILED and self._uploads:
                     self._uploads.pop(n, None)
+
+    def _note_doubts(self, ns: Sequence[int], causes: Sequence[str] | str) -> None:
+        for n, cause in zip(ns, [causes] * len(ns) if isinstance(causes, str) else causes, strict=True):
+            if 0 <= n < self._count and cause == _PROOF_FAILED:
+                self._bits[n] |= _DOUBTFUL
 
     def note_blocks(self, n: int, upload: str, blocks: Iterable[Block], sums: Iterable[Sequence[Any]] = (), step_bytes: int = 0) -> None:
         if not 0 <= n < self._count:
@@ -154,7 +171,7 @@ class Journal:
         packed = _packed(rows)
         with self._lock:
             self._append({"end": packed})
-            self.state.note_ended(rows["n"], packed["outcome"])
+            self.state.note_ended(rows["n"], packed["outcome"], packed.get("cause") or "")
 
     def blocks(self, n: int, upload: str, blocks: Sequence[Block], sums: Sequence[Sequence[Any]] = (), step_bytes: int = 0) -> None:
         """Blocks of a large object that are at the target now, and other checksums of them (JSON values; kept as they are). Another `upload`

@@ -30,7 +30,7 @@ _USUAL_BYTES = 16 << 20
 
 def take(mover: Mover, unit: Unit) -> None:
     """Take a step and report what came of it. Raises Cancelled."""
-    mover.attempts, mover.through, mover.doubts = 0, 0, False
+    mover.attempts, mover.through, mover.doubts, mover.disproved = 0, 0, unit.item.doubts, unit.item.doubts
     try:
         told = _STEPS[unit.kind](mover, unit)
         answer = Answered(unit.number, {**told, "end": True, "attempts": mover.attempts, "through": mover.through})
@@ -39,7 +39,8 @@ def take(mover: Mover, unit: Unit) -> None:
     except Exception as error:
         if not hasattr(error, "retryable"):
             mover.shared.outbox.trouble(f"{unit.item.key} failed in a way nobody knows")
-        answer = Answered(unit.number, {"end": True, "attempts": mover.attempts, "through": mover.through}, failure_of(error))
+        told = {"end": True, "attempts": mover.attempts, "through": mover.through, "disproved": mover.disproved}
+        answer = Answered(unit.number, told, failure_of(error))
     mover.shared.outbox.answered(answer)
 
 
@@ -163,7 +164,8 @@ def _commit(mover: Mover, unit: Unit) -> Mapping[str, Any]:
 
     if told["look"]:
         mover.tried(lambda attempt: pulling.refuse_change(mover, told["pin"]))
-    written = mover.tried(lambda attempt: placed(mover, item, told["modified"], commit, again=attempt > 1))
+    crc, blocks = (told["crc64"] if all(block.crc64 >= 0 for block in told["blocks"]) else -1), told["blocks"]
+    written = mover.tried(lambda attempt: placed(mover, item, told["modified"], commit, again=attempt > 1, crc=crc, blocks=blocks))
     return {"etag": written.etag, "version": written.version_id, "checked": written.checked}
 
 

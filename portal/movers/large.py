@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from portal.errors import ProofFailed
 from portal.movers import pulling, sums
 from portal.movers.layout import Layout, Parts, block_bytes, runs
-from portal.movers.messages import Answered, Failure, Item, Moved, Options, Unit, failure_of
+from portal.movers.messages import Answered, Failure, Item, Moved, Options, Unit, disproved, failure_of
 from portal.movers.shared import now_ms
 from portal.movers.sums import Piece
 from portal.transfer import proof
@@ -98,6 +98,8 @@ class Large:
         self._open.discard(answer.number)
         self._attempts = max(self._attempts, answer.told.get("attempts", 1))
         self._through += answer.told.get("through", 0)
+        if answer.told.get("disproved"):
+            self.item = self.item._replace(doubts=True)  # what stands at the target is not taken for done
         if answer.failure and not self._failure:
             self._failure = answer.failure
             self._open.difference_update(self._hooks.forget(self.item.n))
@@ -137,6 +139,7 @@ class Large:
         if failure.kind in _AGAIN and self._restarts < _MOST_RESTARTS and self._step != "open":
             self._restarts += 1
             return self._over()
+        failure = disproved(failure) if self.item.doubts else failure
         self._close(Moved(self.item.n, "failed", reason=failure.reason, cause=failure.cause, retryable=failure.retryable))
         # What may pass is left as it is: a later attempt goes on with the blocks that are staged.
         return [] if failure.retryable and failure.kind not in _AGAIN else self._abort()

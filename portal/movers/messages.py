@@ -86,9 +86,11 @@ class Item(NamedTuple):
     replace: bool = False
     """What is at the target may be replaced."""
     look: bool = False
-    """An earlier attempt may have written the target: look before anything is moved."""
-    ours: bool = False
-    """An earlier job, which this one retries, may have written the target."""
+    """An earlier attempt was cut off and may have written the target: look before anything is moved."""
+    ours: str = ""
+    """Marks, parted by spaces, that the earlier jobs which this one retries may have left at the target."""
+    doubts: bool = False
+    """An earlier attempt found other bytes at the target than were sent: what stands there is not taken for done."""
 
 
 class Moved(NamedTuple):
@@ -166,9 +168,10 @@ class Report:
     logged: list[tuple[int, str]] = field(default_factory=list)
 
 
+PROOF_FAILED = "proof-failed"
 _CAUSES: tuple[tuple[type[PortalError], str], ...] = (
     (SourceChanged, "source-changed"), (AccessDenied, "access-denied"), (NotFound, "not-found"), (AlreadyExists, "exists"),
-    (Throttled, "throttled"), (Unreachable, "unreachable"), (ProofFailed, "proof-failed"), (NameNotAllowed, "name"), (TargetLeased, "leased"),
+    (Throttled, "throttled"), (Unreachable, "unreachable"), (ProofFailed, PROOF_FAILED), (NameNotAllowed, "name"), (TargetLeased, "leased"),
     (StoreFull, "full"), (Archived, "archived"), (Cancelled, "cancelled"), (UploadGone, "other"),
 )  # fmt: skip
 
@@ -198,6 +201,13 @@ def keep_secret(*accesses: Access) -> None:
     """Have the credentials of these masked in every failure from now on."""
     _hidden.secrets.update(secret for access in accesses for secret in access.secrets)
     _hidden.redact = Redactor(_hidden.secrets)
+
+
+def disproved(failure: Failure) -> Failure:
+    """Return the failure of an object that may still stand wrong at its target, whatever went wrong last: later attempts are to know that."""
+    if failure.cause == PROOF_FAILED:
+        return failure
+    return failure._replace(cause=PROOF_FAILED, reason=f"The target had other bytes than were sent, and then: {failure.reason}")
 
 
 class Channel:

@@ -11,7 +11,7 @@ from portal.errors import AccessDenied, Archived, NotFound, PortalError, SourceC
 from portal.movers.messages import Item
 from portal.movers.pace import Gate, pause
 from portal.movers.shared import Shared
-from portal.transfer.carry import LeftOut, provenance
+from portal.transfer.carry import LeftOut, is_marked_as
 from portal.transfer.carry_names import MARK
 from portal.wire.ends import About, End, Found, Pin
 from portal.wire.opening import open_end
@@ -35,6 +35,8 @@ class Mover:
         self.through = 0
         self.doubts = False
         """What stands at the target may not be what was sent."""
+        self.disproved = False
+        """What stood at the target was not what was sent."""
         self.renew()
 
     def renew(self) -> None:
@@ -141,23 +143,23 @@ class Mover:
     def standing(self, item: Item, modified: str, *, begun: bool) -> Found | None:
         """Return what stands at the target if it is this very copy, made by this job; None when it is not, or nothing is there.
 
-        A file has no metadata: of those only one that was begun (`begun`), of the source's size and time, counts."""
+        A file has no metadata: of those only one that was begun (`begun`), of the source's size and time, counts, and none where another one
+        was to be replaced: that may have had the same size and time."""
         found = self._at_target_now(item)
         if found is None or found.size_bytes != item.size_bytes:
             return None
         if self.shared.target.kind == "file":
-            return found if begun and modified and _same_moment(found.about.modified, modified) else None
+            counts = begun and modified and not item.replace
+            return found if counts and _same_moment(found.about.modified, modified) else None
         same = self.is_marked(item, found) and found.about.metadata.get("source_etag", "") == item.etag
         return found if same else None
 
     def is_ours(self, item: Item) -> bool:
-        """Whether what stands at the target was written by this job for this entry, or by the job that this one retries."""
+        """Whether what stands at the target was written by this job for this entry, or for it by a job that this one retries."""
         found = self._at_target_now(item)
         if found is None or self.shared.target.kind == "file":
             return False
-        wanted = provenance("", self.options.source_root, item.key, "", "")["source_url"]
-        same_source = found.about.metadata.get("source_url") == wanted
-        return self.is_marked(item, found) or (item.ours and MARK in found.about.metadata and same_source)
+        return is_marked_as(found.about.metadata, [self.shared.carrier.mark(item.n), *item.ours.split()], self.options.source_root, item.key)
 
     def is_marked(self, item: Item, found: Found) -> bool:
         return found.about.metadata.get(MARK) == self.shared.carrier.mark(item.n)

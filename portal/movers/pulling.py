@@ -114,8 +114,8 @@ def _pulled(mover: Mover, item: Item, pin: Pin, found: Found, attempt: int) -> D
     verified = mover.options.verify != "none" and crc >= 0
     if verified:
         read_whole_again(mover, item, written, crc)
-    level = proof.level(read_back=verified, compared=stored is not None, checked=False, pulled=True)
-    compared = f"crc64nvme:{stored:016x}" if stored is not None else ""
+    compared = f"crc64nvme:{stored:016x}" if stored is not None and crc >= 0 else ""
+    level = proof.level(read_back=verified, compared=bool(compared), checked=False, pulled=True)
     return Done(written, found.version_id, f"{crc:016x}" if crc >= 0 else "", "", compared, level, "server", left_out)
 
 
@@ -124,14 +124,17 @@ def _fetched(mover: Mover, item: Item, pin: Pin, found: Found, about: About, *, 
     stored = stored_crc(found)
     upload = mover.at_target(mover.target.begin, item.target_key, about, item.size_bytes, overwrite=item.replace)
     block = pull(mover, item, pin, upload, 0, 0, item.size_bytes, crc64=stored)
-    refuse_other_crc(mover, item, stored, block.crc64)
-    if stored is None:
+    if block.crc64 >= 0:
+        refuse_other_crc(mover, item, stored, block.crc64)
+    elif stored is not None and not mover.options.accept_size:
+        raise SourceRefused("the service did not tell the checksum of what it fetched")
+    if stored is None or block.crc64 < 0:
         refuse_change(mover, pin)
 
     def commit(overwrite: bool) -> Written:
         return mover.at_target(mover.target.commit, item.target_key, upload, [block], about, overwrite=overwrite, crc64=block.crc64)
 
-    return placed(mover, item, found.about.modified, commit, again=again), block.crc64
+    return placed(mover, item, found.about.modified, commit, again=again, crc=block.crc64, blocks=[block]), block.crc64
 
 
 def _copied(mover: Mover, item: Item, pin: Pin, found: Found, about: About, *, again: bool) -> tuple[Written, int]:
@@ -172,8 +175,9 @@ def pull(mover: Mover, item: Item, pin: Pin, upload: str, number: int, start: in
         target.put_block_from_url, item.target_key, upload, number, presigned(mover, pin), start=start, size_bytes=size_bytes, crc64=crc64,
         source_etag=etag,
     )  # fmt: skip
-    mover.shared.pulled()
-    return Block(number, size_bytes, crc64 if crc == -1 and crc64 is not None else crc, mark)
+    if crc >= 0:
+        mover.shared.pulled()
+    return Block(number, size_bytes, crc, mark)
 
 
 def refuse_other_crc(mover: Mover, item: Item, stored: int | None, pulled: int) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from portal.errors import Cancelled, PortalError, StoreError, Unreachable
 from portal.movers import copying, pulling, sums
-from portal.movers.messages import Item, Moved, failure_of
+from portal.movers.messages import Item, Moved, disproved, failure_of
 from portal.movers.mover import Mover
 from portal.movers.placing import Done, of_cut_off, placed, read_whole_again
 from portal.movers.shared import now_ms
@@ -20,7 +20,7 @@ from portal.wire.ends import Found, Pin, Written
 
 def move(mover: Mover, item: Item) -> Moved:
     """Bring an object to its end. Raises Cancelled."""
-    mover.attempts, mover.through, mover.doubts = 0, 0, False
+    mover.attempts, mover.through, mover.doubts, mover.disproved = 0, 0, item.doubts, item.doubts
     began = now_ms()
     try:
         moved = _of_done(mover, item, mover.tried(lambda attempt: _once(mover, item, attempt)))
@@ -47,6 +47,8 @@ def failed(mover: Mover, item: Item, error: Exception) -> Moved:
     if not isinstance(error, PortalError):
         mover.shared.outbox.trouble(f"{item.key} failed in a way nobody knows")
     failure = failure_of(error)
+    if mover.disproved:
+        failure = disproved(failure)
     return Moved(item.n, "failed", reason=failure.reason, cause=failure.cause, bytes_through=mover.through, retryable=failure.retryable)
 
 
@@ -70,7 +72,7 @@ def _streamed(mover: Mover, item: Item, attempt: int, reason: str) -> Done:
     def put(overwrite: bool) -> Written:
         return mover.at_target(mover.target.put, item.target_key, view, about, overwrite=overwrite, crc64=crc, md5=md5)
 
-    written = placed(mover, item, found.about.modified, put, again=attempt > 1)
+    written = placed(mover, item, found.about.modified, put, again=attempt > 1, crc=crc)
     if mover.options.verify != "none":
         read_whole_again(mover, item, written, crc, md5)
     level = proof.level(read_back=mover.options.verify != "none", compared=bool(compared), checked=written.checked)

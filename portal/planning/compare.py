@@ -25,6 +25,8 @@ _PAGES_BEFORE_LOOKING = 4
 _ENTRIES_A_PAGE = 64
 """Of few entries, so many are looked at one by one about as quickly as a page of a listing is read, many at a time."""
 _MOVES = ("copy", "convert")
+_BY_THE_MARK = ("fail", "skip")
+"""The policies by which a target stays unless its mark says that it is ours; by the others what it is like decides, whoever wrote it."""
 
 
 @dataclass
@@ -139,7 +141,7 @@ class Comparison:
         if row.is_folder:
             if self._folders:
                 self.obstacles[key] = f"{self.store.url.at(key)} is a folder, and a file of that name is to be written"
-        elif page.ours[place] or self.is_ours(n):
+        elif self.policy in _BY_THE_MARK and (page.ours[place] or self.is_ours(n)):
             self.verdicts[n] = Verdict.UNKNOWN
         else:
             of = Of(page.sizes[place], page.etags[place], page.modified[place], page.md5s[place], page.actions[place] == "convert")

@@ -94,8 +94,8 @@ class Entry(NamedTuple):
     reason: str = ""
     """Why it is excluded or cannot be copied; of an entry that moves: why its target has another name than its key gives."""
     storage_class: str = ""
-    ours: bool = False
-    """An earlier job that this one retries may have left the target."""
+    ours: str = ""
+    """Marks, parted by spaces, that the earlier jobs which this one retries may have left at the target."""
 
     @property
     def moves(self) -> bool:
@@ -123,7 +123,7 @@ class Page:
     classes: list[str] = field(default_factory=list)
     md5s: list[str] = field(default_factory=list)
     """MD5 of the source as hexadecimal, where its listing tells it."""
-    ours: list[bool] = field(default_factory=list)
+    ours: list[str] = field(default_factory=list)
     next: str | None = None
     """Leads to the next page; START: the listing begins there; None: this was the last."""
 
@@ -136,7 +136,7 @@ class Page:
         return map(Entry, numbers, *columns)
 
 
-_DEFAULTS: Mapping[str, Any] = {"actions": "copy", "reasons": "", "classes": "", "md5s": "", "etags": "", "modified": "", "ours": False}
+_DEFAULTS: Mapping[str, Any] = {"actions": "copy", "reasons": "", "classes": "", "md5s": "", "etags": "", "modified": "", "ours": ""}
 
 
 class Names(NamedTuple):
@@ -198,6 +198,8 @@ def _line(number: int, page: Page, names: Names) -> bytes:
 def _page(told: Mapping[str, Any], names: Names) -> Page:
     keys = told["keys"]
     columns = {name: _unpacked(told.get(name, default), len(keys)) for name, default in _DEFAULTS.items()}
+    if "ours" in told:  # earlier versions wrote whether there are marks, and not which
+        columns["ours"] = [marks if isinstance(marks, str) else "" for marks in columns["ours"]]
     targets = names.targets(keys, columns["actions"])
     for n, target in told.get("targets", {}).items():
         targets[int(n)] = target
@@ -311,6 +313,12 @@ def read(path: Path) -> Iterator[Entry]:
     """Yield the entries of a complete plan."""
     for page in pages(path):
         yield from page.entries()
+
+
+def job_of(path: Path) -> str:
+    """Return the id of the job that a plan was made by."""
+    with path.open("rb") as file:
+        return str(json.loads(file.readline())["job"])
 
 
 def length_if_for(path: Path, header: Mapping[str, Any], job_id: str | None = None) -> int | None:

@@ -51,7 +51,7 @@ class Rules:
         actions = ["exclude" if reason else "copy" for reason in reasons]
         page = Page(
             first, found.keys, found.sizes, found.etags, found.modified, below, actions, reasons, found.classes, found.md5s,
-            [False] * len(below), following,
+            [""] * len(below), following,
         )  # fmt: skip
         if found.unseen:
             self._judge_unseen(page, found)

@@ -18,6 +18,7 @@ from portal.planning.looking import LOOKERS, Looker, each
 from portal.planning.plan import START, Page
 from portal.planning.planning import Rules
 from portal.stores.base import ObjectInfo
+from portal.transfer.carry import mark_of
 from portal.wire.ends import Found, Listed
 
 _BATCH = 1_000
@@ -69,7 +70,8 @@ class Wanted(NamedTuple):
     """One object that is asked for by its key."""
 
     key: str
-    ours: bool = False
+    ours: str = ""
+    """See `plan.Entry`."""
     target: str = ""
     """The target name that an earlier job settled on, '' for the one that follows from the key. Others of that job may have the latter."""
     reason: str = ""
@@ -161,12 +163,13 @@ def undone(earlier: Path, header: Mapping[str, Any]) -> Callable[[], Iterator[Wa
     count = plan.length_if_for(path, header)
     if count is None:
         return None
-    state = JournalState(earlier / JOURNAL_FILE, count)
+    state, job_id = JournalState(earlier / JOURNAL_FILE, count), plan.job_of(path)
 
     def wanted() -> Iterator[Wanted]:
         for entry in plan.read(path):
             if entry.action != "exclude" and not state.ended(entry.n):
+                marks = [entry.ours, mark_of(job_id, entry.n) if state.begun(entry.n) else ""]
                 settled = (entry.target_key, entry.reason) if entry.moves else ("", "")
-                yield Wanted(entry.key, entry.ours or state.begun(entry.n), *settled)
+                yield Wanted(entry.key, " ".join(filter(None, marks)), *settled)
 
     return wanted

@@ -27,7 +27,6 @@ from portal.transfer.carry import provenance
 
 __all__ = ["ConvertOptions", "Converted", "Preview", "clear_scratch", "convert_object", "preview_object", "suits", "target_name"]
 
-_MARK = "convert"
 _SCRATCH = "convert-"
 Passed = Callable[[int], None]
 
@@ -47,7 +46,7 @@ class Preview:
 def convert_object(
     source: Store, info: ObjectInfo, target: Store, target_key: str, options: ConvertOptions | None = None, *,
     overwrite: bool = False, rejects: Path | None = None, check: Check = lambda: None, progress: Passed | None = None,
-    scratch: Path | None = None,
+    scratch: Path | None = None, mark: str = "convert",
 ) -> Converted:  # fmt: skip
     """Convert one object. Memory is bounded whatever its size; temporary copies of source and target stand in a folder below `scratch`.
 
@@ -56,6 +55,7 @@ def convert_object(
         check: called often; raises Cancelled when the work shall stop.
         progress: called with the number of source bytes of each block that was read (increments, not totals).
         scratch: folder for temporary files; default: that of the system.
+        mark: by which the target is known as written for this very object (`portal.transfer.carry.mark_of`).
 
     Raises:
         ConversionFailed: a value would change, a row does not fit, the file is broken or empty; says where.
@@ -76,7 +76,7 @@ def convert_object(
         _balance(plan, written.rows, kept.count)
         fetched.path.unlink()
         modified = info.modified.isoformat() if info.modified else ""
-        about = provenance(_MARK, str(source.url.root), info.key, info.etag, modified, info.version_id, info.storage_class)
+        about = provenance(mark, str(source.url.root), info.key, info.etag, modified, info.version_id, info.storage_class)
         about |= {"source_crc64nvme": fetched.crc64, "rows": str(written.rows)}
         stored, crc64 = upload(local, target, target_key, overwrite=overwrite, metadata=about, check=check)
         read_back(written, crc64, target, stored, folder / "read-back.parquet", check)

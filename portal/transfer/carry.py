@@ -76,7 +76,7 @@ class Carrier:
 
     def mark(self, n: int) -> str:
         """Our own mark on the target of entry `n`."""
-        return f"{self._job_id}.{n}"
+        return mark_of(self._job_id, n)
 
     def __call__(
         self, n: int, pin: Pin, found: Found, tags: Mapping[str, str] | None = None, *, tags_refused: str = ""
@@ -132,6 +132,11 @@ class Carrier:
         return found
 
 
+def mark_of(job_id: str, n: int) -> str:
+    """Return the mark on what a job writes for entry `n` of its plan: nobody else writes it."""
+    return f"{job_id}.{n}"
+
+
 def provenance(
     mark: str, root: str, key: str, etag: str, modified: str, version: str | None = "", storage_class: str = "",
     checksums: Mapping[str, str] | None = None,
@@ -157,6 +162,18 @@ def provenance(
     if not etag or not modified:
         return {name: value for name, value in metadata.items() if value}
     return metadata
+
+
+def is_marked_as(metadata: Mapping[str, str], marks: Sequence[str], root: str, key: str) -> bool:
+    """Tell whether an object's metadata has one of these marks and no other source than this one (a long URL may not have found room).
+
+    Arguments:
+        root, key: of the source, as for `provenance`
+    """
+    if metadata.get(MARK, "") not in marks or not metadata.get(MARK):
+        return False
+    wanted = provenance("", root, key, "", "")["source_url"]
+    return metadata.get("source_url", wanted) == wanted
 
 
 def _type_of(key: str) -> str:

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
-from portal.errors import AlreadyExists, Cancelled, PortalError, SourceChanged
+from portal.errors import AlreadyExists, Cancelled, NotFound, PortalError, SourceChanged
 from portal.movers.messages import failure_of
 from portal.planning.plan import Entry
 from portal.stores.base import ObjectInfo, Store
 from portal.tabular.outcome import Converted
+from portal.transfer.carry import is_marked_as, mark_of
 
 MAX_TRIES = 3
 _BACKOFF_S = 0.5
@@ -34,8 +35,11 @@ class Convert(Protocol):
 class Conversions:
     """Converts entries; `moved` is told the bytes of each block, from any thread, and may raise Cancelled."""
 
-    def __init__(self, source: Store, convert: Convert | None, threads: int, moved: Callable[[int], None]) -> None:
-        self._source, self._convert, self._threads, self._moved = source, convert, threads, moved
+    def __init__(
+        self, source: Store, target: Store, job_id: str, convert: Convert | None, threads: int, moved: Callable[[int], None]
+    ) -> None:  # fmt: skip
+        self._source, self._target, self._job_id = source, target, job_id
+        self._convert, self._threads, self._moved = convert, threads, moved
         self._executor: ThreadPoolExecutor | None = None
         self._running: set[Future[Row]] = set()
         self._lock = threading.Lock()
@@ -49,7 +53,8 @@ class Conversions:
         return not self._running
 
     def put(self, entry: Entry, *, overwrite: bool, skips: bool) -> None:
-        """`overwrite`: what is at the target may be replaced; `skips`: what appears there meanwhile is left as it is, and that is no failure."""
+        """`overwrite`: what is at the target may be replaced, else only what this job, or one that it retries, left there of this entry;
+        `skips`: what appears there meanwhile is left as it is, and that is no failure."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="convert")
         self._running.add(self._executor.submit(self._brought_to_end, entry, overwrite, skips))
@@ -98,13 +103,21 @@ class Conversions:
         info = self._source.stat(entry.key)
         if entry.etag and info.etag != entry.etag:
             raise SourceChanged(f"{self._source.url.at(entry.key)} was replaced after it was listed.", hint="Run the job again.")
-        done = self._convert(entry, info, overwrite=overwrite, moved=self._moved)
+        done = self._convert(entry, info, overwrite=overwrite or self._is_ours(entry), moved=self._moved)
         return {
             "outcome": "converted", "source_version": info.version_id or None, "target_size": done.target.size_bytes, "target_etag": done.target.etag,
             "crc64nvme": done.target_crc64, "source_checksum": done.source_checksum or None, "proof": "converted" if done.read_back else "none",
             "reason": " ".join(done.warnings), "rows_in": done.rows_in, "rows_out": done.rows_out, "rows_rejected": done.rows_rejected,
             "mode": "convert", "bytes_through": done.source_bytes,
         }  # fmt: skip
+
+    def _is_ours(self, entry: Entry) -> bool:
+        """Whether an attempt that was cut off, or failed on the way, left what stands at the target: its mark says so, and files have none."""
+        try:
+            metadata = self._target.stat(entry.target_key).metadata
+        except NotFound:
+            return False
+        return is_marked_as(metadata, [mark_of(self._job_id, entry.n), *entry.ours.split()], str(self._source.url.root), entry.key)
 
     def _pause(self, attempt: int) -> None:
         """Wait before the next try, longer each time, and not all threads alike; a cancel ends the wait."""

@@ -133,7 +133,10 @@ class _Move:
         self._rows = Rows(journal, self._entries)
         self._cancelled = threading.Event()
         self._converted_bytes = _Sum()
-        self._conversions = Conversions(route.source.store, route.convert, min(route.concurrency or os.cpu_count() or 1, _CONVERTING), self._passed)
+        self._conversions = Conversions(
+            route.source.store, route.target.store, route.job_id, route.convert, min(route.concurrency or os.cpu_count() or 1, _CONVERTING),
+            self._passed,
+        )  # fmt: skip
         self._refusals = self._failures = 0
         self._untold = (0, 0)
 
@@ -169,7 +172,7 @@ class _Move:
                 settled.append((entry, "excluded", entry.reason, ""))
             elif entry.action == "fail":
                 settled.append((entry, "failed", entry.reason, cause_of(entry.reason)))
-            elif verdicts[entry.n] in SKIPPED:
+            elif verdicts[entry.n] in SKIPPED and not state.doubtful(entry.n):
                 settled.append((entry, "skipped", SKIPPED[verdicts[entry.n]], ""))
             else:
                 left.append(entry)
@@ -204,13 +207,14 @@ class _Move:
     def _item(self, entry: Entry) -> Item:
         verdict = self._verdicts[entry.n]
         replace = verdict == Verdict.REPLACE or (verdict == Verdict.UNKNOWN and self._route.overwrite == "replace")
-        look = verdict == Verdict.UNKNOWN or entry.ours or self._journal.state.begun(entry.n)
-        return Item(entry.n, entry.key, entry.size_bytes, entry.etag, entry.target_key, replace, look, entry.ours)
+        state = self._journal.state
+        look, doubts = state.cut_off(entry.n), state.doubtful(entry.n)
+        return Item(entry.n, entry.key, entry.size_bytes, entry.etag, entry.target_key, replace, look, entry.ours, doubts)
 
     def _convert(self, entry: Entry, item: Item) -> None:
         while not self._conversions.room:
             self._turn(_WAIT_S)
-        self._conversions.put(entry, overwrite=item.replace or item.look, skips=self._route.overwrite == "skip" and not item.look)
+        self._conversions.put(entry, overwrite=item.replace, skips=self._route.overwrite == "skip")
 
     def _begun(self, item: Item) -> list[Unit]:
         state = self._journal.state

@@ -22,7 +22,7 @@ from portal.wire.azure_end import AzureEnd, crc_text
 from portal.wire.azure_errors import Refused, error_of, source_error
 from portal.wire.azure_listing import blobs_listed, nothing_listed
 from portal.wire.azure_lists import block_list, blocks_listed, tags_listed
-from portal.wire.ends import About, Block, Listed, Pin, Written
+from portal.wire.ends import UNCHECKED, About, Block, Listed, Pin, Written
 
 MAX_URL_BYTES = 2048
 _BLOB = "x-ms-blob-type: BlockBlob\r\n"
@@ -70,8 +70,7 @@ class BlobEnd(AzureEnd):
         """`md5` is not sent: Azure takes one checksum."""
         mark = block_id(upload, number)
         answer = self._written(self._block(key, mark), f"x-ms-content-crc64: {crc_text(crc64)}\r\n", body, key=key)
-        self._checked(answer, crc64, key)
-        return mark
+        return mark if self._checked(answer, crc64, key) else mark + UNCHECKED
 
     def _block(self, key: str, mark: str) -> str:
         return f"{self._path(key)}?comp=block&blockid={mark}{self._and}"
@@ -79,11 +78,11 @@ class BlobEnd(AzureEnd):
     def commit(self, key: str, upload: str, blocks: Sequence[Block], about: About, *, overwrite: bool, crc64: int, md5: bytes = b"") -> Written:
         """`checked` is False when the credentials may not read the list of blocks back, and as for `put`."""
         ordered = sorted(blocks)
-        body = block_list([block.mark for block in ordered])
+        body = block_list([block.mark.removesuffix(UNCHECKED) for block in ordered])
         crc = crc64_of(body)
         lines = f"{'' if overwrite else _NEW_ONLY}x-ms-content-crc64: {crc_text(crc)}\r\n{blob_lines(about, md5)}"
         answer = self._written(f"{self._path(key)}?comp=blocklist{self._and}", lines, body, key=key)
-        written = _about_written(answer, self._checked(answer, crc, key))
+        written = _about_written(answer, self._checked(answer, crc, key) and not any(block.unchecked for block in blocks))
         try:
             self._compare(key, written.etag, ordered)
         except AccessDenied:
@@ -99,7 +98,7 @@ class BlobEnd(AzureEnd):
         found = blocks_listed(answer.content())
         if now != etag:
             raise ProofFailed(f"{self._place(key)} was replaced by somebody else as soon as it was written.", hint="Look who writes there.")
-        if found != [(block.mark, block.size_bytes) for block in blocks]:
+        if found != [(block.mark.removesuffix(UNCHECKED), block.size_bytes) for block in blocks]:
             raise ProofFailed(f"{self._place(key)} is not made of the {len(blocks)} blocks that were sent.", hint="Try again.")
 
     def abort(self, key: str, upload: str, size_bytes: int) -> None:

@@ -19,7 +19,7 @@ from portal.wire.azure_about import path_lines
 from portal.wire.azure_end import AzureEnd, crc_text
 from portal.wire.azure_errors import Refused, error_of
 from portal.wire.azure_listing import nothing_listed, paths_listed
-from portal.wire.ends import About, Block, Listed, Pin, Written
+from portal.wire.ends import UNCHECKED, About, Block, Listed, Pin, Written
 
 _NEW_ONLY = "If-None-Match: *\r\n"
 _WRITE = "create, write and move (c, w, m)"
@@ -74,8 +74,7 @@ class DfsEnd(AzureEnd):
         return upload
 
     def put_block(self, key: str, upload: str, number: int, start: int, body: memoryview, *, crc64: int, md5: bytes = b"") -> str:
-        self._appended(key, upload, start, body, crc64)
-        return ""
+        return "" if self._appended(key, upload, start, body, crc64) else UNCHECKED
 
     def _appended(self, key: str, upload: str, start: int, body: memoryview, crc64: int) -> bool:
         """Append; tells whether the service said that it got what we sent."""
@@ -84,7 +83,8 @@ class DfsEnd(AzureEnd):
         return self._checked(answer, crc64, key)
 
     def commit(self, key: str, upload: str, blocks: Sequence[Block], about: About, *, overwrite: bool, crc64: int, md5: bytes = b"") -> Written:
-        return self._placed(key, upload, sum(block.size_bytes for block in blocks), overwrite, md5, True)
+        size_bytes = sum(block.size_bytes for block in blocks)
+        return self._placed(key, upload, size_bytes, overwrite, md5, not any(block.unchecked for block in blocks))
 
     def _placed(self, key: str, upload: str, size_bytes: int, overwrite: bool, md5: bytes, checked: bool) -> Written:
         if size_bytes or md5:

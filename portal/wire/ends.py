@@ -115,6 +115,10 @@ class Written:
     """The store compared what it got with the checksums that were sent."""
 
 
+UNCHECKED = "!"
+"""No block id has it."""
+
+
 class Block(NamedTuple):
     """One block (Azure) or part (S3) of a large object that is at the target and waits for the commit."""
 
@@ -123,7 +127,11 @@ class Block(NamedTuple):
     size_bytes: int
     crc64: int
     mark: str
-    """What the commit must name it by: a block id, a part's ETag, or ''."""
+    """What the commit must name it by: a block id, a part's ETag, or ''. It ends with UNCHECKED where the store, which tells what it got, did not."""
+
+    @property
+    def unchecked(self) -> bool:
+        return self.mark.endswith(UNCHECKED)
 
 
 @dataclass(slots=True)
