@@ -74,7 +74,7 @@ class Preflight:
         if policies.overwrite == "fail" and self.existing:
             more = self.existing - len(self.occupied)
             listed = [*self.occupied, *([f"and {more:,} more"] if more > 0 else [])]
-            hint = "Choose another target, or overwrite=skip, different or replace."
+            hint = "Choose another target, or overwrite=skip, newer, different, checksum or replace."
             raise AlreadyExists(_listing("Nothing was moved: targets that exist already", listed), hint=hint)
         if policies.delete_extra and self.extras > policies.max_deletes:
             raise TransferFailed(
