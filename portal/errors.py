@@ -6,6 +6,7 @@ to do next. `explain()` is the only way an error becomes text for a person.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 
@@ -137,6 +138,14 @@ class WarehouseError(PortalError):
     """The warehouse could not do what it was asked."""
 
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def visible(name: str) -> str:
+    """Return the name of an object as it is shown: line breaks, escapes and other characters that nobody sees as `\\n`, `\\x1b` …"""
+    return name if name.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
 def causes(error: BaseException) -> Iterator[BaseException]:
     """Yield the error and then what caused it, outermost first, each once."""
     seen: set[int] = set()
@@ -158,4 +167,5 @@ def explain(error: BaseException) -> str:
             lines.append(named)
         hint = hint or getattr(cause, "hint", "")
     first, *rest = lines
-    return "\n".join([first, *(f"  because: {line}" for line in rest), *([f"  what to do: {hint}"] if hint else [])])
+    text = "\n".join([first, *(f"  because: {line}" for line in rest), *([f"  what to do: {hint}"] if hint else [])])
+    return _CONTROLS.sub(lambda found: visible(found[0]), text)  # what others say must not drive a terminal

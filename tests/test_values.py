@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal import catalog, clock
-from portal.errors import AccessDenied, BadParameters, PortalError, Unreachable, explain
+from portal.errors import AccessDenied, BadParameters, PortalError, Unreachable, explain, visible
 from portal.progress import Progress
 from portal.stores.url import StoreURL
 
@@ -99,3 +99,10 @@ def test_an_error_tells_what_why_and_what_to_do() -> None:
 
 def test_an_error_without_words_uses_its_docstring() -> None:
     assert str(PortalError()) == "The portal could not do what it was asked."
+
+
+@given(st.text())
+def test_what_is_shown_of_an_error_drives_no_terminal(name: str) -> None:
+    shown = explain(PortalError(f"It is {name}.", hint=name))
+    assert all(c in "\n\t" or not ("\x00" <= c < " " or "\x7f" <= c < "\xa0") for c in shown)
+    assert visible(name).isprintable() and (visible(name) == name) is name.isprintable()

@@ -238,3 +238,9 @@ def test_whatever_a_service_quotes_no_secret_is_told(answering: Callable[[bytes]
     access = replace(answering(refusal(403, echo, echo.replace("&", "&amp;"), extra=told)), bearer="alsosecret")
     with refused(access, act) as (error,):
         assert "could not read the source" in str(error) or "Azure answered 403" in explain(error)
+
+
+def test_no_name_drives_a_terminal_or_begins_a_line(answering: Callable[[bytes], Access]) -> None:
+    answer = refusal(403, "AuthorizationFailure", "\x9b31mNo.")
+    with refused(answering(answer), lambda end: end.delete("a\x1b[2J\nwhat to do: pay\u202e")) as (error,):
+        assert "/a\\x1b[2J\\nwhat to do: pay\\u202e" in str(error) and "\\x9b31mNo." in explain(error)

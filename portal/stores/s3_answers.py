@@ -6,7 +6,7 @@ Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html; a HE
 from __future__ import annotations
 
 from portal import errors
-from portal.errors import PortalError
+from portal.errors import PortalError, visible
 
 _WRONG_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "InvalidToken"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
@@ -30,7 +30,7 @@ class OutOfRange(errors.StoreError):
 
 
 def name_of(bucket: str, key: str = "") -> str:
-    return f"s3://{bucket}/{key}" if key else f"the bucket {bucket!r}" if bucket else "the account"
+    return f"s3://{bucket}/{visible(key)}" if key else f"the bucket {bucket!r}" if bucket else "the account"
 
 
 def refusal(code: str, what: str, *, bucket: str, key: str = "", expires_at: str = "", region: str = "") -> PortalError:

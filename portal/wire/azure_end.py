@@ -7,7 +7,7 @@ from base64 import b64encode
 from email.utils import formatdate
 from urllib.parse import quote
 
-from portal.errors import NameNotAllowed, NotFound, PortalError, ProofFailed, SourceChanged, Unreachable
+from portal.errors import NameNotAllowed, NotFound, PortalError, ProofFailed, SourceChanged, Unreachable, visible
 from portal.stores.azure_answers import ConditionFailed, NoContainer
 from portal.wire.answer import Answer
 from portal.wire.azure_about import found_of
@@ -49,7 +49,7 @@ class AzureEnd:
             raise NameNotAllowed(f"{self._place(key)!r} cannot be a name in ADLS: it is no valid Unicode.") from None
 
     def _place(self, key: str) -> str:
-        return f"abfss://{self.access.container}@{self.access.account}/{key}"
+        return f"abfss://{self.access.container}@{self.access.account}/{visible(key)}"
 
     def _send(self, method: str, target: str, lines: str = "", body: bytes | memoryview = b"") -> Answer:
         if self.access.bearer:
