@@ -235,7 +235,7 @@ def test_zero_matches_fail_with_the_reason_unless_allowed(clouds: Clouds) -> Non
     put(clouds.s3, "a.txt")
     ran = clouds.migrate()
     assert (ran.code, ran.error["type"], ran.error["retryable"]) == (1, "NothingMatched", False)
-    assert "1 objects were found and left out" in ran.error["message"]
+    assert "1 found, and all left out; filters that were set: formats." in ran.error["message"]
     assert ran.result["counts"] == {"listed": 1}
     assert clouds.migrate(allow_empty=True).code == 0
     assert clouds.migrate(source=f"{clouds.bucket}/nothing/here/").error["type"] == "NothingMatched"
@@ -456,3 +456,9 @@ def test_a_tier_that_cannot_be_is_refused_before_anything_is_listed(clouds: Clou
 def test_a_tier_that_can_be_is_let_through(clouds: Clouds) -> None:
     put(clouds.s3, "a.csv")
     assert clouds.migrate(tier="Cool").code == 0
+
+
+def test_when_everything_is_left_out_the_filters_that_were_set_are_named(clouds: Clouds) -> None:
+    put(clouds.s3, "a.csv")
+    ran = clouds.migrate(formats=["any"], regex=["^z"])
+    assert "1 found, and all left out; filters that were set: regex." in ran.error["message"]
