@@ -135,11 +135,16 @@ class Crew:
         self._rate_before = 0.0
         self._settled_until = 0.0
 
+    def at_least(self, size: int) -> int:
+        """Begin with so many; returns how many there shall be."""
+        self.size = max(self.size, min(self._most, size))
+        return self.size
+
     def look(self, now_s: float, *, busy: float, rate: float, all_at_work: bool) -> int:
         """Return how many threads there shall be.
 
         Args:
-            busy: share of a CPU that the process used since the last look
+            busy: share that the process used, since the last look, of the processors that it can use
             rate: work done a second since then, in whatever unit
             all_at_work: no thread was without work
         """

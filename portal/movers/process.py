@@ -24,6 +24,7 @@ from portal.movers.shared import Shared
 _REPORT_EVERY_S = 0.1
 _LOOK_EVERY_S = 0.3
 _END_WITHIN_S = 0.5
+_THREADS_FOR_BLOCKS = 4
 
 
 class Process:
@@ -35,21 +36,31 @@ class Process:
         self._shared = Shared(setup, channel)
         self._crew = Crew(setup.options.threads)
         self._threads: list[threading.Thread] = []
+        self._sizing = threading.Lock()
         self._size = 0
+        self._processors = 1
+        """That this process can keep busy: blocks are moved without Python's lock, small objects mostly with it."""
         self._resize(self._crew.size if setup.options.adapts else setup.options.threads)
         threading.Thread(target=self._tick, daemon=True).start()
 
     def take(self, message: object) -> None:
         if isinstance(message, list):
+            self._processors = 1
             for item in message:
                 self._shared.work.put(Item(*item))
         elif isinstance(message, Unit):
-            self._shared.work.put(message)
+            self._take_unit(message)
         elif isinstance(message, Renewed):
             keep_secret(message.source, message.target)
             self._shared.renew(message)
         elif isinstance(message, Stop):
             self._stop()
+
+    def _take_unit(self, unit: Unit) -> None:
+        self._processors = os.cpu_count() or 1
+        if self._shared.options.adapts:
+            self._resize(self._crew.at_least(_THREADS_FOR_BLOCKS))
+        self._shared.work.put(unit)
 
     def _stop(self) -> None:
         """Give threads that are about to finish something the time for it, report and end."""
@@ -63,12 +74,13 @@ class Process:
         os._exit(0)
 
     def _resize(self, size: int) -> None:
-        for _ in range(self._size, size):
-            self._threads.append(threading.Thread(target=self._serve, daemon=True))
-            self._threads[-1].start()
-        for _ in range(size, self._size):
-            self._shared.work.put(None)
-        self._size = self._shared.outbox.threads = size
+        with self._sizing:
+            for _ in range(self._size, size):
+                self._threads.append(threading.Thread(target=self._serve, daemon=True))
+                self._threads[-1].start()
+            for _ in range(size, self._size):
+                self._shared.work.put(None)
+            self._size = self._shared.outbox.threads = size
 
     def _serve(self) -> None:
         shared = self._shared
@@ -94,7 +106,7 @@ class Process:
                 continue
             used, did, passed = time.process_time() - cpu, self._shared.outbox.done - done, now - looked
             looked, cpu, done = now, cpu + used, done + did
-            self._resize(self._crew.look(now, busy=used / passed, rate=did / passed, all_at_work=not self._shared.work.empty()))
+            self._resize(self._crew.look(now, busy=used / passed / self._processors, rate=did / passed, all_at_work=not self._shared.work.empty()))
 
 
 def main(descriptor: int) -> None:
