@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,7 @@ def test_few_names_of_a_huge_target_are_looked_at_one_by_one(tmp_path: Path, mon
     found.run("out/", survey.targets.orders, tmp_path / "x", survey.moving)
     assert list(found.verdicts) == [Verdict.NEW, Verdict.SAME, Verdict.NEW]
     assert sorted(target.looked) == ["out/b", "out/zz"] and found.looked == 2
-    assert target.listed == compare._PAGES_BEFORE_LOOKING
+    assert target.listed <= compare._PAGES_BEFORE_LOOKING + 2, "one page waits and one is on its way when nobody asks for more"
 
 
 SAME_TIME, LATER = "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:00.001Z"
@@ -239,10 +240,12 @@ def test_a_file_is_the_copy_of_a_version_by_its_size_and_time_and_a_listing_with
     assert judge("different", of, row, tells=True) == Verdict.REPLACE
 
 
-@given(st.datetimes(), st.datetimes())
-def test_moments_are_compared_as_such(one: Any, other: Any) -> None:
-    texts = [f"{moment.isoformat()}Z" for moment in (one.replace(year=2026), other.replace(year=2026))]
-    assert is_later(*texts) == (one.replace(year=2026) > other.replace(year=2026))
+_MOMENTS = st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2100, 1, 1))
+
+
+@given(_MOMENTS, _MOMENTS)
+def test_moments_are_compared_as_such(one: datetime, other: datetime) -> None:
+    assert is_later(f"{one.isoformat()}Z", f"{other.isoformat()}Z") == (one > other)
 
 
 def found_of(size: int = 1, *, metadata: dict[str, str] | None = None, **checksums: str) -> Found:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
 from portal.errors import StoreError, Throttled, Unreachable
+from portal.planning.ahead import read_ahead
 from portal.planning.names import as_folder
 from portal.wire.ends import Listed
 
@@ -39,8 +40,11 @@ class Lister:
         self._answered = False
 
     def pages(self, prefix: str, continuation: str | None = None) -> Iterator[Listed]:
-        """Yield the pages of what is below a prefix (taken as a folder) from a continuation on. Raises what ends do; Unreachable and
-        Throttled only after several tries; StoreError when the service leads back to where it was."""
+        """Yield the pages of what is below a prefix (taken as a folder) from a continuation on, the next one always on its way. Raises what ends
+        do; Unreachable and Throttled only after several tries; StoreError when the service leads back to where it was."""
+        return read_ahead(self._pages(prefix, continuation))
+
+    def _pages(self, prefix: str, continuation: str | None) -> Iterator[Listed]:
         folder = as_folder(prefix)
         seen = continuation
         given, looked = 0, 1
