@@ -179,7 +179,7 @@ def _migration(params: Params, job: JobContext, source: Side, target: Side) -> M
     from portal.planning.planning import Rules
     from portal.planning.policies import Policies
     from portal.transfer.migration import Migration
-    from portal.transfer.moving import Route
+    from portal.transfer.route import Route
 
     filters = params.filters if params.format == "auto" else replace(params.filters, formats=())
     rules = Rules(

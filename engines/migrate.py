@@ -63,8 +63,9 @@ if TYPE_CHECKING:
     from portal.ledger.balance import Books
     from portal.planning.planner import Planned
     from portal.planning.preflight import Preflight
+    from portal.transfer.conversions import Convert
     from portal.transfer.migration import Migration, Outcome
-    from portal.transfer.moving import Convert, Route
+    from portal.transfer.route import Route
     from portal.transfer.side import Side
 
 
@@ -327,7 +328,7 @@ def _dry_run(planned: Planned, found: Preflight, migration: Migration, params: P
     """Say what would be done and what it would cost."""
     from portal.movers import pulling
     from portal.planning import estimate, prices
-    from portal.transfer.moving import usual_block_bytes
+    from portal.transfer.route import usual_block_bytes
 
     pulls, block_bytes = _pulls(params, migration), params.block_bytes or usual_block_bytes(params.target.scheme)
     if pulls and params.target.scheme == "s3":
@@ -383,7 +384,7 @@ def _migration(params: Params, job: JobContext, source: Side, target: Side) -> M
 
 
 def _route(params: Params, job: JobContext, source: Side, target: Side) -> Route:
-    from portal.transfer.moving import Route
+    from portal.transfer.route import Route
 
     return Route(
         source, target, params.policy, params.verify, _converter(params, job, source.store, target.store) if params.convert == "parquet" else None,

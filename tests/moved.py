@@ -15,7 +15,8 @@ from portal.ledger.journal import JOURNAL_FILE, Journal
 from portal.planning.plan import Page, Verdict
 from portal.stores.opening import open_account
 from portal.stores.url import StoreURL
-from portal.transfer.moving import Route, move
+from portal.transfer.moving import move
+from portal.transfer.route import Route
 from portal.transfer.side import Side
 from portal.wire.access import access_of
 from portal.wire.opening import open_end

@@ -30,7 +30,7 @@ BLOCK = 1 << 18
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portal.transfer.moving.BACKOFF_S", 0.005)
+    monkeypatch.setattr("portal.transfer.route.BACKOFF_S", 0.005)
 
 
 def data_of(key: str) -> bytes:

@@ -33,7 +33,7 @@ BLOCKS = 11
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portal.transfer.moving.BACKOFF_S", 0.005)
+    monkeypatch.setattr("portal.transfer.route.BACKOFF_S", 0.005)
 
 
 @pytest.fixture

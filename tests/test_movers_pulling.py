@@ -23,7 +23,7 @@ FROM_URL = asks("PUT", "comp=block&", "x-ms-copy-source")
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portal.transfer.moving.BACKOFF_S", 0.005)
+    monkeypatch.setattr("portal.transfer.route.BACKOFF_S", 0.005)
 
 
 @pytest.fixture

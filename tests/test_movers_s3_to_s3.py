@@ -56,7 +56,7 @@ class Wire:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portal.transfer.moving.BACKOFF_S", 0.005)
+    monkeypatch.setattr("portal.transfer.route.BACKOFF_S", 0.005)
     monkeypatch.setattr(pulling, "BLOCK_BYTES", PART)
 
 

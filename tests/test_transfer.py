@@ -22,7 +22,7 @@ from tests.transferring import Clouds, keys, put
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portal.transfer.moving.BACKOFF_S", 0.005)
+    monkeypatch.setattr("portal.transfer.route.BACKOFF_S", 0.005)
     monkeypatch.setattr("portal.transfer.conversions._BACKOFF_S", 0.001)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from azure.storage.blob import BlobClient
 
-from portal.transfer import moving
+from portal.transfer import route
 from tests.faulty import LARGE, SMALL, Field, field
 from tests.proxy import Fault, Rule, asks, faults
 from tests.servers import ADLS_ACCOUNT, ADLS_KEY, Server
@@ -101,7 +101,7 @@ LASTING = {
 
 @pytest.mark.parametrize("fault", LASTING)
 def test_what_does_not_pass_is_told_with_its_cause(wild: Field, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moving, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(route, "BACKOFF_S", 0.01)
     side, rule, cause = LASTING[fault]
     ran = wild.migrate(of_s3=[rule] if side == "s3" else [], of_adls=[rule] if side == "adls" else [], mode="stream")
     assert (ran.code, ran.counts["copied"], ran.counts["failed"]) == (3, 2, 2), ran.result

@@ -36,7 +36,7 @@ class Mover:
         self.doubts = False
         """What stands at the target may not be what was sent."""
         self.disproved = False
-        """What stood at the target was not what was sent."""
+        """What was found not to be what was sent may still stand at the target."""
         self.renew()
 
     def renew(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from portal.errors import AlreadyExists, ProofFailed, SourceChanged, StoreError, Unreachable, UploadGone
+from portal.errors import AlreadyExists, NotFound, ProofFailed, SourceChanged, StoreError, Unreachable, UploadGone
 from portal.movers.messages import Item
 from portal.movers.mover import Mover
 from portal.stores.checksums import crc64
@@ -87,8 +87,8 @@ def placed(
     try:
         return _placed(mover, item, modified, write, again, crc, blocks)
     except ProofFailed:
-        mover.doubts = mover.disproved = True
-        remove_unproven(mover, item)
+        mover.doubts = True
+        mover.disproved = not remove_unproven(mover, item)
         raise
 
 
@@ -121,12 +121,17 @@ def _written_over(write: Callable[[bool], Written], found: Found | None) -> Writ
         return Written(found.etag, found.version_id, checked=False)
 
 
-def remove_unproven(mover: Mover, item: Item) -> None:
-    """Delete what stands at the target if it is ours: the store has something else than was sent."""
-    with suppress(StoreError):
+def remove_unproven(mover: Mover, item: Item) -> bool:
+    """Delete what stands at the target if it is ours: the store has something else than was sent. Tells whether nothing of ours is left."""
+    try:
         found = mover.at_target(mover.target.find, item.target_key)
         if mover.is_marked(item, found):
             mover.at_target(mover.target.delete, item.target_key, etag=found.etag)
+    except NotFound:
+        return True
+    except StoreError:
+        return False
+    return True
 
 
 def read_back(mover: Mover, item: Item, written: Written, compare: Callable[[], None]) -> None:

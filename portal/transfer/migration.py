@@ -19,7 +19,8 @@ from portal.planning.policies import Policies
 from portal.planning.preflight import Check, Preflight
 from portal.planning.sources import Chosen, Listing, Source, Wanted, each_once
 from portal.transfer.deletions import Deleted, Deletions
-from portal.transfer.moving import Route, move
+from portal.transfer.moving import move
+from portal.transfer.route import Route
 from portal.transfer.side import Side
 from portal.wire.ends import End
 from portal.wire.opening import open_end
