@@ -40,7 +40,10 @@ def strict_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ports = free_ports(8)
     names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc", "s3.port", "s3.port.grpc")
     flags = [f"-{name}={port}" for name, port in zip(names, ports, strict=True)]
-    fixed = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-volume.max=5000", "-master.volumeSizeLimitMB=64", "-master.telemetry=false"]
+    fixed = [
+        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-volume.max=5000", "-master.volumeSizeLimitMB=64", "-master.telemetry=false",
+        "-s3.port.iceberg=0", "-s3.port.lance=0",  # else they listen on ports of their own choice, and end all when those are taken
+    ]  # fmt: skip
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": KEYS["access_key_id"], "AWS_SECRET_ACCESS_KEY": KEYS["secret_access_key"]}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([WEED, "server", f"-dir={folder}", *fixed, *flags], stdout=log, stderr=log, env=environment, cwd=folder)

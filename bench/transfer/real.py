@@ -84,7 +84,8 @@ def seaweed(memory: Path) -> Iterator[str]:
     folder.mkdir()
     ports = {name: _free_port() for name in ("master", "volume", "filer", "s3")}
     words = [program("weed"), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=300", "-master.volumeSizeLimitMB=1024"]
-    words += ["-master.telemetry=false", "-filer", "-s3", *(f"-{name}.port={port}" for name, port in ports.items())]
+    words += ["-master.telemetry=false", "-filer", "-s3", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    words += [*(f"-{name}.port={port}" for name, port in ports.items())]
     words += [f"-{name}.port.grpc={_free_port()}" for name in ports]
     keys = {"AWS_ACCESS_KEY_ID": _KEYS[0], "AWS_SECRET_ACCESS_KEY": _KEYS[1]}
     with (memory / "weed.log").open("wb") as log:
