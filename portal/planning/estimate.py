@@ -201,7 +201,7 @@ class Estimate:
         told = [
             f"Time: {speed.objects_per_s:,.0f} requests and {rate / 1e6:,.0f} MB a second"
             f"{pulled if way.pulls else ''}, unless a limit is lower; not measured on your stores.",
-            f"Prices: list prices of {prices.regions}, as of {prices.as_of}; prices.toml in the home folder changes them.",
+            f"Prices: list prices of {prices.regions}, {prices.as_of}; prices.toml in the home folder changes them.",
             "One request an object and block, none repeated; conditions and permissions that cost more requests are not foreseen.",
         ]  # fmt: skip
         if way.source == way.target and way.source != "file":

@@ -56,6 +56,7 @@ class Prices(_Table):
 
     currency: str
     as_of: str
+    """When they were looked up, as the estimate tells it."""
     regions: str
     s3: S3Prices
     azure: AzurePrices
