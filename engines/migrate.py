@@ -54,6 +54,7 @@ from pydantic import model_validator
 
 from portal import engine
 from portal.engine import JobContext, Result, param
+from portal.planning import tiers
 from portal.planning.policies import Overwrite, Verify
 from portal.planning.selection import SourceParams
 from portal.stores.url import StoreURL
@@ -166,7 +167,7 @@ class Params(SourceParams):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        wrong = _of_mirror(self) or _of_deleting(self) or _of_tier(self)
+        wrong = _of_mirror(self) or _of_deleting(self) or tiers.refusal(self.tier, self.target.scheme, self.endpoint)
         if wrong:
             raise ValueError(wrong)
         return self
@@ -195,24 +196,6 @@ def _of_deleting(params: Params) -> str:
     return ""
 
 
-_TIERS = {
-    "abfss": ("Hot", "Cool", "Cold", "Archive"),
-    "s3": ("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE", "REDUCED_REDUNDANCY"),
-}  # fmt: skip
-"""Access tiers of block blobs and storage classes of AWS; an S3 of another maker may have classes of its own, in capitals."""
-
-
-def _of_tier(params: Params) -> str:
-    if params.tier and params.target.scheme == "file":
-        return "tier: files have none; leave it out"
-    if params.tier and params.target.scheme == "abfss" and params.endpoint == "dfs":
-        return "tier cannot be combined with endpoint=dfs, which stores no access tier: write through endpoint=blob"
-    known = _TIERS.get(params.target.scheme, ())
-    if params.tier and params.tier not in known and not (params.target.scheme == "s3" and params.tier.isascii() and params.tier.isupper()):
-        return f"tier {params.tier!r} is none of {', '.join(known)}"
-    return ""
-
-
 def run(params: Params, job: JobContext) -> Result:
     from portal.planning.names import target_folder
     from portal.transfer import overlap
@@ -228,6 +211,9 @@ def run(params: Params, job: JobContext) -> Result:
 
 
 def _run(migration: Migration, params: Params, job: JobContext) -> Result:
+    from portal.planning import prices
+    from portal.transfer.dry_run import dry_run
+
     with job.interruptible():
         planned = migration.plan()
     job.log.info("%s", _planned_text(planned))
@@ -237,7 +223,8 @@ def _run(migration: Migration, params: Params, job: JobContext) -> Result:
         found = migration.preflight(planned)
     job.so_far = _result(planned, report=found.report())
     if job.dry_run:
-        job.so_far = _result(planned, report={**found.report(), "dry_run": _dry_run(planned, found, migration, params, job)})
+        told = dry_run(migration, planned, found, prices.load(job.settings.home), job.log)
+        job.so_far = _result(planned, report={**found.report(), "dry_run": told})
     found.refuse(migration.policies)
     if job.dry_run:
         return job.so_far
@@ -322,43 +309,6 @@ def _planned_text(planned: Planned) -> str:
         f"plan: {told['listed']:,} objects listed; {told['to_copy']:,} to copy, {told['to_convert']:,} to convert ({told['bytes']:,} bytes), "
         f"{told['excluded']:,} excluded, {told['cannot_be_copied']:,} that cannot be copied"
     )
-
-
-def _dry_run(planned: Planned, found: Preflight, migration: Migration, params: Params, job: JobContext) -> dict[str, Any]:
-    """Say what would be done and what it would cost."""
-    from portal.movers import pulling
-    from portal.planning import estimate, prices
-    from portal.transfer.route import usual_block_bytes
-
-    pulls, block_bytes = _pulls(params, migration), params.block_bytes or usual_block_bytes(params.target.scheme)
-    if pulls and params.target.scheme == "s3":
-        block_bytes = max(block_bytes, pulling.BLOCK_BYTES)
-    way = estimate.Way(
-        params.source.scheme, params.target.scheme, block_bytes, pulls, params.verify != "none", params.max_bandwidth, params.max_requests_s,
-        params.carry and params.carry_tags,
-    )  # fmt: skip
-    told = estimate.Estimate(planned, found, migration.policies, way, prices.load(job.settings.home)).report(job.folder)
-    for line in told["sample"]:
-        job.log.info("%s %s → %s (%s bytes)", line["action"], line["source"], line["target"], f"{line['bytes']:,}")
-    job.log.info("all of them are in %s", planned.path)
-    for problem in found.shown:
-        job.log.warning("conflict: %s", problem)
-    for url in found.occupied if params.policy == "fail" else ():
-        job.log.warning("exists already: %s", url)
-    for text in estimate.text(told):
-        job.log.info("%s", text)
-    return told
-
-
-def _pulls(params: Params, migration: Migration) -> bool:
-    """Whether the target's service would fetch by itself what can be proven so."""
-    from portal.movers.copying import one_service
-
-    if params.mode == "stream" or params.md5 or params.verify == "md5" or params.source.scheme != "s3":
-        return False
-    if params.target.scheme == "s3":
-        return one_service(migration.route.source.access(), migration.route.target.access())
-    return params.target.scheme == "abfss" and params.endpoint == "blob"
 
 
 def _migration(params: Params, job: JobContext, source: Side, target: Side) -> Migration:

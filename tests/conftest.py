@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from portal import settings
 from tests import browser as chromium
+from tests.proxy import Proxy, Upstream
 from tests.servers import (
     ADLS_ACCOUNT,
     ADLS_KEY,
@@ -23,6 +24,7 @@ from tests.servers import (
     snowflake_server,
     unique,
 )
+from tests.transferring import Clouds
 from tests.weed import strict_s3
 
 __all__ = ["adls_server", "s3_server", "snowflake_server", "strict_s3", "unique"]
@@ -54,6 +56,29 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / ".env").write_text("PORTAL_MIN_FREE_MB=1\nPORTAL_MIN_FREE_INODES=1\n")
     monkeypatch.setenv("PORTAL_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def clouds(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[Clouds]:
+    """A bucket and a container of this test."""
+    found = Clouds.behind(home, s3_server, adls_server, unique)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def wires(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[tuple[Clouds, Proxy, Proxy]]:
+    """The same, each behind a proxy."""
+    with Proxy(Upstream.of(s3_server.url)) as s3, Proxy(Upstream.of(adls_server.url)) as adls:
+        found = Clouds.behind(home, s3, adls, unique)  # type: ignore[arg-type]
+        yield found, s3, adls
+        found.close()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects are tried again at once."""
+    monkeypatch.setattr("portal.transfer.route.BACKOFF_S", 0.005)
 
 
 @pytest.fixture

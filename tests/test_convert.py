@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,15 +12,7 @@ import pytest
 from portal.errors import Unreachable
 from portal.tabular import converting
 from portal.transfer import conversions
-from tests.servers import Server
 from tests.transferring import Clouds, Ran, get, keys, put
-
-
-@pytest.fixture
-def clouds(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[Clouds]:
-    found = Clouds.behind(home, s3_server, adls_server, unique)
-    yield found
-    found.close()
 
 
 def convert(clouds: Clouds, job: Any = None, **params: Any) -> Ran:

@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,8 @@ from awscrt import checksums
 
 from portal.settings import CODE_ROOT
 from portal.tabular.sampling import Sample, write
-from tests.servers import Server
 from tests.tabular import convert_file
 from tests.transferring import Clouds, get, put
-
-
-@pytest.fixture
-def clouds(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[Clouds]:
-    found = Clouds.behind(home, s3_server, adls_server, unique)
-    yield found
-    found.close()
 
 
 def made(kind: Any, **changes: Any) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,7 @@ import pytest
 from portal.context import JobContext
 from portal.stores import checksums
 from portal.stores.seekable import SeekableReader
-from tests.servers import Server
 from tests.transferring import Clouds, get, keys, put, then
-
-
-@pytest.fixture
-def clouds(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[Clouds]:
-    found = Clouds.behind(home, s3_server, adls_server, unique)
-    yield found
-    found.close()
 
 
 def test_objects_are_copied_with_their_folders_and_accounted_for(clouds: Clouds) -> None:

@@ -7,7 +7,6 @@ import os
 import random
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,37 +19,18 @@ from portal.planning.plan import Page, Verdict
 from portal.stores.base import Store
 from portal.transfer import moving
 from tests.moved import JOB, Trip, folder_url
-from tests.proxy import Proxy, Rule, Upstream, asks, faults
-from tests.servers import Server
+from tests.proxy import Proxy, Rule, asks, faults
 from tests.transferring import Clouds, get, keys, put
 
 SIZES = {"a.bin": 0, "b.bin": 1, "d/c.bin": 3_000, "d/ü e.bin": 70_000, "large.bin": 600_000}
 BLOCK = 1 << 18
 
 
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portal.transfer.route.BACKOFF_S", 0.005)
+pytestmark = pytest.mark.usefixtures("hasty")
 
 
 def data_of(key: str) -> bytes:
     return random.Random(key).randbytes(SIZES.get(key, 3_000))
-
-
-@pytest.fixture
-def clouds(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[Clouds]:
-    found = Clouds.behind(home, s3_server, adls_server, unique)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def wires(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[tuple[Clouds, Proxy, Proxy]]:
-    """Both clouds behind proxies."""
-    with Proxy(Upstream.of(s3_server.url)) as s3, Proxy(Upstream.of(adls_server.url)) as adls:
-        found = Clouds.behind(home, s3, adls, unique)  # type: ignore[arg-type]
-        yield found, s3, adls
-        found.close()
 
 
 def fill(store: Store, prefix: str = "") -> None:

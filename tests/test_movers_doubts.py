@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,32 +15,14 @@ from portal.ledger.journal import JournalState
 from portal.movers import pool
 from portal.planning import plan
 from portal.wire.azure_errors import source_error
-from tests.proxy import Fault, Proxy, Rule, Upstream, asks, faults
+from tests.proxy import Fault, Proxy, Rule, asks, faults
 from tests.proxy.messages import Message
-from tests.servers import Server
 from tests.transferring import Clouds, Ran, get, keys, put, then
 
 CSV = b"a\n1\n"
 
 
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portal.transfer.route.BACKOFF_S", 0.005)
-
-
-@pytest.fixture
-def clouds(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[Clouds]:
-    found = Clouds.behind(home, s3_server, adls_server, unique)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def wires(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[tuple[Clouds, Proxy, Proxy]]:
-    with Proxy(Upstream.of(s3_server.url)) as s3, Proxy(Upstream.of(adls_server.url)) as adls:
-        found = Clouds.behind(home, s3, adls, unique)  # type: ignore[arg-type]
-        yield found, s3, adls
-        found.close()
+pytestmark = pytest.mark.usefixtures("hasty")
 
 
 def silent(*names: str) -> Fault:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import random
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,7 @@ from portal.movers.layout import block_bytes, runs
 from portal.movers.sums import Running
 from portal.wire.ends import Block
 from tests.moved import Trip, folder_url
-from tests.proxy import Proxy, Rule, Upstream, asks, faults
-from tests.servers import Server
+from tests.proxy import Proxy, Rule, asks, faults
 from tests.transferring import Clouds, get, keys, put
 
 BLOCK = 1 << 18
@@ -31,17 +29,7 @@ DATA = random.Random(1).randbytes(10 * BLOCK + 17)
 BLOCKS = 11
 
 
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portal.transfer.route.BACKOFF_S", 0.005)
-
-
-@pytest.fixture
-def wires(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[tuple[Clouds, Proxy, Proxy]]:
-    with Proxy(Upstream.of(s3_server.url)) as s3, Proxy(Upstream.of(adls_server.url)) as adls:
-        found = Clouds.behind(home, s3, adls, unique)  # type: ignore[arg-type]
-        yield found, s3, adls
-        found.close()
+pytestmark = pytest.mark.usefixtures("hasty")
 
 
 PUT_BLOCK = asks("PUT", r"comp=block(&|$)")

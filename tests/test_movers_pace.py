@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from portal.errors import Cancelled
 from portal.movers.pace import FEWEST_THREADS, Crew, Gate, Memory, Rate
 from tests.moved import Trip
-from tests.proxy import Proxy, Rule, Upstream, asks, faults
-from tests.servers import Server
+from tests.proxy import Proxy, Rule, asks, faults
 from tests.transferring import Clouds, put
 
 
@@ -117,14 +114,6 @@ def test_threads_are_doubled_while_that_pays_and_the_process_waits() -> None:
     assert [crew.look(n, busy=0.9, rate=100, all_at_work=True) for n in range(3)] == [FEWEST_THREADS] * 3, "it has enough to compute"
     assert crew.look(4, busy=0.1, rate=100, all_at_work=False) == FEWEST_THREADS, "there is no work for more"
     assert [crew.look(n, busy=0.1, rate=100, all_at_work=True) for n in (5, 6, 7)] == [4, 2, 2], "more brought nothing"
-
-
-@pytest.fixture
-def wires(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[tuple[Clouds, Proxy, Proxy]]:
-    with Proxy(Upstream.of(s3_server.url)) as s3, Proxy(Upstream.of(adls_server.url)) as adls:
-        found = Clouds.behind(home, s3, adls, unique)  # type: ignore[arg-type]
-        yield found, s3, adls
-        found.close()
 
 
 def many(clouds: Clouds, count: int) -> Trip:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from portal.movers import pulling
 from tests.moved import Trip
-from tests.proxy import Proxy, Rule, Upstream, asks, faults
-from tests.servers import Server
+from tests.proxy import Proxy, Rule, asks, faults
 from tests.transferring import Clouds, get, keys, put
 
 BLOCK = 1 << 18
@@ -21,17 +18,7 @@ OBJECTS = {"small": SMALL, "large": LARGE, "empty": b""}
 FROM_URL = asks("PUT", "comp=block&", "x-ms-copy-source")
 
 
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portal.transfer.route.BACKOFF_S", 0.005)
-
-
-@pytest.fixture
-def wires(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[tuple[Clouds, Proxy, Proxy]]:
-    with Proxy(Upstream.of(s3_server.url)) as s3, Proxy(Upstream.of(adls_server.url)) as adls:
-        found = Clouds.behind(home, s3, adls, unique)  # type: ignore[arg-type]
-        yield found, s3, adls
-        found.close()
+pytestmark = pytest.mark.usefixtures("hasty")
 
 
 def fill(clouds: Clouds, algorithm: str = "CRC64NVME") -> None:

@@ -55,8 +55,7 @@ class Wire:
 
 
 @pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portal.transfer.route.BACKOFF_S", 0.005)
+def quick(hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pulling, "BLOCK_BYTES", PART)
 
 

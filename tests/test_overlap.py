@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,12 @@ from hypothesis import strategies as st
 from portal.planning.names import below, target_key
 from portal.transfer.overlap import Place, overlap, place
 from portal.wire.ends import Access
-from tests.servers import Server
 from tests.transferring import Clouds, keys, put
 
 S3 = Access("s3", "b", host="b.s3.eu-west-1.amazonaws.com")
 BLOB = Access("blob", "lake", host="acct.blob.core.windows.net", account="acct")
 FOLDERS = st.lists(st.sampled_from("abc"), max_size=3).map("/".join)
 NAMES = st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map("/".join)
-
-
-@pytest.fixture
-def clouds(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[Clouds]:
-    found = Clouds.behind(home, s3_server, adls_server, unique)
-    yield found
-    found.close()
 
 
 @given(FOLDERS, FOLDERS)

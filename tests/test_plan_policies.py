@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,7 @@ from portal.context import JobContext
 from portal.errors import SettingError
 from portal.planning import compare, plan, preflight, prices, survey, targets
 from portal.wire import s3_end
-from tests.servers import Server
 from tests.transferring import Clouds, Ran, get, keys, put, then
-
-
-@pytest.fixture
-def clouds(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[Clouds]:
-    found = Clouds.behind(home, s3_server, adls_server, unique)
-    yield found
-    found.close()
 
 
 def lines(ran: Ran, name: str) -> list[dict[str, str]]:

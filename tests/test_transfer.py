@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,21 +15,12 @@ from portal.stores.s3 import S3Reader
 from portal.tabular.outcome import Converted
 from portal.transfer import proof
 from tests.moved import Trip
-from tests.servers import Server
 from tests.transferring import Clouds, keys, put
 
 
 @pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portal.transfer.route.BACKOFF_S", 0.005)
+def quick(hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("portal.transfer.conversions._BACKOFF_S", 0.001)
-
-
-@pytest.fixture
-def clouds(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[Clouds]:
-    found = Clouds.behind(home, s3_server, adls_server, unique)
-    yield found
-    found.close()
 
 
 LEVELS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from portal.errors import AccessDenied, BooksDoNotBalance, Cancelled, SourceChan
 from portal.planning import listing
 from portal.tabular.converting import convert_object
 from portal.wire.ends import Found, Pin
-from tests.servers import Server
 from tests.transferring import Clouds, Ran, get, put
 
 S3_TO_LAKE = Kinds("s3", "blob")
@@ -247,13 +246,6 @@ def test_a_report_that_was_cut_off_leaves_nothing(tmp_path: Path) -> None:
 
 
 # The engine, on real stores
-
-
-@pytest.fixture
-def clouds(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[Clouds]:
-    found = Clouds.behind(home, s3_server, adls_server, unique)
-    yield found
-    found.close()
 
 
 def verify(clouds: Clouds, job: JobContext | None = None, **params: Any) -> Ran:

@@ -1,0 +1,48 @@
+"""What a transfer would do and what that would cost, without doing it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from portal.movers import pulling
+from portal.movers.copying import one_service
+from portal.planning import estimate
+from portal.planning.planner import Planned
+from portal.planning.preflight import Preflight
+from portal.planning.prices import Prices
+from portal.transfer.migration import Migration
+from portal.transfer.route import Route, usual_block_bytes
+
+
+def dry_run(migration: Migration, planned: Planned, found: Preflight, prices: Prices, log: logging.Logger) -> dict[str, Any]:
+    """Return what would be done (the keys of `report.dry_run`), and tell it in the log."""
+    told = estimate.Estimate(planned, found, migration.policies, _way(migration.route), prices).report(migration.folder)
+    for line in told["sample"]:
+        log.info("%s %s → %s (%s bytes)", line["action"], line["source"], line["target"], f"{line['bytes']:,}")
+    log.info("all of them are in %s", planned.path)
+    for problem in found.shown:
+        log.warning("conflict: %s", problem)
+    for url in found.occupied if migration.policies.overwrite == "fail" else ():
+        log.warning("exists already: %s", url)
+    for text in estimate.text(told):
+        log.info("%s", text)
+    return told
+
+
+def _way(route: Route) -> estimate.Way:
+    source, target = route.source.url.scheme, route.target.url.scheme
+    pulls, block_bytes = _pulls(route), route.block_bytes or usual_block_bytes(target)
+    if pulls and target == "s3":
+        block_bytes = max(block_bytes, pulling.BLOCK_BYTES)
+    return estimate.Way(
+        source, target, block_bytes, pulls, route.verify != "none", route.max_bandwidth, route.max_requests_s, route.carry and route.carry_tags
+    )
+
+
+def _pulls(route: Route) -> bool:
+    """Whether the target's service would fetch by itself what can be proven so."""
+    if route.mode == "stream" or route.md5 or route.verify == "md5" or route.source.url.scheme != "s3":
+        return False
+    target = route.target.access()
+    return one_service(route.source.access(), target) if target.kind == "s3" else target.kind == "blob"
