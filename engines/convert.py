@@ -92,7 +92,7 @@ class Params(SourceParams):
 
     @property
     def options(self) -> ConvertOptions:
-        values = {name: getattr(self, name) for name in ConvertOptions.model_fields}
+        values = {name: getattr(self, name) for name in ConvertOptions.model_fields if name in type(self).model_fields}
         return ConvertOptions(**{**values, "delimiter": "\t" if self.delimiter == "\\t" else self.delimiter})
 
 

@@ -7,9 +7,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Format = Literal["auto", "csv", "json", "ndjson"]
+Format = Literal["auto", "csv", "json", "ndjson", "parquet"]
+Output = Literal["parquet", "csv", "ndjson"]
 Header = Literal["auto", "yes", "no"]
-OnReject = Literal["fail", "keep"]
+OnReject = Literal["fail", "keep", "widen"]
+Ragged = Literal["reject", "pad"]
+Decimals = Literal["auto", "decimal", "float"]
+DateOrder = Literal["", "dmy", "mdy"]
 Compression = Literal["zstd", "snappy", "gzip", "none"]
 
 TYPED_NULLS = ("NA", "N/A", "n/a", "NULL", "null", "None", r"\N")
@@ -25,24 +29,71 @@ class ConvertOptions(BaseModel):
 
     format: Format = "auto"
     encoding: str = "auto"
-    """auto: UTF-8, or what the byte order mark says; anything else must be asked for."""
+    """auto: by byte order mark, else UTF-8, else UTF-16 or Windows-1252 where the evidence is clear (it is told); others must be asked for."""
     delimiter: str = Field("", max_length=1)
     quote: str = Field('"', max_length=1)
     """Empty: quotes mean nothing."""
+    escape: str = Field("", max_length=1)
+    """Character that makes the next one stand for itself, in quoted and unquoted values; empty: quotes are doubled."""
+    comment: str = Field("", max_length=1)
+    """Records that begin with it are passed over, and counted; empty: there are none."""
     header: Header = "auto"
     skip_lines: int = Field(0, ge=0)
     """Lines before the header, or before the data when there is none."""
+    ragged: Ragged = "reject"
+    """pad: records with too few values get 'no value' for the others; those with too many never fit."""
+    trim: bool = False
+    """Leave out spaces and tabs around unquoted values."""
     null_values: tuple[str, ...] = ("",)
     """Unquoted texts that mean 'no value' in every column."""
     typed_null_values: tuple[str, ...] = TYPED_NULLS
+    decimal_point: Literal[".", ","] = "."
+    thousands: Literal["", ",", ".", " ", "'", "_"] = ""
+    max_record_bytes: int = Field(64 << 20, ge=1024)
+    """A longer record is refused: a quote that is never closed must not fill the memory."""
+
+    full_scan: bool = False
+    """Decide on the columns by every value, not by samples from head, middle and tail."""
+    sample_bytes: int = Field(1 << 20, ge=1 << 10)
+    """Of each of the three samples."""
     types: dict[str, str] = Field(default_factory=dict)
-    """Types that are set, not inferred: column → one of `portal.tabular.column_types.NAMES`."""
+    """Types that are set, not inferred: column → a name that `portal.tabular.columns.column_types.parse` knows."""
+    schema_document: str = ""
+    """A whole schema that is set: the JSON text of `portal.tabular.columns.schema.Schema.to_json`. Wins over `types`."""
     dates: bool = True
-    """Infer dates and timestamps from ISO 8601 text."""
+    """Infer dates and timestamps."""
+    date_order: DateOrder = ""
+    """How 03/04/2026 is meant where the values leave it open; empty: such columns stay text."""
+    decimals: Decimals = "auto"
+    """auto: exact decimals where a 64-bit float would not give the digits back, floats else."""
+    smallest_integers: bool = False
+    """Integers of 8, 16 and 32 bits where all values fit (with `full_scan`: proven), else always 64 bits."""
     on_reject: OnReject = "fail"
     max_rejects: int = Field(1000, ge=0)
+
+    where: str = ""
+    """Keep only rows for which this holds; see `portal.tabular.shaping.expression`."""
+    columns: tuple[str, ...] = ()
+    """Only these columns, in this order; none: all."""
+    rename: dict[str, str] = Field(default_factory=dict)
+    constants: dict[str, str] = Field(default_factory=dict)
+    """Columns that are added: name → text, in which {source}, {source_name}, {job} and {loaded_at} are replaced."""
+
+    output: Output = "parquet"
     compression: Compression = "zstd"
+    compression_level: int | None = None
     row_group_rows: int = Field(100_000, ge=1, le=10_000_000)
+    sort_by: tuple[str, ...] = ()
+    """Columns to sort each file by; a leading '-' means descending."""
+    partition_by: tuple[str, ...] = ()
+    """Columns that become folders, Hive style: column=value/."""
+    split_bytes: int = Field(0, ge=0)
+    """Begin another file when one has about so many bytes; 0: never."""
+    bloom_filters: tuple[str, ...] = ()
+    """Columns that get a bloom filter in each row group."""
+    statistics: bool = True
+    write_schema: bool = True
+    """Put the schema beside the result, as _NAME.schema.json."""
 
 
 def suits(key: str) -> bool:

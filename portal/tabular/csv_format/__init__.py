@@ -1,0 +1,1 @@
+"""CSV and its kin: dialects, whole records, and rows under a frozen schema."""
