@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from portal.tabular.columns.schema import Schema
     from portal.tabular.text.sampling import Sample
     from portal.tabular.text.text import TextStream
-    from portal.tabular.columns.schema import Schema
 
 Check = Callable[[], None]
 """Called every now and then; raises Cancelled when the work shall stop."""
