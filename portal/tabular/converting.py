@@ -68,11 +68,12 @@ def convert_object(
     with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=scratch) as name:
         folder = Path(name)
         fetched = fetch(source, info, folder / "source.txt", encoding=options.encoding, passed=progress)
-        kept = Rejects(rejects, keep=options.on_reject == "keep", limit=options.max_rejects)
+        kept = Rejects(rejects, policy=options.on_reject, limit=options.max_rejects)
         table = open_table(fetched.path, info.key, options, kept)
         plan = table.plan(check)
         local = folder / "target.parquet"
         written = _write(table, plan, local, options, check)
+        kept.close()
         _balance(plan, written.rows, kept.count)
         fetched.path.unlink()
         modified = info.modified.isoformat() if info.modified else ""
@@ -98,7 +99,7 @@ def preview_object(
     """Plan a conversion over the whole object and return the schema and the first rows; nothing is written. Raises as `convert_object`."""
     with tempfile.TemporaryDirectory(prefix="preview-", dir=scratch) as name:
         fetched = fetch(source, info, Path(name) / "source.txt", encoding=options.encoding)
-        kept = Rejects(None, keep=options.on_reject == "keep", limit=options.max_rejects)
+        kept = Rejects(None, policy=options.on_reject, limit=options.max_rejects)
         table = open_table(fetched.path, info.key, options, kept)
         plan = table.plan(check)
         first = next(iter(table.batches(plan, check)), None)

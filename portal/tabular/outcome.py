@@ -1,4 +1,4 @@
-"""What a conversion gives back, and where rows that do not fit are kept."""
+"""What a conversion gives back, and where records that do not fit are kept."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import IO, Any, Self
 
 from portal.errors import ConversionFailed
 from portal.stores.base import ObjectInfo
+from portal.tabular.options import OnReject
+from portal.tabular.rows import Misfit
 
 _SHOWN = 120
+_HINTS: Mapping[str, str] = {
+    "fail": "Correct the file, let such rows be kept apart (on_reject=keep), or let the column take a wider type (on_reject=widen or full_scan).",
+    "widen": "No wider type would hold it: correct the file, or let such rows be kept apart: on_reject=keep.",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A row that does not fit. `line` is where the row starts (1 is the first line of the file), `column` '' when it is the whole row."""
-
     line: int
     column: str
     reason: str
@@ -34,12 +39,24 @@ class ColumnReport:
     note: str = ""
     """Why the type is what it is, and what else a reader should know."""
     checksum: str = ""
-    """CRC64 over the values in order, as written and as read back."""
+    """CRC64 over the values, as written and as read back."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartReport:
+    """One object of the result."""
+
+    key: str
+    size_bytes: int
+    rows: int
+    crc64: str
+    """CRC64NVME of its bytes, as uploaded and as read back."""
+    etag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A finished conversion: rows_in = rows_out + rows_rejected, and the target was read back equal."""
+    """A finished conversion: rows_in = rows_out + rows_rejected + rows_filtered, and the target was read back equal."""
 
     rows_in: int
     rows_out: int
@@ -49,48 +66,81 @@ class Converted:
     """CRC64NVME, 16 hexadecimal digits, of the source's bytes as they were read."""
     source_bytes: int
     target: ObjectInfo
+    """The result; of one in many parts the folder, with the bytes of all."""
     target_crc64: str
-    """The same of the Parquet file, as uploaded and as read back."""
+    """CRC64NVME of the result, as uploaded and as read back; '' when it has many parts (each has its own)."""
     read_back: bool
     warnings: tuple[str, ...] = ()
     source_checksum: str = ""
     """`name:value` of the source's stored checksum that its bytes were compared with, '' when it stores none."""
     reading: Mapping[str, Any] = field(default_factory=dict)
-    """How the source was read: format, encoding, delimiter, header …"""
+    """How the source was read and the evidence for it: format, encoding, delimiter, header …"""
+    rows_filtered: int = 0
+    """Rows that `where` left out."""
+    parts: tuple[PartReport, ...] = ()
+    schema: str = ""
+    """The schema as it was frozen: the JSON text of `Schema.to_json`."""
+    schema_key: str = ""
+    """The object that holds the same beside the result; '' when none was written."""
+    widened: Mapping[str, str] = field(default_factory=dict)
+    """Column → 'old type → new type', of those that the samples had told narrower than the whole file is."""
 
     def report(self) -> dict[str, Any]:
         """Return everything but the target as JSON values."""
         values = asdict(self)
-        return {name: value for name, value in values.items() if name != "target"}
+        return {name: value for name, value in values.items() if name not in ("target", "schema")}
 
 
 class Rejects:
-    """Collects the rows that do not fit: the first one ends the conversion, or up to `limit` are kept in a file of JSON lines."""
+    """Takes the records that do not fit: the first one ends the conversion, or up to `limit` are kept in a file of JSON lines."""
 
-    def __init__(self, path: Path | None, *, keep: bool, limit: int) -> None:
-        self._path, self._limit = path, limit if keep else 0
-        self._keep = keep
+    def __init__(self, path: Path | None, *, policy: OnReject, limit: int) -> None:
+        self._path, self._policy = path, policy
+        self._limit = limit if policy == "keep" else 0
+        self._file: IO[str] | None = None
         self.count = 0
+        self.source = ""
+        """Name of the object that the next ones come from, told with each; '' when there is only one."""
         if path:
             path.unlink(missing_ok=True)  # of an earlier try
 
-    def add(self, row: Rejected) -> None:
+    def add(self, misfit: Misfit | Rejected) -> None:
         """Raises ConversionFailed when rows may not be rejected, or not so many."""
-        if not self._keep:
-            raise ConversionFailed(describe(row), hint="Correct the file, or let such rows be kept apart: on_reject=keep.")
+        if self._policy != "keep":
+            raise ConversionFailed(self._told(misfit), hint=_HINTS[self._policy])
         self.count += 1
+        if self._path and self.count <= self._limit:
+            self._write(misfit)
         if self.count > self._limit:
             hint = "See the rejects file; is the delimiter or a type wrong? Else raise max_rejects."
-            raise ConversionFailed(f"More than {self._limit} rows do not fit; the last: {describe(row)}", hint=hint)
-        if self._path:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+            raise ConversionFailed(f"More than {self._limit} rows do not fit; the last: {self._told(misfit)}", hint=hint)
+
+    def _told(self, misfit: Misfit | Rejected) -> str:
+        return f"{self.source}: {describe(misfit)}" if self.source else describe(misfit)
+
+    def _write(self, misfit: Misfit | Rejected) -> None:
+        if self._file is None and self._path:
+            self._file = self._path.open("w", encoding="utf-8")
+        source = {"source": self.source} if self.source else {}
+        if self._file:
+            self._file.write(json.dumps({**source, **asdict(misfit)}, ensure_ascii=False) + "\n")
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None:
+        self.close()
 
 
-def describe(row: Rejected) -> str:
-    """Return where and why a row does not fit, in a sentence."""
-    column = f", column {row.column!r}" if row.column else ""
-    return f"Line {row.line}{column}: {row.reason}."
+def describe(misfit: Misfit | Rejected) -> str:
+    """Return where and why a record does not fit, in a sentence."""
+    column = f", column {misfit.column!r}" if misfit.column else ""
+    return f"Line {misfit.line}{column}: {misfit.reason}."
 
 
 def shown(value: str) -> str:
