@@ -58,7 +58,7 @@ from portal.planning import tiers
 from portal.planning.policies import Overwrite, Verify
 from portal.planning.selection import SourceParams
 from portal.stores.url import StoreURL
-from portal.tabular.options import Compression, OnReject
+from portal.tabular.params import ConversionParams
 
 if TYPE_CHECKING:
     from portal.ledger.balance import Books
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from portal.transfer.side import Side
 
 
-class Params(SourceParams):
+class _Moving(SourceParams):
     keys: tuple[str, ...] = param(
         (), help="Only these objects: whole keys, as a listing shows them; formats, patterns, sizes and dates then do not matter", group="Source"
     )
@@ -146,13 +146,9 @@ class Params(SourceParams):
     carry_tags: bool = param(True, help="Carry tags too, which may cost a request an object", group="How", advanced=True)
 
     convert: Literal["none", "parquet"] = param("none", help="Write CSV and JSON files as Parquet; other files are copied", group="Conversion")
-    compression: Compression = param("zstd", help="Compression of the Parquet files", group="Conversion", advanced=True)
-    on_reject: OnReject = param(
-        "fail", help="A row that does not fit its column: fail the file, or keep such rows in a rejects file of the job",
-        group="Conversion", advanced=True,
-    )  # fmt: skip
-    max_rejects: int = param(1000, help="Rejected rows of a file beyond which it fails", group="Conversion", advanced=True, ge=0)
 
+
+class Params(ConversionParams, _Moving):
     concurrency: int = param(0, help="Objects and blocks moved at the same time; 0: adapts to both stores", group="Speed", advanced=True, ge=0, le=64)
     processes: int = param(0, help="Processes that move objects; 0: one for each processor, at most 8", group="Speed", advanced=True, ge=0, le=8)
     max_bandwidth: int = param(0, help="Most bytes in a second, in all; 0: no limit", group="Speed", unit="bytes/s", advanced=True, ge=0)
@@ -337,7 +333,7 @@ def _route(params: Params, job: JobContext, source: Side, target: Side) -> Route
     from portal.transfer.route import Route
 
     return Route(
-        source, target, params.policy, params.verify, _converter(params, job, source.store, target.store) if params.convert == "parquet" else None,
+        source, target, params.policy, params.verify, _converter(params, job, source.store, target.store),
         params.md5, params.mode, params.accept_size, params.carry, params.carry_tags, params.tier, params.concurrency, params.processes,
         params.max_bandwidth, params.max_requests_s, params.block_bytes, job.job_id,
     )  # fmt: skip
@@ -360,22 +356,12 @@ def _converted_name(name: str) -> str | None:
     return target_name(name) if suits(name) else None
 
 
-def _converter(params: Params, job: JobContext, source: Any, target: Any) -> Convert:
-    from portal.tabular.converting import ConvertOptions, clear_scratch, convert_object
-    from portal.transfer.carry import mark_of
+def _converter(params: Params, job: JobContext, source: Any, target: Any) -> Convert | None:
+    if params.convert == "none":
+        return None
+    from portal.transfer.converter import Converter, settled
 
-    clear_scratch(job.folder)
-    options = ConvertOptions(compression=params.compression, on_reject=params.on_reject, max_rejects=params.max_rejects)
-
-    def convert(entry: Any, info: Any, *, overwrite: bool, moved: Any) -> Any:
-        rejects = job.artefact(f"rejects-{entry.n}.ndjson")
-        rejects.unlink(missing_ok=True)
-        return convert_object(
-            source, info, target, entry.target_key, options, overwrite=overwrite, rejects=rejects, check=job.check_cancelled, progress=moved,
-            scratch=job.folder, mark=mark_of(job.job_id, entry.n),
-        )  # fmt: skip
-
-    return convert
+    return Converter(job, source, target, settled(params, job, source, target))
 
 
 def _keys(params: Params, job: JobContext) -> Callable[[], Iterator[str]] | None:

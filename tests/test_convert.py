@@ -129,7 +129,7 @@ def test_a_dry_run_shows_schema_and_rows_and_changes_nothing(clouds: Clouds, cap
         ran = convert(clouds, clouds.context(dry_run=True))
     assert ran.code == 0
     assert keys(clouds.adls) == []
-    (preview,) = ran.result["report"]["previews"]
+    (preview,) = ran.result["report"]["dry_run"]["previews"]
     assert [(column["name"], column["type"]) for column in preview["columns"]] == [("id", "int64"), ("zip", "string")]
     assert preview["rows"] == [{"id": "1", "zip": "00501"}]
     assert "zip: string (text, to keep leading zeros" in caplog.text

@@ -101,6 +101,13 @@ def suits(key: str) -> bool:
     return _SUITABLE.search(key) is not None
 
 
+def written_name(key: str, output: Output = "parquet", *, folder: bool = False) -> str:
+    """Return the key of what a conversion makes of an object: another ending, or none when it becomes a folder of files."""
+    stem = key[: -len(".parquet")] if key.lower().endswith(".parquet") else _SUITABLE.sub("", key)
+    stem = key if not stem or stem.endswith("/") else stem
+    return stem if folder else f"{stem}.{output}"
+
+
 def target_name(key: str) -> str:
     """Return the key with `.parquet` in place of the endings that say what the source was."""
     stem = _SUITABLE.sub("", key)

@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -27,9 +27,11 @@ Row = dict[str, Any]
 
 
 class Convert(Protocol):
-    """Converts one object; see `portal.tabular.converting.convert_object`."""
+    """Converts one object a call; see `portal.transfer.converter`."""
 
     def __call__(self, entry: Entry, info: ObjectInfo, *, overwrite: bool, moved: Callable[[int], None]) -> Converted: ...
+
+    def previews(self, sample: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]: ...
 
 
 class Conversions:

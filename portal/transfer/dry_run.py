@@ -16,7 +16,7 @@ from portal.transfer.route import Route, usual_block_bytes
 
 
 def dry_run(migration: Migration, planned: Planned, found: Preflight, prices: Prices, log: logging.Logger) -> dict[str, Any]:
-    """Return what would be done (the keys of `report.dry_run`), and tell it in the log."""
+    """Return what would be done (the keys of `report.dry_run`; `previews` of the first that would be converted), and tell it in the log."""
     told = estimate.Estimate(planned, found, migration.policies, _way(migration.route), prices).report(migration.folder)
     for line in told["sample"]:
         log.info("%s %s → %s (%s bytes)", line["action"], line["source"], line["target"], f"{line['bytes']:,}")
@@ -27,6 +27,8 @@ def dry_run(migration: Migration, planned: Planned, found: Preflight, prices: Pr
         log.warning("exists already: %s", url)
     for text in estimate.text(told):
         log.info("%s", text)
+    if migration.route.convert:
+        told["previews"] = migration.route.convert.previews(told["sample"])
     return told
 
 

@@ -1,0 +1,124 @@
+"""What converts objects for an engine: one call an object, what was decided on each kept in the job's files, and previews of the first ones."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from portal.context import JobContext
+from portal.errors import Cancelled, ConversionFailed, PortalError
+from portal.planning.plan import Entry
+from portal.stores.base import ObjectInfo, Store
+from portal.tabular import converting, given_schema
+from portal.tabular.options import ConvertOptions
+from portal.tabular.outcome import Converted
+from portal.tabular.params import ConversionParams
+from portal.transfer.carry import mark_of
+
+COLUMNS_FILE = "columns.ndjson"
+"""A line for each object that was converted: how it was read, types and why, checksums, the schema."""
+_PREVIEWS = 3
+_FILES_SHOWN = 20
+
+
+def settled(params: ConversionParams, job: JobContext, source: Store, target: Store) -> ConvertOptions:
+    """Return what a conversion takes, the schema read that `schema_from` names: through the source's or the target's connection when it is there.
+
+    Raises BadParameters, NotFound, and what stores raise."""
+    options, url = params.options, params.schema_from
+    if url is None:
+        return given_schema.checked(options)
+    known = next((store for store in (source, target) if store.url == url.root), None)
+    store = known or job.store(url)
+    try:
+        return given_schema.checked(options.model_copy(update={"schema_document": given_schema.document(store, url.key)}))
+    finally:
+        if known is None:
+            store.close()
+
+
+class Converter:
+    """Converts one object a call, from many threads at once; see `portal.transfer.conversions.Convert`."""
+
+    def __init__(self, job: JobContext, source: Store, target: Store, options: ConvertOptions) -> None:
+        self._job, self._source, self._target, self._options = job, source, target, options
+        self._columns = job.artefact(COLUMNS_FILE)
+        self._lock = threading.Lock()
+        converting.clear_scratch(job.folder)
+        if job.attempt == 1:
+            self._columns.unlink(missing_ok=True)
+
+    def __call__(self, entry: Entry, info: ObjectInfo, *, overwrite: bool, moved: Callable[[int], None]) -> Converted:
+        """Raises ConversionFailed when the target is the source itself, and what `convert_object` raises."""
+        names = {"source": str(self._source.url.at(entry.key)), "target": str(self._target.url.at(entry.target_key))}
+        if names["source"] == names["target"]:
+            raise ConversionFailed(f"{names['source']} would be replaced by what is made of it.", hint="Choose another target folder.")
+        rejects = f"rejects-{entry.n}.ndjson"
+        done = converting.convert_object(
+            self._source, info, self._target, entry.target_key, self._options, overwrite=overwrite, rejects=self._job.artefact(rejects),
+            check=self._job.check_cancelled, progress=moved, scratch=self._job.folder, mark=mark_of(self._job.job_id, entry.n),
+        )  # fmt: skip
+        told = {**names, **done.report(), **({"rejects": rejects} if done.rows_rejected else {})}
+        self._keep({**told, **({"schema": json.loads(done.schema)} if done.schema else {})})
+        return done
+
+    def previews(self, sample: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Look at the first objects of a plan's sample (`source` and `target` keys, `bytes`, `action`) as their conversion would, and tell it in
+        the log; of one that would fail, why. Writes nothing."""
+        found = []
+        for line in islice((line for line in sample if line["action"] == "convert"), _PREVIEWS):
+            told = {name: line[name] for name in ("source", "target", "bytes")}
+            told |= preview(self._source, line["source"], self._options, check=self._job.check_cancelled, scratch=self._job.folder)
+            _log(self._job, told)
+            found.append(told)
+        return found
+
+    def _keep(self, report: Mapping[str, Any]) -> None:
+        line = json.dumps(report, ensure_ascii=False)
+        with self._lock, self._columns.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def files_told(folder: Path, most: int = _FILES_SHOWN) -> list[dict[str, Any]]:
+    """Return what was decided on the first files of a job, schemas left out: those are in COLUMNS_FILE."""
+    path = folder / COLUMNS_FILE
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8") as file:
+        lines = [json.loads(line) for line in islice(file, most)]
+    return [{name: value for name, value in line.items() if name != "schema"} for line in lines]
+
+
+def preview(
+    source: Store, key: str, options: ConvertOptions, *, check: Callable[[], None] = lambda: None, scratch: Path | None = None
+) -> dict[str, Any]:
+    """Return what a conversion of one object would decide, as JSON values: columns, first rows, warnings, how it is read, what would not fit;
+    `error` and `hint` instead when it could not be converted at all. Raises Cancelled."""
+    try:
+        found = converting.preview_object(source, source.stat(key), options, check=check, scratch=scratch)
+    except Cancelled:
+        raise
+    except PortalError as error:
+        return {"error": error.message, "hint": error.hint}
+    told: dict[str, Any] = asdict(found)
+    if told.get("schema"):
+        told["schema"] = json.loads(told["schema"])
+    return told
+
+
+def _log(job: JobContext, told: Mapping[str, Any]) -> None:
+    if "error" in told:
+        job.log.warning("%s: %s %s", told["source"], told["error"], told["hint"])
+        return
+    job.log.info("%s → %s", told["source"], told["target"])
+    for column in told["columns"]:
+        job.log.info("  %s: %s%s", column["name"], column["type"], f" ({column['note']})" if column["note"] else "")
+    for row in told["rows"]:
+        job.log.info("  %s", row)
+    for warning in told["warnings"]:
+        job.log.warning("  %s", warning)
