@@ -1,0 +1,91 @@
+"""A JSON text as a table: one row a record, one column a name of the outermost objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from portal.errors import ConversionFailed
+from portal.tabular.columns.column_types import ColumnType
+from portal.tabular.columns.schema import Column, Schema
+from portal.tabular.columns.type_names import parse
+from portal.tabular.json_format.counting import counter_of
+from portal.tabular.json_format.decoding import decode
+from portal.tabular.json_format.parsing import JsonParser
+from portal.tabular.json_format.places import Place, resolve
+from portal.tabular.json_format.scanning import new_scan, records_of
+from portal.tabular.json_format.shape import Shape, shape_of
+from portal.tabular.json_format.splitting import chunk_of_sample, chunks_of_lines, chunks_of_values
+from portal.tabular.options import ConvertOptions
+from portal.tabular.rows import Chunk, Counter, Parser
+
+if TYPE_CHECKING:
+    from portal.tabular.text.sampling import Sample
+    from portal.tabular.text.text import TextStream
+
+
+class JsonReader:
+    """A JSON text of one shape. See `portal.tabular.rows.TableReader`."""
+
+    def __init__(self, shape: Shape, options: ConvertOptions) -> None:
+        self._shape, self._options = shape, options
+        self._record = Place()
+        self.facts: dict[str, Any] = {"format": "json", "records": shape.kind, "evidence": shape.evidence}
+        self.warnings: list[str] = []
+
+    @classmethod
+    def detect(cls, samples: Sequence[Sample], options: ConvertOptions) -> JsonReader:
+        """Return the reader for a text by samples of it, the first from its start. Raises ConversionFailed when there are no records."""
+        head = samples[0]
+        return cls(shape_of(head.data, options, whole=head.last), options)
+
+    def chunks(self, text: TextStream) -> Iterator[Chunk]:
+        """Cut a text into chunks. Raises ConversionFailed where no later record can be told, naming the line."""
+        limit = self._options.max_record_bytes
+        if self._shape.kind == "lines":
+            return chunks_of_lines(text, limit)
+        return chunks_of_values(text, limit, new_scan, array=self._shape.kind == "array")
+
+    def sampled(self, samples: Sequence[Sample]) -> list[Chunk]:
+        """Return the whole records of samples; none where a record is larger than a sample."""
+        chunks = [chunk_of_sample(sample, self._shape.kind) for sample in samples]
+        return [chunk for chunk in chunks if chunk]
+
+    def look(self, chunk: Chunk) -> None:
+        """Take every value of a chunk into account; records that are none are left to the parser."""
+        for start, end in records_of(chunk.data, self._shape.kind):
+            value, trouble = decode(chunk.data[start:end].decode("utf-8", "surrogateescape"))
+            if not trouble:
+                self._record.see(value)
+        self._record.settle(self._options)
+
+    def schema(self) -> Schema:
+        """Decide on the columns. Raises ConversionFailed when there are none, or a type is set for one that is not there."""
+        if self._options.schema_document:
+            return Schema.from_json(self._options.schema_document)
+        asked = {name: parse(kind, name) for name, kind in self._options.types.items()}
+        names = list(self._record.fields) or list(asked)
+        if strange := sorted(set(asked) - set(names)):
+            raise ConversionFailed(f"There is no column {strange[0]!r} to give a type to.", hint=f"Columns: {', '.join(names[:30])}.")
+        if not names:
+            raise ConversionFailed("The file is empty: no record has a name, so there are no columns.", hint="Leave it out, or set types.")
+        columns = tuple(self._column(name, asked.get(name)) for name in names)
+        return Schema(columns, tuple(f"Column {column.name!r}: {column.note}." for column in columns if _worth_a_warning(column.note)))
+
+    def _column(self, name: str, asked: ColumnType | None) -> Column:
+        if asked:
+            return Column(name, asked, "type as asked for", asked=True)
+        found = resolve(self._record.fields.get(name, Place()))
+        return Column(name, found.type, found.note)
+
+    def parser(self, schema: Schema) -> Parser:
+        """Return what reads chunks under a schema. Raises ConversionFailed for types that JSON values are never read as."""
+        return JsonParser(schema, self._shape.kind, self._options)
+
+    def counter(self) -> Counter:
+        """Return what counts the records of the text by its line ends or brackets alone."""
+        return counter_of(self._shape.kind)
+
+
+def _worth_a_warning(note: str) -> bool:
+    return "because" in note or "rounded" in note
