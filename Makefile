@@ -7,7 +7,7 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --constraint .lock --universal --pyt
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo portal test lint types war bench bench-queue bench-transfer lock clean
+.PHONY: help native demo portal test lint types war bench bench-queue bench-transfer lock clean
 
 help:            ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -19,10 +19,13 @@ $(MARK)-%: requirements-%.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-demo: $(MARK)-demo     ## the whole chain on real data, in the cloud in a box, proved and printed
+native: | $(BIN)/python   ## the converter's kernel, if there is a C++ compiler; everything works without it, slower
+	-@$(BIN)/python -m portal.native.build
+
+demo: $(MARK)-demo native   ## the whole chain on real data, in the cloud in a box, proved and printed
 	$(BIN)/python -m embedded.demo
 
-portal: $(MARK)-demo   ## the portal in the browser: box (unless .env names real clouds), worker and launcher
+portal: $(MARK)-demo native   ## the portal in the browser: box (unless .env names real clouds), worker and launcher
 	$(BIN)/python -m embedded.portal
 
 lint: $(MARK)-test     ## style
@@ -31,22 +34,22 @@ lint: $(MARK)-test     ## style
 types: $(MARK)-test    ## types
 	$(BIN)/mypy
 
-test: lint types       ## lint, types and every test
+test: lint types native   ## lint, types and every test
 	$(BIN)/python tests/browser.py
 	$(BIN)/python tests/azcopy.py
 	$(BIN)/python tests/duckdb_azure.py
 	$(BIN)/pytest
 
-war: $(MARK)-test      ## a thousand jobs under five hundred kills: nothing lost, nothing done twice
+war: $(MARK)-test native   ## a thousand jobs under five hundred kills: nothing lost, nothing done twice
 	$(BIN)/python -m tests.war
 
-bench: $(MARK)-test    ## the benchmarks, side by side with their peers
+bench: $(MARK)-test native   ## the benchmarks, side by side with their peers
 	$(BIN)/python -m bench
 
-bench-queue: $(MARK)-bench    ## the queue beside huey, persist-queue, litequeue and RQ: how fast, how safe, what it costs
+bench-queue: $(MARK)-bench native   ## the queue beside huey, persist-queue, litequeue and RQ: how fast, how safe, what it costs
 	$(BIN)/python -m bench.queue
 
-bench-transfer: $(MARK)-test  ## the mover beside rclone, AzCopy and the SDKs: how fast, at what cost, and what a second run does again
+bench-transfer: $(MARK)-test native   ## the mover beside rclone, AzCopy and the SDKs: how fast, at what cost, and what a second run does again
 	$(BIN)/python -m bench.transfer
 
 lock: $(MARK)-test     ## compile the requirement files from pyproject.toml, all against one resolution
@@ -59,4 +62,4 @@ lock: $(MARK)-test     ## compile the requirement files from pyproject.toml, all
 	rm .lock
 
 clean:           ## remove the environment, caches and the demo's state
-	rm -rf $(VENV) .demo .portal .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .demo .portal .mypy_cache .ruff_cache .hypothesis portal/native/built
