@@ -57,7 +57,7 @@ class ConvertOptions(BaseModel):
     sample_bytes: int = Field(1 << 20, ge=1 << 10)
     """Of each of the three samples."""
     types: dict[str, str] = Field(default_factory=dict)
-    """Types that are set, not inferred: column → a name that `portal.tabular.columns.column_types.parse` knows."""
+    """Types that are set, not inferred: column → a name that `portal.tabular.columns.type_names.parse` knows."""
     schema_document: str = ""
     """A whole schema that is set: the JSON text of `portal.tabular.columns.schema.Schema.to_json`. Wins over `types`."""
     dates: bool = True
