@@ -74,9 +74,13 @@ class Counter(Protocol):
 class TableReader(Protocol):
     """One source's format under one set of facts (its dialect, or how its records stand)."""
 
-    facts: Mapping[str, Any]
-    """How the source is read and the evidence for it, as JSON values, for the report."""
-    warnings: Sequence[str]
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """How the source is read and the evidence for it, as JSON values, for the report."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]: ...
 
     def chunks(self, text: TextStream) -> Iterator[Chunk]:
         """Cut a text into chunks of some MiB. Raises ConversionFailed where no later record can be told (an open quote, a broken array,

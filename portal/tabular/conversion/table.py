@@ -1,0 +1,101 @@
+"""One source object that is read as a table: opened, its format told, looked at, and parsed from start to end as often as needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+from portal.errors import SourceChanged
+from portal.tabular.columns.schema import Schema
+from portal.tabular.conversion.pipeline import in_order
+from portal.tabular.rows import Check, Chunk, Counter, Parsed, TableReader
+from portal.tabular.text.objects import Passed
+from portal.tabular.text.text import Text, TextStream
+
+Result = TypeVar("Result")
+_BLOCK = 1 << 20
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one pass over a source found."""
+
+    rows_in: int = 0
+    """Records, counted apart from the parser."""
+    source_bytes: int = 0
+    crc64: str = ""
+    """CRC64NVME of the source's bytes."""
+    compared: str = ""
+    """`name:value` of the source's stored checksum that its bytes were compared with, '' when it stores none."""
+
+
+@dataclass(slots=True)
+class Counted:
+    """A text that is counted as it is read."""
+
+    stream: TextStream
+    counter: Counter
+
+    def read(self, size: int, /) -> bytes:
+        block = self.stream.read(size)
+        self.counter.update(block)
+        return block
+
+
+@dataclass(slots=True)
+class Table:
+    """A source's text and who reads it."""
+
+    name: str
+    text: Text
+    reader: TableReader
+    check: Check
+    _crc64: str = ""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return {**self.text.facts, **self.reader.facts}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return (*self.text.warnings, *self.reader.warnings)
+
+    def samples(self) -> Iterable[Chunk]:
+        """Chunks from head, middle and tail; the first one of the text where a record is larger than a sample. Raises as `parse`."""
+        return self.reader.sampled(self.text.samples()) or self._first()
+
+    def _first(self) -> list[Chunk]:
+        with self.text.open(lambda _: self.check()) as stream:
+            return list(islice(self.reader.chunks(stream), 1))
+
+    def look(self, chunk: Chunk) -> None:
+        self.check()
+        self.reader.look(chunk)
+
+    def schema(self) -> Schema:
+        return self.reader.schema()
+
+    def scan(self, schema: Schema) -> Iterator[Parsed]:
+        """Parse all of it, without counting or telling how far it is."""
+        return in_order(self._chunks(lambda _: None, Tally(), None), self.reader.parser(schema), check=self.check)
+
+    def parse(self, schema: Schema, work: Callable[[Parsed], Result], passed: Passed, tally: Tally) -> Iterator[Result]:
+        """Yield work(parsed) for each chunk in order; `work` runs in the parsing threads. `tally` is filled at the end.
+
+        Raises ConversionFailed, SourceChanged, ProofFailed, Cancelled and what stores raise."""
+        parse = self.reader.parser(schema)
+        counter = self.reader.counter()
+        yield from in_order(self._chunks(passed, tally, counter), lambda chunk: work(parse(chunk)), check=self.check)
+        tally.rows_in = counter.finish()
+
+    def _chunks(self, passed: Passed, tally: Tally, counter: Counter | None) -> Iterator[Chunk]:
+        with self.text.open(passed) as stream:
+            yield from self.reader.chunks(Counted(stream, counter) if counter else stream)
+            while stream.read(_BLOCK):
+                pass
+            tally.source_bytes, tally.crc64, tally.compared = stream.source_bytes, stream.source_crc64, stream.compared
+        if self._crc64 not in ("", tally.crc64):
+            raise SourceChanged(f"{self.name} was read twice, and was another each time.", hint="It changes: run it again when it is finished.")
+        self._crc64 = tally.crc64

@@ -1,0 +1,66 @@
+"""One table, or many that become one: looked at together, and their schema decided on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from portal.errors import ConversionFailed
+from portal.tabular.columns.schema import Schema
+from portal.tabular.conversion.table import Table
+from portal.tabular.rows import Chunk, Parsed, Parser
+
+
+@dataclass(slots=True)
+class Tables:
+    """Tables of one schema. The first one's reader looks at the chunks of all: they must be read alike."""
+
+    all: Sequence[Table]
+
+    @property
+    def first(self) -> Table:
+        return self.all[0]
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return self.first.facts
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(warning for table in self.all for warning in table.warnings))
+
+    def samples(self) -> Iterator[Chunk]:
+        for table in self.all:
+            yield from table.samples()
+
+    def look(self, chunk: Chunk) -> None:
+        self.first.look(chunk)
+
+    def schema(self) -> Schema:
+        return self.first.schema()
+
+    def parser(self, schema: Schema) -> Parser:
+        return self.first.reader.parser(schema)
+
+    def scan(self, schema: Schema) -> Iterator[Parsed]:
+        for table in self.all:
+            yield from table.scan(schema)
+
+
+def refuse_unlike(tables: Sequence[Table]) -> None:
+    """Raises ConversionFailed, naming the first table that is not read as the others are."""
+    first = _way(tables[0])
+    for table in tables[1:]:
+        for name, value in _way(table).items():
+            if value != first.get(name):
+                told = f"{table.name} cannot be in one data set with {tables[0].name}: {name} {value!r}, not {first.get(name)!r}."
+                raise ConversionFailed(told, hint="Convert files of one kind together; set the option when it was found out wrongly.")
+
+
+_ALIKE = ("format", "delimiter", "quote", "escape", "header", "names", "records")
+
+
+def _way(table: Table) -> Mapping[str, Any]:
+    facts = table.reader.facts
+    return {name: facts.get(name) for name in _ALIKE}
