@@ -38,9 +38,13 @@ class SourceReader(Protocol):
 class Source(Protocol):
     """Bytes with a name and a size, that can be read as often as needed and are the same each time."""
 
-    name: str
-    """Whose ending may tell what it is."""
-    size_bytes: int
+    @property
+    def name(self) -> str:
+        """Whose ending may tell what it is."""
+        ...
+
+    @property
+    def size_bytes(self) -> int: ...
 
     def open(self, passed: Passed) -> SourceReader: ...
 
