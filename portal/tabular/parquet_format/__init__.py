@@ -1,0 +1,1 @@
+"""Parquet objects as sources: read through ranges, their values cast strictly where other types are asked for."""

@@ -1,0 +1,253 @@
+"""Parquet as a source: every value arrives as it was, or as the asked type says it exactly, or its row is set apart with the reason."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portal.errors import ConversionFailed, Unreachable
+from portal.tabular.columns.type_names import parse
+from portal.tabular.conversion.table import Tally
+from portal.tabular.options import ConvertOptions
+from portal.tabular.parquet_format.strict import StrictCast
+from portal.tabular.parquet_format.table import ParquetTable
+from portal.tabular.rows import Misfit
+from portal.tabular.text.objects import Passed, SourceReader, StoreObject
+from tests.tabular import key_of, local_store
+
+D = Decimal
+
+
+@dataclass
+class Held:
+    """A source in memory that counts what is read of it."""
+
+    data: bytes
+    name: str = "rows.parquet"
+    read: int = 0
+    broken: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.data)
+
+    def range(self, start: int, length: int) -> bytes:
+        if self.broken:
+            raise Unreachable("The service does not answer.")
+        self.read += length
+        return self.data[start : start + length]
+
+    def open(self, passed: Passed) -> SourceReader:
+        raise NotImplementedError
+
+
+def held(table: pa.Table, **how: Any) -> Held:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, **how)
+    return Held(buffer.getvalue())
+
+
+def rows_of(source: Any, **options: Any) -> tuple[pa.Table, list[Misfit]]:
+    reader = ParquetTable(source, ConvertOptions(**options), lambda: None)
+    schema = reader.schema()
+    parts = list(reader.scan(schema))
+    assert all(part.records == part.batch.num_rows + len(part.misfits) for part in parts)
+    return pa.Table.from_batches([part.batch for part in parts], schema.arrow), [misfit for part in parts for misfit in part.misfits]
+
+
+EVERY_KIND = pa.table({
+    "i8": pa.array([-128, None, 127], pa.int8()), "u64": pa.array([2**64 - 1, 0, None], pa.uint64()),
+    "f32": pa.array([0.1, None, -0.0], pa.float32()),
+    "text": ["", None, "ü\0"], "coded": pa.array(["a", "b", "a"]).dictionary_encode(), "large": pa.array(["x", None, "y"], pa.large_string()),
+    "d": [date(1, 1, 1), None, date(9999, 12, 31)], "ns": pa.array([1, None, -(2**62)], pa.timestamp("ns")),
+    "s": pa.array([0, 1, None], pa.timestamp("s", "Europe/Berlin")), "money": pa.array([D("1.10"), None, D("-9.99")], pa.decimal128(38, 2)),
+    "raw": [b"\xff", None, b""], "at": pa.array([1, None, 3], pa.time64("ns")), "lasts": pa.array([1, None, 3], pa.duration("us")),
+    "list": [[1, None], [], None], "nested": [{"a": [{"b": D("1.5")}]}, None, {"a": None}],
+    "map": pa.array([[("k", 1)], None, []], pa.map_(pa.string(), pa.int64())), "nothing": pa.nulls(3),
+})  # fmt: skip
+STORED_OTHERWISE = {"coded": pa.string(), "large": pa.string(), "s": pa.timestamp("ms", "Europe/Berlin"), "nothing": pa.string()}
+
+
+def test_values_of_every_kind_arrive_as_they_were() -> None:
+    table, misfits = rows_of(held(EVERY_KIND))
+    assert misfits == []
+    for field in EVERY_KIND.schema:
+        kind = STORED_OTHERWISE.get(field.name, field.type)
+        assert table.schema.field(field.name).type == kind
+        wanted = pa.nulls(3, kind) if field.name == "nothing" else EVERY_KIND[field.name].cast(kind)
+        assert table[field.name].to_pylist() == wanted.to_pylist() and table[field.name].cast(kind).equals(pa.chunked_array(wanted))
+
+
+WRITTEN = [{"row_group_size": 7}, {"compression": "zstd", "use_dictionary": False}, {"data_page_version": "2.0", "version": "1.0"}]
+
+
+@pytest.mark.parametrize("how", WRITTEN)
+def test_rows_come_in_order_from_all_row_groups(how: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portal.tabular.parquet_format.table._BATCH_BYTES", 4096)
+    monkeypatch.setattr("portal.tabular.parquet_format.table._AT_ONCE_BYTES", 0 if "version" in how else 1 << 20)
+    given_table = pa.table({"n": range(3000), "t": [f"row {n}" * (n % 7) for n in range(3000)]})
+    table, _ = rows_of(held(given_table, **how))
+    assert table.equals(given_table)
+
+
+def test_a_file_without_rows_has_its_columns() -> None:
+    table, _ = rows_of(held(EVERY_KIND.slice(0, 0)))
+    assert table.num_rows == 0 and table.column_names == EVERY_KIND.column_names
+
+
+def test_columns_that_nobody_asks_for_are_not_read() -> None:
+    wide = pa.table({"n": range(1000), "wide": [f"{n:0400}" for n in range(1000)], "k": range(1000)})
+    source = held(wide, compression="none", use_dictionary=False, write_statistics=False)
+    table, _ = rows_of(source, columns=("n",), where="k > 5")
+    assert table.column_names == ["n", "k"] and source.read < len(source.data) / 2
+
+
+CASTS: list[tuple[Any, str, list[Any], list[int]]] = [
+    (pa.array([1, 300, None, -1]), "int8", [1, None, -1], [1]),
+    (pa.array([2**64 - 1, 5], pa.uint64()), "int64", [5], [0]),
+    (pa.array([2**60, 2**53 + 1, None, 2**63 - 1]), "float64", [2.0**60, None], [1, 3]),
+    (pa.array([2**24 + 1, 5]), "float32", [5.0], [0]),
+    (pa.array([1.0, 1.5, -0.0, float("nan"), None, 1e30]), "int64", [1, None], [1, 2, 3, 5]),
+    (pa.array([0.1, 0.5, 1e300, -0.0]), "float32", [0.5, -0.0], [0, 2]),
+    (pa.array([0.1, 0.125, float("nan"), 1e300, None]), "decimal(5,2)", [D("0.10"), None], [1, 2, 3]),
+    (pa.array([D("0.10"), D("123456789012345678.91"), None]), "float64", [0.1, None], [1]),
+    (pa.array([D("1.00"), D("1.50")]), "int64", [1], [1]),
+    (pa.array([D("1.00"), D("1.55")]), "decimal(3,1)", [D("1.0")], [1]),
+    (pa.array([1, 1000]), "decimal(3,0)", [D(1)], [1]),
+    (pa.array([1, 10**6], pa.timestamp("ns")), "timestamp(ms)", [datetime(1970, 1, 1, 0, 0, 0, 1000)], [0]),
+    (pa.array([datetime(2020, 1, 1), datetime(2020, 1, 1, 1)]), "date", [date(2020, 1, 1)], [1]),
+    (pa.array([date(2020, 1, 1), date(9999, 1, 1)]), "timestamp(ns)", [datetime(2020, 1, 1)], [1]),
+    (pa.array([datetime(2020, 1, 1)], pa.timestamp("us", "+02:00")), "timestamp[UTC]", [datetime(2020, 1, 1, tzinfo=UTC)], []),
+    (pa.array(["1", "x", "1.5", None, "007"]), "int64", [1, None, 7], [1, 2]),
+    (pa.array(["x", "1"]).dictionary_encode(), "int64", [1], [0]),
+    (pa.array([0.1, 1e20, None]), "string", ["0.1", "1e+20", None], []),
+    (pa.array([True, None]), "string", ["true", None], []),
+    (pa.array([1577836800000]), "timestamp(epoch_ms)", [datetime(2020, 1, 1, tzinfo=UTC)], []),
+    (pa.array([20200101, 20209999]), "date(YYYYMMDD)", [date(2020, 1, 1)], [1]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "kind", "fitting", "wrong"), CASTS, ids=lambda item: str(item)[:30] if isinstance(item, str) else "")
+def test_a_value_is_cast_exactly_or_its_row_is_set_apart(values: Any, kind: str, fitting: list[Any], wrong: list[int]) -> None:
+    table, misfits = rows_of(held(pa.table({"c": values, "n": range(len(values))})), types={"c": kind})
+    assert table["c"].to_pylist() == fitting and table.schema.field("c").type == parse(kind, "c").arrow
+    assert [misfit.line for misfit in misfits] == [place + 1 for place in wrong]
+    assert all(misfit.column == "c" and kind.split("(")[0] in misfit.reason and f'"n": "{misfit.offset}"' in misfit.raw for misfit in misfits)
+
+
+MEANINGLESS = [
+    (pa.array([1]), "boolean"), (pa.array([datetime(2020, 1, 1)]), "timestamp[UTC]"), (pa.array([b"a"]), "string"), (pa.array([1.5]), "date"),
+    (pa.array([[1]]), "list<int32>"), (pa.array([{"a": 1}]), "string"), (pa.array([True]), "int64"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "kind"), MEANINGLESS, ids=lambda item: item if isinstance(item, str) else "")
+def test_a_cast_that_would_change_what_values_mean_is_refused(values: Any, kind: str) -> None:
+    with pytest.raises(ConversionFailed, match="Column 'c' is") as told:
+        rows_of(held(pa.table({"c": values})), types={"c": kind})
+    assert told.value.hint
+
+
+NUMBER = st.one_of(
+    st.none(), st.integers(-(2**63), 2**63 - 1), st.integers(-300, 300), st.sampled_from([2**53, 2**53 + 1, -(2**53) - 1, 2**24 + 1, 2**63 - 1])
+)
+
+
+KINDS = ["int8", "int32", "uint16", "uint64", "float32", "float64", "decimal(5,2)", "decimal(38,0)", "string"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(NUMBER, max_size=6), st.sampled_from(KINDS))
+def test_an_integer_is_the_same_number_in_any_type_or_none(numbers: list[int | None], kind: str) -> None:
+    values = pa.array(numbers, pa.int64())
+    cast = StrictCast.make("c", values.type, parse(kind, "c"), ConvertOptions())
+    wrong = dict(cast.problems(values))
+    kept = [number for place, number in enumerate(numbers) if place not in wrong]
+    assert [None if value is None else int(value) for value in cast.cast(pa.array(kept, pa.int64())).to_pylist()] == kept
+    for place in wrong:
+        assert not _holds(cast.type.arrow, numbers[place])
+
+
+def _holds(kind: Any, number: int | None) -> bool:
+    """Whether a type has a value for a number, by Python's own arithmetic."""
+    if number is None or pa.types.is_string(kind):
+        return True
+    if pa.types.is_floating(kind):
+        return int(float(np.float32(number) if kind == pa.float32() else number)) == number
+    if pa.types.is_decimal(kind):
+        return abs(number) < 10 ** (kind.precision - kind.scale)
+    low, high = (0, 2**kind.bit_width) if pa.types.is_unsigned_integer(kind) else (-(2 ** (kind.bit_width - 1)), 2 ** (kind.bit_width - 1))
+    return low <= number < high
+
+
+FLOATS = st.none() | st.floats() | st.sampled_from([0.1, 1.5, -0.0, 2.0**63])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(FLOATS, max_size=6), st.sampled_from(["float32", "int64", "decimal(20,4)", "string"]))
+def test_a_float_is_the_same_number_in_any_type_or_none(numbers: list[float | None], kind: str) -> None:
+    values = pa.array(numbers, pa.float64())
+    cast = StrictCast.make("c", values.type, parse(kind, "c"), ConvertOptions())
+    wrong = dict(cast.problems(values))
+    kept = [number for place, number in enumerate(numbers) if place not in wrong]
+    there = cast.cast(pa.array(kept, pa.float64())).to_pylist()
+    assert [None if value is None else repr(float(value)) for value in there] == [None if number is None else repr(number) for number in kept]
+
+
+def test_a_store_object_is_read_counted_and_compared(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"n": range(100_000)}), path, row_group_size=1000)
+    store = local_store(tmp_path)
+    table = ParquetTable(StoreObject(store, store.stat(key_of(path))), ConvertOptions(), lambda: None)
+    passed: list[int] = []
+    tally = Tally()
+    total = sum(table.parse(table.schema(), lambda parsed: parsed.batch.num_rows, passed.append, tally))
+    assert total == tally.rows_in == 100_000 and sum(passed) == tally.source_bytes == path.stat().st_size and len(tally.crc64) == 16
+    assert table.facts["row_groups"] == 100 and "parquet-cpp" in table.facts["written_by"]
+
+
+@pytest.mark.parametrize("cut", [0, 3, 100, -1])
+def test_what_is_no_whole_parquet_file_is_refused(cut: int) -> None:
+    data = held(EVERY_KIND).data
+    with pytest.raises(ConversionFailed, match="cannot be read") as told:
+        ParquetTable(Held(data[:cut]), ConvertOptions(), lambda: None)
+    assert told.value.hint
+
+
+def test_a_broken_page_is_refused() -> None:
+    source = held(pa.table({"t": [f"{n}" * 9 for n in range(5000)]}), compression="zstd", use_dictionary=False)
+    source.data = source.data[:200] + bytes(2000) + source.data[2200:]
+    with pytest.raises(ConversionFailed, match="cannot be read"):
+        rows_of(source)
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    with pytest.raises(ConversionFailed, match="two columns called 'a'"):
+        rows_of(held(pa.table([[1], [2]], names=["a", "a"])))
+
+
+def test_a_type_for_a_column_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConversionFailed, match="'x', which the file has not") as told:
+        rows_of(held(pa.table({"a": [1]})), types={"x": "int64"})
+    assert "It has a." in told.value.hint
+
+
+def test_what_a_store_says_stays_what_it_says() -> None:
+    source = held(EVERY_KIND)
+    source.data += bytes(1 << 17)
+    source.broken = True
+    with pytest.raises(Unreachable):
+        rows_of(source)
+
+
