@@ -6,21 +6,37 @@ from pathlib import Path
 from typing import Any
 
 from portal.tabular.options import ConvertOptions
+from portal.tabular.output.folders import refuse_columns, without
 from portal.tabular.output.parquet import ParquetFile
+from portal.tabular.output.parts import File, PartitionedSink, SplitSink
 from portal.tabular.output.sink import Sink
+from portal.tabular.output.sorting import SortedSink, order_of
+from portal.tabular.proving.any_order import AnyOrderDigest
 from portal.tabular.proving.digest import Digest, OrderedDigest
+
+_SUFFIX = ".parquet"
 
 
 def open_sink(folder: Path, schema: Any, options: ConvertOptions) -> Sink:
     """Return the sink for batches of a pyarrow.Schema; its files and what it needs meanwhile stand in `folder`, which is there.
 
     Raises ConversionFailed when the options name columns that are not there or cannot be used so."""
-    return ParquetFile(folder / "part-00000.parquet", schema, options)
+    folders = tuple(dict.fromkeys(options.partition_by))
+    refuse_columns(schema, folders)
+    inner = without(schema, folders)
+    order = order_of(inner, [key for key in options.sort_by if key.removeprefix("-") not in folders])
+
+    def make(name: str) -> File:
+        return ParquetFile(folder / name, inner, options, name=name, order=order)
+
+    size = options.split_bytes
+    sink: Sink = PartitionedSink(make, schema, folders, _SUFFIX, size) if folders else SplitSink(make, schema, _SUFFIX, size)
+    return SortedSink(sink, folder, schema, [*folders, *options.sort_by]) if options.sort_by else sink
 
 
 def digest_for(schema: Any, options: ConvertOptions) -> Digest:
     """Return what sums the rows that are given to the sink, for `portal.tabular.proving.read_back.read_back` to compare with."""
-    return OrderedDigest(schema)
+    return AnyOrderDigest(schema) if options.sort_by or options.partition_by else OrderedDigest(schema)
 
 
 def makes_one_file(options: ConvertOptions) -> bool:

@@ -25,9 +25,11 @@ _FALSE_POSITIVES = 0.01
 
 
 class ParquetFile:
-    """A Parquet file being written; see `Sink`. `order`: columns that the rows are sorted by, '-' before a name for descending."""
+    """A Parquet file being written; see `Sink`. `order`: column and direction of what the rows are sorted by already."""
 
-    def __init__(self, path: Path, schema: Any, options: ConvertOptions, *, name: str = "part-00000.parquet", order: Sequence[str] = ()) -> None:
+    def __init__(
+        self, path: Path, schema: Any, options: ConvertOptions, *, name: str = "part-00000.parquet", order: Sequence[tuple[str, str]] = ()
+    ) -> None:  # fmt: skip
         self.schema, self.rows = schema, 0
         self._path, self._name, self._options, self._order = path, name, options, order
         self._pending: list[Any] = []
@@ -75,7 +77,7 @@ class ParquetFile:
         return pq.ParquetWriter(
             self._path, self.schema, version="2.6", compression=options.compression, compression_level=options.compression_level,
             use_dictionary=with_dictionary(table), write_statistics=options.statistics, bloom_filter_options=_bloom(self.schema, options),
-            sorting_columns=sorting_columns(self.schema, self._order),
+            sorting_columns=pq.SortingColumn.from_ordering(self.schema, self._order, null_placement="at_end") if self._order else None,
         )  # fmt: skip
 
     def close(self) -> list[Part]:
@@ -103,14 +105,3 @@ def _bloom(schema: Any, options: ConvertOptions) -> dict[str, Any] | None:
             raise ConversionFailed(f"Column {name!r} is {schema.field(name).type}: Parquet has no bloom filter for it.", hint="Leave it out.")
     each = {"ndv": options.row_group_rows, "fpp": _FALSE_POSITIVES}
     return {name: dict(each) for name in options.bloom_filters} or None
-
-
-def sorting_columns(schema: Any, order: Sequence[str]) -> list[Any] | None:
-    """Return the order for the file's metadata. Raises ConversionFailed when a column is not there."""
-    keys = [(name, "ascending") if name in schema.names else (name.removeprefix("-"), "descending") for name in order]
-    known = [(name, way) for name, way in keys if name in schema.names]
-    if len(known) < len(keys):
-        missing = next(name for name, _ in keys if name not in schema.names)
-        raise ConversionFailed(f"There is no column {missing!r} to sort by.", hint=f"Columns: {', '.join(schema.names[:30])}.")
-    plain = [(name, way) for name, way in known if not pa.types.is_nested(schema.field(name).type)]
-    return list(pq.SortingColumn.from_ordering(schema, plain, null_placement="at_end")) if plain else None

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from portal.stores.checksums import crc64, crc64_hex
+from portal.tabular.proving.values import fixed, is_text, lengths, plain, text_bytes, width_of
 
 _ONES = memoryview(b"\x01" * (1 << 20))
 
@@ -97,47 +99,36 @@ class ColumnDigest:
         self._streams[stream] = crc64(data, self._streams.get(stream, 0))
 
     def _take(self, values: Any, at: str) -> None:
+        values = plain(values)
         kind = values.type
         self._take_validity(values, f"{at}:valid")
         if pa.types.is_struct(kind):
             for place, child in enumerate(values.flatten()):
                 self._take(child, f"{at}.{place}")
         elif pa.types.is_list(kind):
-            self._add(f"{at}:lengths", _fixed(pc.fill_null(pc.list_value_length(values), 0)))
+            self._add(f"{at}:lengths", fixed(lengths(values)))
             self._take(values.flatten(), f"{at}[]")
-        elif pa.types.is_string(kind) or pa.types.is_binary(kind):
+        elif is_text(kind):
             filled = pc.fill_null(values, b"" if pa.types.is_binary(kind) else "")
-            self._add(f"{at}:lengths", _fixed(pc.binary_length(filled)))
-            self._add(f"{at}:values", _characters(filled))
+            self._add(f"{at}:lengths", fixed(pc.binary_length(filled)))
+            ends, data = text_bytes(filled)
+            self._add(f"{at}:values", data[ends[0] : ends[-1]])
         else:
-            self._add(f"{at}:values", _fixed(_filled(values)))
+            self._add(f"{at}:values", _zeroed(values))
 
     def _take_validity(self, values: Any, stream: str) -> None:
         if values.null_count:
-            self._add(stream, _fixed(pc.cast(values.is_valid(), pa.uint8())))
+            self._add(stream, fixed(pc.cast(values.is_valid(), pa.uint8())))
             return
         for start in range(0, max(1, len(values)), len(_ONES)):
             self._add(stream, _ONES[: len(values) - start])
 
 
-def _filled(values: Any) -> Any:
-    kind = values.type
-    if pa.types.is_boolean(kind):
-        return pc.fill_null(pc.cast(values, pa.uint8()), 0)
-    if pa.types.is_temporal(kind):
-        values = values.view(pa.int64() if kind.bit_width == 64 else pa.int32())
-    return pc.fill_null(values, pa.scalar(0, values.type)) if values.null_count else values
-
-
-def _fixed(values: Any) -> Any:
-    width = values.type.bit_width // 8
-    buffer = values.buffers()[1]
-    return memoryview(buffer)[values.offset * width : (values.offset + len(values)) * width] if buffer else b""
-
-
-def _characters(values: Any) -> Any:
-    _, offsets, data = values.buffers()
-    if not len(values) or data is None:
-        return b""
-    ends = memoryview(offsets).cast("i")
-    return memoryview(data)[ends[values.offset] : ends[values.offset + len(values)]]
+def _zeroed(values: Any) -> Any:
+    """Return the bytes of values of fixed width, zeros for 'no value'."""
+    data, width = fixed(values), width_of(values.type)
+    if not values.null_count or not width:
+        return data
+    rows = np.frombuffer(data, np.uint8).reshape(-1, width).copy()
+    rows[values.is_null().to_numpy(zero_copy_only=False)] = 0
+    return memoryview(rows.tobytes())

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from portal.errors import ProofFailed, Unreachable
 from portal.stores.base import Store
 from portal.tabular.output.dictionaries import stored_schema
+from portal.tabular.output.folders import values_of, with_folders, without
 from portal.tabular.output.publish import Published, withdraw
 from portal.tabular.proving.digest import Digest
 from portal.tabular.proving.window import PassingFile
@@ -43,7 +44,7 @@ def _read_part(each: Published, found: Digest, store: Store, check: Check) -> No
     problem: Exception | None = None
     with PassingFile(store, each.object, check) as file:
         try:
-            _read_parquet(file, found)
+            _read_parquet(file, each, found)
         except (pa.ArrowException, OSError) as error:
             problem = ProofFailed(f"{key} cannot be read as Parquet.")
             problem.__cause__ = error
@@ -58,16 +59,17 @@ def _read_part(each: Published, found: Digest, store: Store, check: Check) -> No
         raise ProofFailed(f"{key} has {found.rows - before} rows; {each.part.rows} were written.")
 
 
-def _read_parquet(file: PassingFile, found: Digest) -> None:
-    source = pa.PythonFile(file, mode="r")
-    with pq.ParquetFile(source, pre_buffer=False) as parquet:
-        expected = stored_schema(found.schema)
+def _read_parquet(file: PassingFile, each: Published, found: Digest) -> None:
+    partition = values_of(each.object.key, tuple(each.part.partition))
+    schema = without(found.schema, tuple(partition))
+    expected = stored_schema(schema)
+    with pq.ParquetFile(pa.PythonFile(file, mode="r"), pre_buffer=False) as parquet:
         if not parquet.schema_arrow.equals(expected):
             raise ProofFailed(f"The target has another schema than was written: {parquet.schema_arrow}.")
         for number in range(parquet.num_row_groups):
             file.release(_start(parquet.metadata.row_group(number)))
             for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=[number]):
-                found.update(batch if expected.equals(found.schema) else batch.cast(found.schema))
+                found.update(with_folders(batch if expected.equals(schema) else batch.cast(schema), partition, found.schema))
 
 
 def _start(group: Any) -> int:
