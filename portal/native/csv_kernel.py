@@ -117,7 +117,7 @@ def _kernel() -> Any:
 
 def reads(kind: pa.DataType) -> bool:
     """Tell whether the kernel reads a type's canonical texts itself."""
-    return _kind(kind)[0] != _UNREAD
+    return kind_of(kind)[0] != _UNREAD
 
 
 def whole(data: Buffer, form: CsvForm, *, final: bool) -> tuple[int, int]:
@@ -179,14 +179,14 @@ def _columns(specs: tuple[ColumnSpec, ...]) -> tuple[Any, list[Any]]:
     lengths = [np.array([len(word) for word in spec.null_words], np.int32) for spec in specs]
     columns = (_Column * len(specs))()
     for column, spec, sizes in zip(columns, specs, lengths, strict=True):
-        column.kind, column.a, column.b, column.c = _kind(spec.arrow)
+        column.kind, column.a, column.b, column.c = kind_of(spec.arrow)
         column.typed_nulls, column.n_words = spec.typed_nulls, len(spec.null_words)
         column.words, column.lengths = b"".join(spec.null_words), sizes.ctypes.data
     return columns, lengths
 
 
-def _kind(kind: pa.DataType) -> tuple[int, int, int, int]:
-    """Return what `portal::Type` in src/cells.h holds."""
+def kind_of(kind: pa.DataType) -> tuple[int, int, int, int]:
+    """Return what `portal::Type` in src/cells.h holds for a type: kind, a, b, c."""
     if pa.types.is_integer(kind):
         return _INTEGER, kind.bit_width, pa.types.is_unsigned_integer(kind), 0
     if pa.types.is_decimal128(kind) and kind.scale >= 0:
