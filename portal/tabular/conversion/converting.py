@@ -11,18 +11,17 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from portal.clock import iso, now_ms
 from portal.errors import ConversionFailed
 from portal.stores.base import ObjectInfo, Store
 from portal.tabular.conversion.delivering import Delivered, Order, deliver, refuse_existing
 from portal.tabular.conversion.making import Made, Making, Progress
 from portal.tabular.conversion.opening import open_table
+from portal.tabular.conversion.origins import origin_of
 from portal.tabular.conversion.tables import Tables, refuse_unlike
 from portal.tabular.conversion.writing import Written
 from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import ColumnReport, Converted
 from portal.tabular.rows import Check
-from portal.tabular.shaping.shape import Origin
 from portal.tabular.text.objects import StoreObject
 from portal.transfer.carry import provenance
 from portal.transfer.carry_names import MARK
@@ -83,15 +82,11 @@ def _convert(
     refuse_existing(order)
     tables = Tables([open_table(StoreObject(source, info), order.options, order.check) for info in infos])
     refuse_unlike(tables.all)
-    origins = [_origin(source, info, order.mark) for info in infos]
+    origins = [origin_of(source, info, order.mark) for info in infos]
     with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=scratch) as folder:
         made = Making(tables, order.options, Path(folder), rejects, origins, Progress(progress)).make()
         delivered = deliver(made.written, order, about)
     return _told(tables, made, delivered)
-
-
-def _origin(source: Store, info: ObjectInfo, mark: str) -> Origin:
-    return Origin(str(source.url.at(info.key)), info.key.rpartition("/")[2], mark.rpartition(".")[0] or mark, iso(now_ms()))
 
 
 def _told(tables: Tables, made: Made, delivered: Delivered) -> Converted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -10,11 +10,17 @@ import pyarrow.compute as pc
 
 from portal.tabular.columns.column_types import TEXT
 from portal.tabular.columns.schema import Schema
-from portal.tabular.rows import Chunk, Parsed, Parser
+from portal.tabular.options import ConvertOptions
+from portal.tabular.rows import Chunk, Parsed
 
 
 class Seen(Protocol):
     """A source, or many of one schema, that can be looked at."""
+
+    @property
+    def texts(self) -> bool | None:
+        """All values are texts in the source (CSV), or have types there (JSON); None: neither is known."""
+        ...
 
     def samples(self) -> Iterable[Chunk]:
         """Chunks from head, middle and tail."""
@@ -24,7 +30,7 @@ class Seen(Protocol):
 
     def schema(self) -> Schema: ...
 
-    def parser(self, schema: Schema) -> Parser: ...
+    def parsed_samples(self, schema: Schema) -> Iterator[Parsed]: ...
 
     def scan(self, schema: Schema) -> Iterator[Parsed]:
         """Parse all of it under a schema."""
@@ -38,7 +44,7 @@ def sampled(source: Seen) -> Schema:
     return source.schema()
 
 
-def proven(source: Seen, schema: Schema, no_values: Sequence[str]) -> Schema:
+def proven(source: Seen, schema: Schema, options: ConvertOptions) -> Schema:
     """Return a schema that every value of the source fits, those apart that no wider type would hold or whose type was asked for.
 
     The source is parsed under `schema`. Chunks with values that do not fit are looked at as samples are. A wider schema that surely holds what
@@ -46,9 +52,9 @@ def proven(source: Seen, schema: Schema, no_values: Sequence[str]) -> Schema:
 
     Arguments:
         schema: what `sampled` returned.
-        no_values: texts that may mean 'no value': a column that has nothing else so far is text only until a value is found.
+        options: what may mean 'no value': a column that has nothing else so far is text only until a value is found.
     """
-    words = pa.array(no_values, pa.string())
+    words = pa.array(["", *options.null_values, *options.typed_null_values], pa.string())
     empty = _empty(source, schema, words)
     while True:
         for parsed in source.scan(schema):
@@ -57,7 +63,7 @@ def proven(source: Seen, schema: Schema, no_values: Sequence[str]) -> Schema:
                 source.look(parsed.chunk)
                 empty -= news
         wider = source.schema()
-        if same(wider, schema) or wider.holds(schema):
+        if same(wider, schema) or wider.holds(schema, texts=source.texts):
             return wider
         schema = wider
 
@@ -65,9 +71,7 @@ def proven(source: Seen, schema: Schema, no_values: Sequence[str]) -> Schema:
 def _empty(source: Seen, schema: Schema, words: Any) -> set[str]:
     """Return the columns that are text only because the samples have no value of them."""
     empty = {column.name for column in schema.columns if column.type == TEXT and not column.asked}
-    parse = source.parser(schema)
-    for chunk in source.samples() if empty else ():
-        parsed = parse(chunk)
+    for parsed in source.parsed_samples(schema) if empty else ():
         empty = {name for name in empty if not _has_values(parsed, name, words)}
     return empty
 

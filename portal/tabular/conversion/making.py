@@ -61,20 +61,17 @@ class Making:
         """Raises as `portal.tabular.conversion.converting.convert_object` does before it publishes."""
         guessed = sampled(self.tables)
         if self.options.full_scan:
-            schema = self._proven(guessed)
+            schema = proven(self.tables, guessed, self.options)
             return Made(self._write(schema), widened(guessed, schema))
         if self.options.on_reject != "widen":
             return Made(self._write(guessed))
         try:
             return Made(self._write(guessed, may_widen=True))
         except Surprise as surprise:
-            schema = self._proven(guessed)
+            schema = proven(self.tables, guessed, self.options)
             if same(schema, guessed):
                 raise ConversionFailed(describe(surprise.misfit), hint=UNMENDABLE) from None
             return Made(self._write(schema), widened(guessed, schema))
-
-    def _proven(self, guessed: Schema) -> Schema:
-        return proven(self.tables, guessed, ["", *self.options.null_values, *self.options.typed_null_values])
 
     def _write(self, schema: Schema, *, may_widen: bool = False) -> Written:
         files = self.folder / "files"

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from portal.tabular.conversion.table import Table
+from portal.tabular.conversion.table import Readable, Table
 from portal.tabular.csv_format.reader import CsvReader
 from portal.tabular.json_format.reader import JsonReader
 from portal.tabular.options import ConvertOptions
+from portal.tabular.parquet_format.table import ParquetTable
 from portal.tabular.rows import Check, TableReader
 from portal.tabular.text.objects import Source
-from portal.tabular.text.sampling import Sample
 from portal.tabular.text.text import Text
 
 _PACKED = (".gz", ".zst")
+_PARQUET = b"PAR1"
 _NAMES = {".csv": "csv", ".tsv": "csv", ".json": "json", ".ndjson": "json", ".jsonl": "json", ".parquet": "parquet"}
 
 
-def open_table(source: Source, options: ConvertOptions, check: Check) -> Table:
+def open_table(source: Source, options: ConvertOptions, check: Check) -> Readable:
     """Raises ConversionFailed (no text, empty, an unknown encoding, no records), SourceChanged and what stores raise."""
+    kind = named_format(source.name, options)
+    if kind == "parquet" or (not kind and source.range(0, len(_PARQUET)) == _PARQUET):
+        return ParquetTable(source, options, check)
     text = Text(source, options)
-    reader: TableReader
-    if format_of(source.name, options, text.samples()[0]) == "csv":
-        reader = CsvReader(text, options)
-    else:
-        reader = JsonReader.detect(text.samples(), options)
+    if not kind:
+        kind = "json" if text.samples()[0].data.lstrip()[:1] in (b"{", b"[") else "csv"
+    reader: TableReader = CsvReader(text, options) if kind == "csv" else JsonReader.detect(text.samples(), options)
     return Table(source.name, text, reader, check)
 
 
-def format_of(name: str, options: ConvertOptions, head: Sample) -> str:
-    """Return csv, json or parquet."""
+def named_format(name: str, options: ConvertOptions) -> str:
+    """Return csv, json or parquet by what the options or the name say, '' when they say nothing."""
     if options.format != "auto":
         return "json" if options.format == "ndjson" else options.format
     plain = name.lower()
     for ending in _PACKED:
         plain = plain.removesuffix(ending)
-    known = next((kind for ending, kind in _NAMES.items() if plain.endswith(ending)), "")
-    return known or ("json" if head.data.lstrip()[:1] in (b"{", b"[") else "csv")
+    return next((kind for ending, kind in _NAMES.items() if plain.endswith(ending)), "")

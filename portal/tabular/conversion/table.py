@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from portal.errors import SourceChanged
 from portal.tabular.columns.schema import Schema
@@ -16,6 +16,48 @@ from portal.tabular.text.text import Text, TextStream
 
 Result = TypeVar("Result")
 _BLOCK = 1 << 20
+
+
+class Readable(Protocol):
+    """A source object that is read as a table."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """How it is read and the evidence for it, as JSON values."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]: ...
+
+    @property
+    def in_one_sample(self) -> bool:
+        """All of it is looked at when the samples are."""
+        ...
+
+    def samples(self) -> Iterable[Chunk]:
+        """Return chunks from head, middle and tail."""
+        ...
+
+    def parsed_samples(self, schema: Schema) -> Iterator[Parsed]:
+        """Parse the samples under a schema; where there are none, the first rows."""
+        ...
+
+    def look(self, chunk: Chunk) -> None: ...
+
+    def schema(self) -> Schema: ...
+
+    def scan(self, schema: Schema) -> Iterator[Parsed]:
+        """Parse all of it, without counting or telling how far it is."""
+        ...
+
+    def parse(self, schema: Schema, work: Callable[[Parsed], Result], passed: Passed, tally: Tally) -> Iterator[Result]:
+        """Yield work(parsed) for each chunk in order; `work` runs in the parsing threads. `tally` is filled at the end.
+
+        Raises ConversionFailed, SourceChanged, ProofFailed, Cancelled and what stores raise."""
+        ...
 
 
 @dataclass(slots=True)
@@ -46,7 +88,7 @@ class Counted:
 
 @dataclass(slots=True)
 class Table:
-    """A source's text and who reads it."""
+    """A source's text and who reads it. See `Readable`."""
 
     name: str
     text: Text
@@ -62,6 +104,11 @@ class Table:
     def warnings(self) -> tuple[str, ...]:
         return (*self.text.warnings, *self.reader.warnings)
 
+    @property
+    def in_one_sample(self) -> bool:
+        first = self.text.samples()[0]
+        return first.first and first.last
+
     def samples(self) -> Iterable[Chunk]:
         """Chunks from head, middle and tail; the first one of the text where a record is larger than a sample. Raises as `parse`."""
         return self.reader.sampled(self.text.samples()) or self._first()
@@ -69,6 +116,10 @@ class Table:
     def _first(self) -> list[Chunk]:
         with self.text.open(lambda _: self.check()) as stream:
             return list(islice(self.reader.chunks(stream), 1))
+
+    def parsed_samples(self, schema: Schema) -> Iterator[Parsed]:
+        """Parse the samples under a schema."""
+        return map(self.reader.parser(schema), self.samples())
 
     def look(self, chunk: Chunk) -> None:
         self.check()
@@ -78,13 +129,9 @@ class Table:
         return self.reader.schema()
 
     def scan(self, schema: Schema) -> Iterator[Parsed]:
-        """Parse all of it, without counting or telling how far it is."""
         return in_order(self._chunks(lambda _: None, Tally(), None), self.reader.parser(schema), check=self.check)
 
     def parse(self, schema: Schema, work: Callable[[Parsed], Result], passed: Passed, tally: Tally) -> Iterator[Result]:
-        """Yield work(parsed) for each chunk in order; `work` runs in the parsing threads. `tally` is filled at the end.
-
-        Raises ConversionFailed, SourceChanged, ProofFailed, Cancelled and what stores raise."""
         parse = self.reader.parser(schema)
         counter = self.reader.counter()
         yield from in_order(self._chunks(passed, tally, counter), lambda chunk: work(parse(chunk)), check=self.check)

@@ -8,19 +8,23 @@ from typing import Any
 
 from portal.errors import ConversionFailed
 from portal.tabular.columns.schema import Schema
-from portal.tabular.conversion.table import Table
-from portal.tabular.rows import Chunk, Parsed, Parser
+from portal.tabular.conversion.table import Readable
+from portal.tabular.rows import Chunk, Parsed
 
 
 @dataclass(slots=True)
 class Tables:
     """Tables of one schema. The first one's reader looks at the chunks of all: they must be read alike."""
 
-    all: Sequence[Table]
+    all: Sequence[Readable]
 
     @property
-    def first(self) -> Table:
+    def first(self) -> Readable:
         return self.all[0]
+
+    @property
+    def texts(self) -> bool | None:
+        return {"csv": True, "json": False}.get(self.facts.get("format", ""))
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -40,15 +44,16 @@ class Tables:
     def schema(self) -> Schema:
         return self.first.schema()
 
-    def parser(self, schema: Schema) -> Parser:
-        return self.first.reader.parser(schema)
+    def parsed_samples(self, schema: Schema) -> Iterator[Parsed]:
+        for table in self.all:
+            yield from table.parsed_samples(schema)
 
     def scan(self, schema: Schema) -> Iterator[Parsed]:
         for table in self.all:
             yield from table.scan(schema)
 
 
-def refuse_unlike(tables: Sequence[Table]) -> None:
+def refuse_unlike(tables: Sequence[Readable]) -> None:
     """Raises ConversionFailed, naming the first table that is not read as the others are."""
     first = _way(tables[0])
     for table in tables[1:]:
@@ -61,6 +66,5 @@ def refuse_unlike(tables: Sequence[Table]) -> None:
 _ALIKE = ("format", "delimiter", "quote", "escape", "header", "names", "records")
 
 
-def _way(table: Table) -> Mapping[str, Any]:
-    facts = table.reader.facts
-    return {name: facts.get(name) for name in _ALIKE}
+def _way(table: Readable) -> Mapping[str, Any]:
+    return {name: table.facts.get(name) for name in _ALIKE}

@@ -9,7 +9,7 @@ from typing import Any
 
 from portal.errors import BooksDoNotBalance, ConversionFailed
 from portal.tabular.columns.schema import Schema
-from portal.tabular.conversion.table import Table, Tally
+from portal.tabular.conversion.table import Readable, Tally
 from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import Rejects
 from portal.tabular.output.opening import digest_for, open_sink
@@ -34,7 +34,6 @@ class Shaped:
     """A chunk as the writer takes it."""
 
     batch: Any
-    records: int
     filtered: int
     misfits: Sequence[Misfit]
     remarks: Mapping[str, str]
@@ -59,7 +58,7 @@ class Written:
 
 
 def write(
-    tables: Sequence[Table], schema: Schema, options: ConvertOptions, folder: Path, rejects: Rejects, *, origins: Sequence[Origin], passed: Passed,
+    tables: Sequence[Readable], schema: Schema, options: ConvertOptions, folder: Path, rejects: Rejects, *, origins: Sequence[Origin], passed: Passed,
     may_widen: bool,
 ) -> Written:  # fmt: skip
     """Write all tables, one after the other, into files below `folder`.
@@ -86,10 +85,10 @@ def write(
     return written
 
 
-def _write(table: Table, shaping: Shaping, sink: Sink, written: Written, rejects: Rejects, passed: Passed, may_widen: bool) -> None:
+def _write(table: Readable, shaping: Shaping, sink: Sink, written: Written, rejects: Rejects, passed: Passed, may_widen: bool) -> None:
     def shaped(parsed: Parsed) -> Shaped:
         batch, filtered = shaping.apply(parsed.batch)
-        return Shaped(batch, parsed.records, filtered, parsed.misfits, parsed.remarks)
+        return Shaped(batch, filtered, parsed.misfits, parsed.remarks)
 
     tally = Tally()
     rows = rejected = filtered = 0

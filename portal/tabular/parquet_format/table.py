@@ -48,7 +48,7 @@ class Rows:
 
 
 class ParquetTable:
-    """What `portal.tabular.conversion.table.Table` is for texts."""
+    """See `portal.tabular.conversion.table.Readable`."""
 
     def __init__(self, source: Source, options: ConvertOptions, check: Check) -> None:
         """Raises ConversionFailed (no Parquet, broken, encrypted, two columns of one name) and what stores raise."""
@@ -73,8 +73,8 @@ class ParquetTable:
 
     @property
     def in_one_sample(self) -> bool:
-        """The footer tells the types of all rows."""
-        return True
+        """`parsed_samples` are all rows there are."""
+        return bool(self._rows <= self._batch_rows)
 
     def parsed_samples(self, schema: Schema) -> Iterator[Parsed]:
         """Yield the first rows under a schema."""

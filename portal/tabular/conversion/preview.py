@@ -1,0 +1,93 @@
+"""What a conversion would do, by samples alone: shown before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from portal.stores.base import ObjectInfo, Store
+from portal.tabular.conversion.looking import proven, sampled
+from portal.tabular.conversion.opening import open_table
+from portal.tabular.conversion.origins import origin_of
+from portal.tabular.conversion.tables import Tables
+from portal.tabular.options import ConvertOptions
+from portal.tabular.outcome import ColumnReport
+from portal.tabular.rows import Check, Misfit
+from portal.tabular.shaping.shape import Shaping
+from portal.tabular.text.objects import StoreObject
+
+_MISFITS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a conversion would do, as far as samples tell."""
+
+    columns: tuple[ColumnReport, ...]
+    rows_in: int
+    """Records that were looked at."""
+    rows: tuple[dict[str, str], ...]
+    """The first ones, their values as texts."""
+    rows_rejected: int
+    """Of those that were looked at."""
+    warnings: tuple[str, ...]
+    reading: Mapping[str, Any]
+    """How the source is read and the evidence for it."""
+    rows_filtered: int = 0
+    misfits: tuple[dict[str, Any], ...] = ()
+    """The first ones: line, offset, column, reason, raw."""
+    whole: bool = False
+    """All records were looked at, not samples."""
+    schema: str = ""
+    """The JSON text of `Schema.to_json`."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    records: int = 0
+    filtered: int = 0
+    rows: list[dict[str, str]] = field(default_factory=list)
+    misfits: list[Misfit] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def preview_object(
+    source: Store, info: ObjectInfo, options: ConvertOptions, *, rows: int = 5, check: Check = lambda: None, scratch: Path | None = None
+) -> Preview:
+    """Look at an object as a conversion would and return the schema and the first rows; nothing is written. Raises as `convert_object`.
+
+    Only samples are read, but with `full_scan` all of it.
+
+    Arguments:
+        rows: number of rows to return.
+        scratch: not used; previews need no files.
+    """
+    table = open_table(StoreObject(source, info), options, check)
+    tables = Tables([table])
+    schema = sampled(tables)
+    if options.full_scan:
+        schema = proven(tables, schema, options)
+    shaping = Shaping.make(schema, options, origin_of(source, info, "preview"))
+    seen = _parsed(tables, shaping, rows)
+    columns = tuple(ColumnReport(column.name, str(column.type.arrow), 0, column.note) for column in shaping.schema.columns)
+    warnings = tuple(dict.fromkeys([*tables.warnings, *schema.warnings, *seen.warnings]))
+    misfits = tuple(asdict(misfit) for misfit in seen.misfits[:_MISFITS_SHOWN])
+    return Preview(
+        columns, seen.records, tuple(seen.rows), len(seen.misfits), warnings, dict(tables.facts), seen.filtered, misfits, table.in_one_sample,
+        schema.to_json(),
+    )  # fmt: skip
+
+
+def _parsed(tables: Tables, shaping: Shaping, rows: int) -> _Seen:
+    seen = _Seen()
+    for parsed in tables.parsed_samples(shaping.source):
+        batch, filtered = shaping.apply(parsed.batch)
+        seen.records, seen.filtered = seen.records + parsed.records, seen.filtered + filtered
+        seen.misfits += parsed.misfits
+        seen.warnings += [f"Column {name!r}: {remark}." for name, remark in parsed.remarks.items()]
+        wanted = max(0, rows - len(seen.rows))
+        seen.rows += [{name: str(value) for name, value in row.items()} for row in islice(batch.slice(0, wanted).to_pylist(), wanted)]
+    return seen
