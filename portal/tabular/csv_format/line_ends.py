@@ -1,0 +1,74 @@
+"""Where lines and records end, over whole blocks at once: by the parity of quotes, where all of them are used as RFC 4180 says."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from portal.native.csv_kernel import CsvForm
+
+_LF, _CR = 10, 13
+_WINDOW = 1 << 16
+
+
+def count_lines(data: bytes) -> int:
+    """Return the number of line ends (LF, CR LF, CR) in data."""
+    letters = np.frombuffer(data, np.uint8)
+    returns = letters == _CR
+    feeds = letters == _LF
+    count = int(np.count_nonzero(feeds))
+    if returns.any():
+        count += int(np.count_nonzero(returns)) - int(np.count_nonzero(returns[:-1] & feeds[1:]))
+    return count
+
+
+def has(data: bytes, mark: bytes) -> bool:
+    """Tell whether one byte, or none, is somewhere in data: several times as fast as `in`."""
+    return bool(mark) and bool((np.frombuffer(data, np.uint8) == mark[0]).any())
+
+
+def record_ends(data: bytes, form: CsvForm) -> Any:
+    """Return a numpy mask of the line ends of data that are outside of quoted and escaped text; None where quotes, escapes and comments are used
+    in a way that only reading one value after the other can tell. Data begins where a record begins; its end may be anywhere."""
+    escape = form.escape if form.escape != form.quote else b""
+    if escape and escape in data:
+        if form.comment and form.comment in data:
+            return None
+        data = re.sub(re.escape(escape) + b".", b"xx", data, flags=re.DOTALL)
+    letters = np.frombuffer(data, np.uint8)
+    ends = letters == _LF
+    if (returns := letters == _CR).any():
+        ends |= returns
+    if not form.quote:
+        return ends
+    quotes = letters == form.quote[0]
+    if not quotes.any():
+        return ends
+    if form.comment and form.comment in data:
+        return None
+    inside = np.bitwise_xor.accumulate(quotes.view(np.uint8)).view(np.bool_)
+    ends &= ~inside
+    return ends if _regular(quotes, inside, ends | (letters == form.delimiter[0])) else None
+
+
+def _regular(quotes: Any, inside: Any, limits: Any) -> bool:
+    """Whether each quote opens a value, closes one or is one of two within one: then being inside is a matter of odd and even."""
+    opens, closes = quotes & inside, quotes & ~inside
+    fits = limits | quotes
+    return not (opens[1:] & ~fits[:-1]).any() and not (closes[:-1] & ~fits[1:]).any()
+
+
+def last_end(ends: Any, data: bytes, *, final: bool) -> int:
+    """Return where the last whole record ends, by the mask of `record_ends`; 0 when there is none. See `Walk` for `final`."""
+    if final:
+        return len(data)
+    end = len(data) - data.endswith(b"\r")
+    while end > 0:
+        start = max(0, end - _WINDOW)
+        found = np.flatnonzero(ends[start:end])
+        if len(found):
+            return start + int(found[-1]) + 1
+        end = start
+    return 0

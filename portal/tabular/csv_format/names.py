@@ -1,0 +1,28 @@
+"""Names of columns: all there, all different."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def column_names(cells: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return names that are there and differ, and a sentence for each that was changed."""
+    taken = {cell for cell in cells if cell}
+    names: list[str] = []
+    used: set[str] = set()
+    changes: list[str] = []
+    for place, cell in enumerate(cells, 1):
+        name = _free(cell, cell or f"column_{place}", used, taken)
+        names.append(name)
+        used.add(name)
+        if name != cell:
+            changes.append(f"Column {place} has {'no name' if not cell else f'the name {cell!r} again'}; it is called {name!r}.")
+    return names, changes
+
+
+def _free(cell: str, wanted: str, used: set[str], taken: set[str]) -> str:
+    name, number = wanted, 1
+    while name in used or (name != cell and name in taken):
+        number += 1
+        name = f"{wanted}_{number}"
+    return name

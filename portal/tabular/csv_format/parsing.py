@@ -1,0 +1,164 @@
+"""Chunks of CSV to rows under a frozen schema: canonical values by the kernel, where there is one, everything else by strict casters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from portal.errors import ConversionFailed
+from portal.native import csv_kernel
+from portal.native.csv_kernel import ColumnSpec, CsvForm, CsvParsed
+from portal.native.library import library
+from portal.tabular.columns.canonical import kernel_type
+from portal.tabular.columns.casting import Caster, null_words
+from portal.tabular.columns.column_types import ColumnType
+from portal.tabular.columns.schema import Schema
+from portal.tabular.columns.significance import MOST_DIGITS
+from portal.tabular.csv_format.line_ends import count_lines
+from portal.tabular.csv_format.records import Grammar, Problem, Walk
+from portal.tabular.csv_format.texts import parse_texts
+from portal.tabular.options import ConvertOptions
+from portal.tabular.outcome import shown
+from portal.tabular.rows import Chunk, Misfit, Parsed
+
+Problems = dict[int, tuple[str, str]]
+"""Row → column and reason of the first value that does not fit."""
+
+
+class CsvParser:
+    """Parses chunks under one schema. May be called from several threads at once.
+
+    Arguments:
+        schema: its columns are those of the text, in the text's order.
+        measure: what a record's number of values is compared with, for messages: 'the header' or 'the first row'.
+    """
+
+    def __init__(self, grammar: Grammar, schema: Schema, options: ConvertOptions, *, measure: str) -> None:
+        self._grammar, self._measure, self._arrow = grammar, measure, schema.arrow
+        self._pad = options.ragged == "pad"
+        self._nulls = tuple(word.encode() for word in options.null_values)
+        self._specs = tuple(spec_of(column.type, options) for column in schema.columns)
+        self._casters = [
+            None if column.type.kind == "string" else Caster.make(column.name, column.type, options, asked=column.asked) for column in schema.columns
+        ]
+
+    def __call__(self, chunk: Chunk) -> Parsed:
+        """Raises ConversionFailed where no further record can be told."""
+        found = self._read(chunk.data)
+        if found.broken:
+            raise self.broken(chunk, int(found.starts[-1]) if found.rows else 0)
+        remarks = self._remarks(chunk, found)
+        columns, problems = self._cast(found)
+        misfits = [*self._ragged(chunk, found), *self._misfits(chunk, found, problems)]
+        batch = pa.RecordBatch.from_arrays(columns, schema=self._arrow)
+        return Parsed(chunk, found.rows + len(found.ragged), batch, _placed(chunk, misfits), remarks)
+
+    def _read(self, data: bytes) -> CsvParsed:
+        if library() is not None:
+            return csv_kernel.parse(data, self._grammar.form, self._specs, pad=self._pad)
+        return parse_texts(data, self._grammar, len(self._specs), self._nulls, pad=self._pad)
+
+    def _caster(self, place: int, found: CsvParsed) -> Caster | None:
+        """Who turns a column into its type; None when it is that already."""
+        return self._casters[place] if found.columns[place].type == pa.string() else None
+
+    def _cast(self, found: CsvParsed) -> tuple[list[Any], Problems]:
+        """Return the columns without the rows in which a value does not fit, and these."""
+        columns, failed = list(found.columns), False
+        problems: Problems = {}
+        for place in range(len(columns)):
+            if caster := self._caster(place, found):
+                try:
+                    columns[place] = caster.cast(found.columns[place])
+                except pa.ArrowInvalid:
+                    failed = True
+                    for row, reason in caster.problems(found.columns[place]):
+                        problems.setdefault(row, (caster.column, reason))
+        if not failed:
+            return columns, problems
+        good = np.ones(found.rows, np.bool_)
+        good[list(problems)] = False
+        mask = pa.array(good)
+        for place, column in enumerate(found.columns):
+            caster, kept = self._caster(place, found), column.filter(mask)
+            columns[place] = caster.cast(kept) if caster else kept
+        return columns, problems
+
+    def _ragged(self, chunk: Chunk, found: CsvParsed) -> Iterable[Misfit]:
+        for start, end, values in found.ragged:
+            reason = f"{values} values, where {self._measure} has {len(self._specs)}"
+            yield Misfit(0, start, "", reason, chunk.data[start:end].decode())
+
+    def _misfits(self, chunk: Chunk, found: CsvParsed, problems: Problems) -> Iterable[Misfit]:
+        for row, (column, reason) in problems.items():
+            span = next(iter(Walk(self._grammar, chunk.data, final=True, start=int(found.starts[row]))))
+            yield Misfit(0, span.start, column, reason, chunk.data[span.start : span.end].decode())
+
+    def _remarks(self, chunk: Chunk, found: CsvParsed) -> dict[str, str]:
+        remarks: dict[str, str] = {}
+        for place, field in enumerate(self._arrow):
+            if field.type != pa.float64():
+                continue
+            row = found.remarks.get(place) if found.columns[place].type == pa.float64() else first_long(found.columns[place])
+            if row is not None:
+                span = next(iter(Walk(self._grammar, chunk.data, final=True, start=int(found.starts[row]))))
+                text = self._grammar.cells(chunk.data, span)[place].text.decode()
+                remarks[field.name] = f"correctly rounded: {shown(text)} has more digits than a 64-bit float keeps"
+        return remarks
+
+    def broken(self, chunk: Chunk, near: int) -> ConversionFailed:
+        """Return the error of a chunk in which a record is broken; `near`: a record's start before it."""
+        walk = Walk(self._grammar, chunk.data, final=True, start=near)
+        for _ in walk:
+            pass
+        if walk.problem is None:
+            raise AssertionError("two readers of CSV disagree about what is broken")
+        return broken(self._grammar.form, chunk.data, walk.problem, chunk.offset, chunk.line)
+
+
+def spec_of(kind: ColumnType, options: ConvertOptions) -> ColumnSpec:
+    """Return how the kernel is to read a column: as its type, or as the text that a caster reads."""
+    if kind.is_text:
+        return ColumnSpec(pa.string(), tuple(word.encode() for word in options.null_values))
+    return ColumnSpec(kernel_type(kind, options) or pa.string(), tuple(word.encode() for word in null_words(options)), typed_nulls=True)
+
+
+def first_long(texts: Any) -> int | None:
+    """Return the first row with a number of more than 17 significant digits."""
+    long = pc.greater(pc.binary_length(texts), MOST_DIGITS)
+    if not pc.any(long, min_count=0).as_py():
+        return None
+    digits = pc.replace_substring_regex(pc.replace_substring_regex(texts, "[eE].*$", ""), "[-+., '_]", "")
+    digits = pc.utf8_trim(digits, "0")
+    long = pc.and_(pc.greater(pc.binary_length(digits), MOST_DIGITS), pc.match_substring_regex(digits, "^[0-9]+$"))
+    place = pc.index(pc.fill_null(long, False), True).as_py()
+    return None if place < 0 else int(place)
+
+
+def _placed(chunk: Chunk, misfits: list[Misfit]) -> list[Misfit]:
+    """Return misfits in order, with their lines, and their offsets in the text instead of the chunk."""
+    placed: list[Misfit] = []
+    line, at = chunk.line, 0
+    for misfit in sorted(misfits, key=lambda misfit: misfit.offset):
+        line += count_lines(chunk.data[at : misfit.offset])
+        at = misfit.offset
+        placed.append(Misfit(line, chunk.offset + at, misfit.column, misfit.reason, misfit.raw))
+    return placed
+
+
+def broken(form: CsvForm, data: bytes, problem: Problem, offset: int, line: int) -> ConversionFailed:
+    """Return the error of a record that is none; `offset` and `line` are where the data begins in the text."""
+    quote = form.quote.decode()
+    opened, at = (line + count_lines(data[:place]) for place in (problem.opened, problem.at))
+    if problem.kind == "open":
+        what = f"Line {opened}: a quote ({quote}) opens a value here (byte {offset + problem.opened}) and is never closed."
+    elif problem.kind == "text":
+        what = f"Line {at}: text follows a closing quote ({quote}); the value begins in line {opened} (byte {offset + problem.opened})."
+    else:
+        what = f"Line {at}: the file ends with an escape character ({form.escape.decode()}) that has nothing to escape."
+    hint = 'Quotes inside a quoted value are doubled (""), or escaped if escape says so; if quotes mean nothing here, set quote to nothing.'
+    return ConversionFailed(what, hint=hint)

@@ -1,0 +1,87 @@
+"""Cuts a CSV text into chunks of whole records, by the kernel or without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from portal.errors import ConversionFailed
+from portal.native import csv_kernel
+from portal.native.library import library
+from portal.tabular.csv_format.line_ends import count_lines, has, last_end, record_ends
+from portal.tabular.csv_format.parsing import broken
+from portal.tabular.csv_format.records import Grammar, Walk
+from portal.tabular.rows import Chunk
+from portal.tabular.text.text import TextStream
+
+CHUNK_BYTES = 4 << 20
+
+
+class Splitter:
+    """Cuts one text, from where its data begins."""
+
+    def __init__(self, grammar: Grammar, *, offset: int, line: int, max_record_bytes: int, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self._grammar, self._skip, self._line = grammar, offset, line
+        self._most, self._chunk_bytes = max_record_bytes, chunk_bytes
+
+    def chunks(self, text: TextStream) -> Iterator[Chunk]:
+        """Yield the text from its first data record on. Raises ConversionFailed for a record beyond the limit, and what `text.read` raises."""
+        rest = _skipped(text, self._skip)
+        number, offset, line = 0, self._skip, self._line
+        while True:
+            block = text.read(max(self._chunk_bytes - len(rest), self._chunk_bytes // 2, len(rest)))
+            data = rest + block if rest else block
+            end = whole(self._grammar, data, final=not block)
+            if end:
+                chunk = Chunk(number, data[:end], offset, line)
+                yield chunk
+                number, offset, line = number + 1, offset + end, line + count_lines(chunk.data)
+            rest = data[end:]
+            if not block:
+                return
+            if len(rest) > self._most:
+                raise self._too_long(rest, offset, line)
+
+    def _too_long(self, rest: bytes, offset: int, line: int) -> ConversionFailed:
+        problem = self._grammar.problem(rest, 0)
+        if problem and problem.kind == "text":
+            return broken(self._grammar.form, rest, problem, offset, line)
+        opened = f" A quote that opens in line {line + count_lines(rest[: problem.opened])} is not closed by then." if problem else ""
+        hint = "Raise max_record_bytes if it is meant; is the quote character right?"
+        return ConversionFailed(f"Line {line}: the record that begins here (byte {offset}) is longer than {self._most} bytes.{opened}", hint=hint)
+
+
+def whole(grammar: Grammar, data: bytes, *, final: bool) -> int:
+    """Return where the last whole record of data ends, 0 when there is none; `final`: nothing follows, so that all is whole."""
+    form = grammar.form
+    if final:
+        return len(data)
+    if not has(data, form.quote) and not has(data, grammar.escape_byte):
+        return _last_line_end(data)
+    if library() is not None:
+        return csv_kernel.whole(data, form, final=False)[0]
+    ends = record_ends(data, form)
+    if ends is not None:
+        return last_end(ends, data, final=False)
+    walk = Walk(grammar, data, final=False)
+    for _ in walk:
+        pass
+    return walk.end
+
+
+def _last_line_end(data: bytes) -> int:
+    limit = len(data) - data.endswith(b"\r")
+    feed = data.rfind(b"\n", 0, limit)
+    return max(feed, data.rfind(b"\r", feed + 1, limit)) + 1
+
+
+def _skipped(text: TextStream, offset: int) -> bytes:
+    """Read past the lines before the data; returns what was read beyond."""
+    left = offset
+    while left > 0:
+        block = text.read(max(4, min(left + CHUNK_BYTES, 8 * CHUNK_BYTES)))
+        if not block:
+            return b""
+        if len(block) > left:
+            return block[left:]
+        left -= len(block)
+    return b""
