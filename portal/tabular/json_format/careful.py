@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import pyarrow as pa
 
 from portal.tabular.columns.column_types import ColumnType
 from portal.tabular.columns.schema import Schema
+from portal.tabular.columns.significance import MOST_DIGITS, rounded
 from portal.tabular.json_format.decoding import decode
 from portal.tabular.json_format.gathering import Casts, Gathered, misfit
 from portal.tabular.json_format.reading import keeps_text, with_texts
 from portal.tabular.outcome import shown
 from portal.tabular.rows import Chunk, Misfit
-
-_EXACT_DIGITS = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +66,8 @@ class CarefulReader:
         return values, reasons
 
     def _kinds(self, value: dict[str, Any]) -> tuple[str, str]:
-        for name in value:
-            if name not in self._columns:
+        for name, item in value.items():
+            if name not in self._columns and item is not None:
                 return name, "the schema has no such column"
         for name, column in self._columns.items():
             if reason := misfit(value.get(name), column.type, "", asked=column.asked):
@@ -124,18 +122,14 @@ def remark_of(place: Gathered) -> str:
     for leaf in place.leaves():
         if leaf.kind.kind == "float":
             for text in leaf.texts:
-                if text and len(text) > _EXACT_DIGITS and (remark := long_digits(text, leaf.kind)):
+                if text and len(text) > MOST_DIGITS and (remark := long_digits(text, leaf.kind)):
                     return remark
     return ""
 
 
 def long_digits(text: str, kind: ColumnType) -> str:
-    """Say that a number has more than 17 significant digits, '' when it has not: its nearest 64-bit float is stored."""
+    """Say that a number has more digits than a float holds, '' when it has not: the nearest float is stored."""
     digits = text.lower().partition("e")[0].replace(".", "").lstrip("-0").rstrip("0")
-    if len(digits) <= _EXACT_DIGITS or not digits.isdigit():
+    if len(digits) <= MOST_DIGITS or not digits.isdigit() or not rounded(text):
         return ""
-    try:
-        changed = Decimal(text) != Decimal(repr(float(text)))
-    except InvalidOperation:
-        changed = True
-    return f"correctly rounded: {shown(text)} has more digits than a {kind.arrow} keeps" if changed else ""
+    return f"correctly rounded: {shown(text)} has more digits than a {kind.arrow} keeps"

@@ -61,9 +61,9 @@ def _misfit_of_object(value: Any, kind: ColumnType, path: str, *, asked: bool) -
         return _wrong(value, kind, path)
     fields = dict(kind.fields)
     for name, item in value.items():
-        if name not in fields:
+        if name not in fields and item is not None:
             return f"{_at(path)}the schema has no name {shown(name)} there"
-        if reason := misfit(item, fields[name], f"{path}.{name}" if path else name, asked=asked):
+        if name in fields and (reason := misfit(item, fields[name], f"{path}.{name}" if path else name, asked=asked)):
             return reason
     return ""
 

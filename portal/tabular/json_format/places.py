@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from portal.tabular.columns.column_types import BOOLEAN, JSON_TEXT, TEXT, ColumnType, list_of, struct
-from portal.tabular.columns.guess import ColumnGuess
+from portal.tabular.columns.guess import DATES, ColumnGuess
 from portal.tabular.json_format.decoding import Integer, Number
 from portal.tabular.options import ConvertOptions
 
@@ -24,6 +24,11 @@ _KINDS: dict[type, str] = {
     bool: "booleans", Integer: "integers", Number: "numbers", str: "texts", dict: "objects", list: "arrays",
 }  # fmt: skip
 _NUMBERS = {Integer, Number}
+
+
+def json_options(options: ConvertOptions) -> ConvertOptions:
+    """Return the options as numbers of JSON have them: a decimal point, no separators."""
+    return options.model_copy(update={"decimal_point": ".", "thousands": ""})
 
 
 @dataclass(slots=True)
@@ -59,7 +64,8 @@ class Place:
     def settle(self, options: ConvertOptions) -> None:
         """Take the values seen since into the guesses, here and below."""
         if self.texts and (self.kinds <= _NUMBERS or (self.kinds == {str} and options.dates)):
-            self.guess = self.guess or ColumnGuess(options)
+            kinds = DATES if self.kinds == {str} else ("integer", "decimal", "float")
+            self.guess = self.guess or ColumnGuess(json_options(options), kinds=kinds, nulls=())
             self.guess.update(pa.array(self.texts, pa.string()))
         self.texts = []
         for place in self.fields.values():
@@ -97,13 +103,13 @@ def resolve(place: Place) -> Resolved:
 def _number(place: Place) -> Resolved:
     guess = place.guess.finish() if place.guess else None
     if guess is None or guess.type.is_text:
-        return Resolved(JSON_TEXT, guess.note if guess else "")
+        return Resolved(JSON_TEXT, f"JSON {guess.note}" if guess else "")
     return Resolved(guess.type, guess.note)
 
 
 def _text(place: Place) -> Resolved:
     guess = place.guess.finish() if place.guess else None
-    return Resolved(guess.type, guess.note) if guess and guess.type.kind in ("date", "timestamp") else Resolved(TEXT)
+    return Resolved(guess.type, guess.note) if guess else Resolved(TEXT)
 
 
 def _struct(place: Place) -> Resolved:

@@ -6,9 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from portal.errors import ConversionFailed
-from portal.tabular.columns.column_types import ColumnType
-from portal.tabular.columns.schema import Column, Schema
-from portal.tabular.columns.type_names import parse
+from portal.tabular.columns.schema import Column, Schema, asked_columns
 from portal.tabular.json_format.counting import counter_of
 from portal.tabular.json_format.decoding import decode
 from portal.tabular.json_format.parsing import JsonParser
@@ -63,19 +61,15 @@ class JsonReader:
         """Decide on the columns. Raises ConversionFailed when there are none, or a type is set for one that is not there."""
         if self._options.schema_document:
             return Schema.from_json(self._options.schema_document)
-        asked = {name: parse(kind, name) for name, kind in self._options.types.items()}
-        names = list(self._record.fields) or list(asked)
-        if strange := sorted(set(asked) - set(names)):
-            raise ConversionFailed(f"There is no column {strange[0]!r} to give a type to.", hint=f"Columns: {', '.join(names[:30])}.")
+        names = list(self._record.fields) or list(self._options.types)
         if not names:
             raise ConversionFailed("The file is empty: no record has a name, so there are no columns.", hint="Leave it out, or set types.")
-        columns = tuple(self._column(name, asked.get(name)) for name in names)
+        asked = asked_columns(self._options, names)
+        columns = tuple(asked.get(name) or self._column(name) for name in names)
         return Schema(columns, tuple(f"Column {column.name!r}: {column.note}." for column in columns if _worth_a_warning(column.note)))
 
-    def _column(self, name: str, asked: ColumnType | None) -> Column:
-        if asked:
-            return Column(name, asked, "type as asked for", asked=True)
-        found = resolve(self._record.fields.get(name, Place()))
+    def _column(self, name: str) -> Column:
+        found = resolve(self._record.fields[name])
         return Column(name, found.type, found.note)
 
     def parser(self, schema: Schema) -> Parser:
@@ -88,4 +82,4 @@ class JsonReader:
 
 
 def _worth_a_warning(note: str) -> bool:
-    return "because" in note or "rounded" in note
+    return any(words in note for words in ("JSON text, because", "rounded", "set date_order"))

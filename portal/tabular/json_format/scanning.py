@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+from portal.errors import ConversionFailed
+from portal.native.json_kernel import KernelScan
+from portal.native.library import absence
+
 _STEP = re.compile(rb'["{}\[\]]')
 _QUOTE = re.compile(rb'["\\]')
 _SOLID = re.compile(rb"[^ \t\r\n]")
@@ -143,7 +147,20 @@ class PythonScan:
 
 def new_scan(array: bool) -> Scan:
     """Return the fastest scan there is."""
-    return PythonScan(array=array)
+    return PythonScan(array=array) if absence() else _FastScan(array=array)
+
+
+class _FastScan:
+    """The scan by the kernel."""
+
+    def __init__(self, *, array: bool) -> None:
+        self._scan = KernelScan(array=array)
+        self.state = State.START if array else State.RECORD
+
+    def feed(self, block: bytes) -> Scanned:
+        state, *rest = self._scan.feed(block)
+        self.state = State(state)
+        return Scanned(*rest)
 
 
 def records_of(data: bytes, kind: str) -> Iterator[tuple[int, int]]:
@@ -153,7 +170,8 @@ def records_of(data: bytes, kind: str) -> Iterator[tuple[int, int]]:
         return
     array = kind == "array"
     scan = PythonScan(array=array, state=State.RECORD)
-    scan.feed(data)
+    if (broken := scan.feed(data).broken) >= 0:
+        raise ConversionFailed(f"At byte {broken} of a piece of JSON stands what separates no records.")
     yield from scan.spans
     if scan.open >= 0:
         yield scan.open, len(data)
