@@ -55,6 +55,22 @@ class PartReport:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceReport:
+    """What became of the rows of one source."""
+
+    key: str
+    size_bytes: int
+    rows_in: int
+    rows_out: int
+    rows_rejected: int
+    rows_filtered: int
+    crc64: str
+    """CRC64NVME of its bytes as they were read."""
+    compared: str
+    """`name:value` of its stored checksum that they were compared with, '' when it stores none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Converted:
     """A finished conversion: rows_in = rows_out + rows_rejected + rows_filtered, and the target was read back equal."""
 
@@ -84,6 +100,8 @@ class Converted:
     """The object that holds the same beside the result; '' when none was written."""
     widened: Mapping[str, str] = field(default_factory=dict)
     """Column → 'old type → new type', of those that the samples had told narrower than the whole file is."""
+    sources: tuple[SourceReport, ...] = ()
+    """The objects it was made of, in their order."""
 
     def report(self) -> dict[str, Any]:
         """Return everything but the target as JSON values."""

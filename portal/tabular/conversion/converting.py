@@ -17,10 +17,11 @@ from portal.tabular.conversion.delivering import Delivered, Order, deliver, refu
 from portal.tabular.conversion.making import Made, Making, Progress
 from portal.tabular.conversion.opening import open_table
 from portal.tabular.conversion.origins import origin_of
+from portal.tabular.conversion.table import Tally
 from portal.tabular.conversion.tables import Tables, refuse_unlike
 from portal.tabular.conversion.writing import Written
 from portal.tabular.options import ConvertOptions
-from portal.tabular.outcome import ColumnReport, Converted
+from portal.tabular.outcome import ColumnReport, Converted, SourceReport
 from portal.tabular.rows import Check
 from portal.tabular.text.objects import StoreObject
 from portal.transfer.carry import provenance
@@ -95,8 +96,14 @@ def _told(tables: Tables, made: Made, delivered: Delivered) -> Converted:
         written.rows_in, written.rows_out, written.rows_rejected, _columns(written), written.tallies[0].crc64 if one else "",
         sum(tally.source_bytes for tally in written.tallies), delivered.target, delivered.crc64, True, _warnings(tables, made),
         written.tallies[0].compared if one else "", dict(tables.facts), written.rows_filtered, delivered.parts, written.schema.to_json(),
-        delivered.schema_key, made.widened,
+        delivered.schema_key, made.widened, tuple(_source(table.name, tally) for table, tally in zip(tables.all, written.tallies, strict=True)),
     )  # fmt: skip
+
+
+def _source(name: str, tally: Tally) -> SourceReport:
+    return SourceReport(
+        name, tally.source_bytes, tally.rows_in, tally.rows_out, tally.rows_rejected, tally.rows_filtered, tally.crc64, tally.compared
+    )
 
 
 def _columns(written: Written) -> tuple[ColumnReport, ...]:

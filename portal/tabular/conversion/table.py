@@ -66,6 +66,9 @@ class Tally:
 
     rows_in: int = 0
     """Records, counted apart from the parser."""
+    rows_out: int = 0
+    rows_rejected: int = 0
+    rows_filtered: int = 0
     source_bytes: int = 0
     crc64: str = ""
     """CRC64NVME of the source's bytes."""

@@ -104,6 +104,7 @@ def _write(table: Readable, shaping: Shaping, sink: Sink, written: Written, reje
             written.digest.update(item.batch)
             sink.write(item.batch)
     _balance(tally.rows_in, rows, rejected, filtered)
+    tally.rows_out, tally.rows_rejected, tally.rows_filtered = rows, rejected, filtered
     written.rows_in, written.rows_out = written.rows_in + tally.rows_in, written.rows_out + rows
     written.rows_rejected, written.rows_filtered = written.rows_rejected + rejected, written.rows_filtered + filtered
     written.tallies.append(tally)
