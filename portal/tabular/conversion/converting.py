@@ -13,6 +13,7 @@ from pathlib import Path
 
 from portal.errors import ConversionFailed
 from portal.stores.base import ObjectInfo, Store
+from portal.tabular.columns.type_names import name_of
 from portal.tabular.conversion.delivering import Delivered, Order, deliver, refuse_existing
 from portal.tabular.conversion.making import Made, Making, Progress
 from portal.tabular.conversion.opening import open_table
@@ -110,7 +111,7 @@ def _columns(written: Written) -> tuple[ColumnReport, ...]:
     sums, nulls = written.digest.columns(), written.digest.nulls()
     return tuple(
         ColumnReport(
-            column.name, str(column.type.arrow), nulls[column.name], "; ".join(filter(None, [column.note, written.remarks.get(column.name, "")])),
+            column.name, name_of(column.type), nulls[column.name], "; ".join(filter(None, [column.note, written.remarks.get(column.name, "")])),
             sums[column.name],
         )
         for column in written.output.columns

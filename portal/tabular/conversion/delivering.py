@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from portal.errors import AlreadyExists, NotFound
 from portal.stores.base import ObjectInfo, Store
+from portal.tabular.conversion.schema_document import document_key, write_document
 from portal.tabular.conversion.writing import Written
 from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import PartReport
-from portal.tabular.output.publish import Published, publish_one
+from portal.tabular.output.publish import Published, publish_one, withdraw
 from portal.tabular.proving.read_back import read_back
 from portal.tabular.rows import Check
 
@@ -66,8 +67,19 @@ def deliver(written: Written, order: Order, about: Mapping[str, str]) -> Deliver
     part = written.parts[0]
     published = publish_one(part, order.target, order.key, overwrite=order.overwrite, metadata=metadata, check=order.check)
     read_back([published], written.digest, order.target, order.check)
-    schema_key = ""
+    schema_key = _document(written, order, about, [published])
     return Delivered(published.object, published.crc64, (_report(published),), schema_key)
+
+
+def _document(written: Written, order: Order, about: Mapping[str, str], published: Sequence[Published]) -> str:
+    if not order.options.write_schema:
+        return ""
+    try:
+        return write_document(written.schema, order.target, document_key(order.key), overwrite=order.overwrite, metadata=about).key
+    except BaseException:
+        for each in published:
+            withdraw(order.target, each)
+        raise
 
 
 def _report(each: Published) -> PartReport:

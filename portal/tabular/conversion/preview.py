@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from portal.stores.base import ObjectInfo, Store
+from portal.tabular.columns.type_names import name_of
 from portal.tabular.conversion.looking import proven, sampled
 from portal.tabular.conversion.opening import open_table
 from portal.tabular.conversion.origins import origin_of
@@ -29,7 +30,7 @@ class Preview:
     columns: tuple[ColumnReport, ...]
     rows_in: int
     """Records that were looked at."""
-    rows: tuple[dict[str, str], ...]
+    rows: tuple[dict[str, str | None], ...]
     """The first ones, their values as texts."""
     rows_rejected: int
     """Of those that were looked at."""
@@ -49,7 +50,7 @@ class Preview:
 class _Seen:
     records: int = 0
     filtered: int = 0
-    rows: list[dict[str, str]] = field(default_factory=list)
+    rows: list[dict[str, str | None]] = field(default_factory=list)
     misfits: list[Misfit] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -72,7 +73,7 @@ def preview_object(
         schema = proven(tables, schema, options)
     shaping = Shaping.make(schema, options, origin_of(source, info, "preview"))
     seen = _parsed(tables, shaping, rows)
-    columns = tuple(ColumnReport(column.name, str(column.type.arrow), 0, column.note) for column in shaping.schema.columns)
+    columns = tuple(ColumnReport(column.name, name_of(column.type), 0, column.note) for column in shaping.schema.columns)
     warnings = tuple(dict.fromkeys([*tables.warnings, *schema.warnings, *seen.warnings]))
     misfits = tuple(asdict(misfit) for misfit in seen.misfits[:_MISFITS_SHOWN])
     return Preview(
@@ -89,5 +90,14 @@ def _parsed(tables: Tables, shaping: Shaping, rows: int) -> _Seen:
         seen.misfits += parsed.misfits
         seen.warnings += [f"Column {name!r}: {remark}." for name, remark in parsed.remarks.items()]
         wanted = max(0, rows - len(seen.rows))
-        seen.rows += [{name: str(value) for name, value in row.items()} for row in islice(batch.slice(0, wanted).to_pylist(), wanted)]
+        seen.rows += [{name: _shown(value) for name, value in row.items()} for row in batch.slice(0, wanted).to_pylist()]
     return seen
+
+
+def _shown(value: Any) -> str | None:
+    """A value as people write it; of structs and lists as JSON does."""
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
