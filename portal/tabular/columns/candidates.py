@@ -1,17 +1,19 @@
-"""The kinds a column of texts may turn out to be: each takes in distinct values until one is not of its kind, and keeps the reason.
+"""The kinds a column of texts may turn out to be: each takes in distinct values until one is not of its kind, and can then say which and why.
 
-A value that is not written like the kind ends it (`dropped`, told when others were); one that is, but that the kind cannot hold, too (`refused`).
+The reason is looked for only when it is asked for: most columns are of one kind, and the first value tells the others apart.
 """
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from portal.tabular.columns.casting import BOOLEAN, changed_by_float, inexact_integer
-from portal.tabular.columns.column_types import INTEGERS, Kind
+from portal.tabular.columns.casting import BOOLEAN, first, held, inexact_integer
+from portal.tabular.columns.column_types import INTEGERS, ColumnType, Kind
 from portal.tabular.columns.number_forms import NOT_FINITE, NumberForm
 from portal.tabular.columns.significance import long_digits, rounded_digits
 from portal.tabular.outcome import shown
@@ -26,35 +28,68 @@ class Candidate:
     def __init__(self) -> None:
         self.alive = True
         self.matched = False
-        """Some value was written like this kind."""
-        self.dropped = ""
-        self.refused = ""
+        """Values were of this kind."""
+        self._odd: Any = None
+        """The values among which one was not."""
+        self._told: tuple[str, str] | None = None
 
-    def see(self, distinct: Any) -> None:
-        """Take in an array of distinct texts, not empty."""
-        fits = self.fits(distinct)
-        if not pc.all(fits).as_py():
-            self.alive = False
-            if self.matched or pc.any(fits).as_py():
-                self.dropped = f"text, because {shown(first(distinct, pc.invert(fits)))} is not {self.noun}"
-        elif reason := self.trouble(distinct):
-            self.alive, self.refused = False, f"text, because {reason}"
-        self.matched = True
+    def see(self, distinct: Any, head: str) -> None:
+        """Take in an array of distinct texts, not empty; `head` is the first."""
+        if self.likely(head) and self.take(distinct):
+            self.matched = True
+        else:
+            self.alive, self._odd = False, distinct
 
-    def fits(self, distinct: Any) -> Any:
+    def likely(self, head: str) -> bool:
+        """Tell, quickly, whether one text may be of this kind."""
+        raise NotImplementedError
+
+    def take(self, distinct: Any) -> bool:
+        """Note what matters of texts; False when one of them is not of this kind."""
+        raise NotImplementedError
+
+    def refused(self) -> str:
+        """Return why all values were written like this kind and it holds them not; '' when they were not."""
+        return self._ended()[0]
+
+    def dropped(self) -> str:
+        """Return which value is not written like this kind when others are; '' when all or none are."""
+        return self._ended()[1]
+
+    def _ended(self) -> tuple[str, str]:
+        if self.alive:
+            return "", ""
+        self._told = self._told or self._tell()
+        return self._told
+
+    def _tell(self) -> tuple[str, str]:
+        fits = self.fits(self._odd)
+        if _all(fits):
+            return f"text, because {self.trouble(self._odd)}", ""
+        if not (self.matched or pc.any(fits).as_py()):
+            return "", ""
+        return "", f"text, because {shown(first(self._odd, pc.invert(fits)))} is not {self.noun}"
+
+    def fits(self, texts: Any) -> Any:
         """Return a mask of the texts that are written like this kind."""
         raise NotImplementedError
 
-    def trouble(self, distinct: Any) -> str:
-        """Note what matters of texts written like this kind; return why it cannot hold one, '' if it holds all."""
-        return ""
+    def trouble(self, texts: Any) -> str:
+        """Return why this kind does not hold one of the texts, all written like it."""
+        raise NotImplementedError
 
 
 class Booleans(Candidate):
     kind, noun = "boolean", "a boolean"
 
-    def fits(self, distinct: Any) -> Any:
-        return pc.match_substring_regex(distinct, BOOLEAN)
+    def likely(self, head: str) -> bool:
+        return matches(BOOLEAN, head)
+
+    def take(self, distinct: Any) -> bool:
+        return _all(self.fits(distinct))
+
+    def fits(self, texts: Any) -> Any:
+        return pc.match_substring_regex(texts, BOOLEAN)
 
 
 class Integers(Candidate):
@@ -65,94 +100,114 @@ class Integers(Candidate):
         self._form = form
         self._least = self._largest = 0
 
-    def fits(self, distinct: Any) -> Any:
-        return pc.match_substring_regex(distinct, self._form.integer())
+    def likely(self, head: str) -> bool:
+        return matches(self._form.integer(), head)
 
-    def trouble(self, distinct: Any) -> str:
-        texts = self._form.plain(distinct)
+    def take(self, distinct: Any) -> bool:
+        if not _all(self.fits(distinct)):
+            return False
         try:
-            bounds = pc.min_max(pc.cast(texts, pa.int64()))
+            bounds = pc.min_max(pc.cast(self._form.plain(distinct), pa.int64()))
         except pa.ArrowInvalid:
-            return f"the integer {shown(max(texts.to_pylist(), key=len))} does not fit 64 bits"
+            return False
         self._least, self._largest = min(self._least, bounds["min"].as_py()), max(self._largest, bounds["max"].as_py())
-        return ""
+        return True
 
-    def smallest(self) -> Any:
+    def fits(self, texts: Any) -> Any:
+        return pc.match_substring_regex(texts, self._form.integer())
+
+    def trouble(self, texts: Any) -> str:
+        return f"the integer {shown(max(self._form.plain(texts).to_pylist(), key=len))} does not fit 64 bits"
+
+    def smallest(self) -> ColumnType:
         """Return the smallest integer type that holds all values."""
         bits = max(self._largest.bit_length(), (-self._least - 1).bit_length() if self._least < 0 else 0)
         return next(kind for kind in INTEGERS if bits < kind.arrow.bit_width)
 
 
-class Floats(Candidate):
+class Numbers(Candidate):
+    """Floats, and exact decimals where all numbers have a point or are integers and none has an exponent."""
+
     kind, noun = "float", "a number"
 
     def __init__(self, form: NumberForm) -> None:
         super().__init__()
         self._form = form
-        self.finite = False
-        self.inexact = ""
-        """An integer that no float is, or beyond 64 bits, and so probably a name rather than a quantity."""
-        self.rounded = ""
-        """A number with more digits than its float gives back."""
-        self.zero = ""
-        """A number with leading zeros."""
-
-    def see(self, distinct: Any) -> None:
-        super().see(distinct)
-        if not self.alive and not self.refused and not self.zero:
-            zeros = pc.match_substring_regex(distinct, "^-?0[0-9]+$")
-            self.zero = first(distinct, zeros) if pc.any(zeros).as_py() else ""
-
-    def fits(self, distinct: Any) -> Any:
-        fits = pc.match_substring_regex(distinct, self._form.real())
-        return fits if pc.all(fits).as_py() else pc.or_(fits, pc.match_substring_regex(distinct, NOT_FINITE))
-
-    def trouble(self, distinct: Any) -> str:
-        texts = self._form.plain(distinct)
-        numbers = pc.cast(texts, pa.float64())
-        self.finite = self.finite or bool(pc.any(pc.is_finite(numbers)).as_py())
-        self.inexact = self.inexact or inexact_integer(texts, numbers) or _beyond_integers(texts, numbers)
-        self.rounded = self.rounded or rounded_digits(texts, numbers)
-        return "" if self.inexact else changed_by_float(texts, numbers)
-
-
-class Decimals(Candidate):
-    """Exact decimals: numbers without an exponent, with at most 38 digits on both sides of the point."""
-
-    kind, noun = "decimal", "a decimal number"
-
-    def __init__(self, form: NumberForm) -> None:
-        super().__init__()
-        self._form = form
+        self.finite = self.pointed = self.endless = False
+        """Some number is finite; has a point; has an exponent or no end."""
         self.whole = self.scale = 0
         """Most digits seen before and after the point."""
-        self.pointed = False
-        self.long = ""
-        """A number with more than 17 digits, more than any float needs to be told from its neighbours."""
+        self.inexact = self.rounded = self.long = ""
+        """An integer that no float is, or beyond 64 bits (and so a name rather than a quantity); a number with more digits than its float gives
+        back; one that has more than 17 such digits."""
 
-    def fits(self, distinct: Any) -> Any:
-        return pc.match_substring_regex(distinct, self._form.exact())
+    def likely(self, head: str) -> bool:
+        return matches(self._form.real(), head) or matches(NOT_FINITE, head)
 
-    def trouble(self, distinct: Any) -> str:
-        texts = pc.utf8_ltrim(self._form.plain(distinct), "-")
+    def take(self, distinct: Any) -> bool:
+        if not _all(self.fits(distinct)):
+            return False
+        texts = self._form.plain(distinct)
+        numbers = pc.cast(texts, pa.float64())
+        if held(texts, numbers):
+            return False
+        finite = pc.is_finite(numbers)
+        self.finite = self.finite or bool(pc.any(finite).as_py())
+        self.endless = self.endless or not _all(finite) or _any_has(texts, "e") or _any_has(texts, "E")
+        self.inexact = self.inexact or inexact_integer(texts, numbers) or _beyond_integers(texts, numbers)
+        found = rounded_digits(texts, numbers)
+        self.rounded = self.rounded or found
+        if not self.endless:
+            self._measure(pc.utf8_ltrim(texts, "-"), rounded=bool(found))
+        return True
+
+    def _measure(self, texts: Any, *, rounded: bool) -> None:
         point, length = pc.find_substring(texts, "."), pc.binary_length(texts)
         without = pc.less(point, 0)
         whole = pc.if_else(pc.starts_with(texts, "0"), 0, pc.if_else(without, length, point))
         scale = pc.if_else(without, 0, pc.subtract(pc.subtract(length, point), 1))
         self.whole, self.scale = max(self.whole, pc.max(whole).as_py()), max(self.scale, pc.max(scale).as_py())
-        self.pointed = self.pointed or not pc.all(without).as_py()
-        self.long = self.long or long_digits(texts.filter(pc.greater(pc.add(whole, scale), 17)))
-        return "its numbers have more than 38 digits" if self.whole + self.scale > 38 else ""
+        self.pointed = self.pointed or not _all(without)
+        if rounded and not self.long:
+            self.long = long_digits(texts.filter(pc.greater(pc.add(whole, scale), 17)))
+
+    def fits(self, texts: Any) -> Any:
+        fits = pc.match_substring_regex(texts, self._form.real())
+        return fits if _all(fits) else pc.or_(fits, pc.match_substring_regex(texts, NOT_FINITE))
+
+    def trouble(self, texts: Any) -> str:
+        texts = self._form.plain(texts)
+        return held(texts, pc.cast(texts, pa.float64()))
+
+    def leading_zero(self) -> str:
+        """Return the first value with leading zeros among those that made the column text, '' if there is none."""
+        if self.alive:
+            return ""
+        zeros = pc.match_substring_regex(self._odd, "^-?0[0-9]+$")
+        return first(self._odd, zeros) if pc.any(zeros).as_py() else ""
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Tell whether one text has a pattern, without Arrow's cost of a call."""
+    return _compiled(pattern).fullmatch(text) is not None
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def _all(mask: Any) -> bool:
+    return bool(pc.all(mask).as_py())
+
+
+def _any_has(texts: Any, letter: str) -> bool:
+    return bool(pc.any(pc.greater_equal(pc.find_substring(texts, letter), 0)).as_py())
 
 
 def _beyond_integers(texts: Any, numbers: Any) -> str:
     large = pc.greater_equal(pc.abs(numbers), 2.0**63)
-    if not pc.any(large, min_count=0).as_py():
+    if not pc.any(large).as_py():
         return ""
     texts = texts.filter(large)
     return next((text for text in texts.filter(pc.match_substring_regex(texts, "^-?[0-9]+$")).to_pylist() if text != str(-(2**63))), "")
-
-
-def first(texts: Any, mask: Any) -> str:
-    """Return the first text for which a mask is true."""
-    return str(texts.filter(mask)[0].as_py())

@@ -130,8 +130,8 @@ class Caster:
             _require(pc.or_(fits, pc.match_substring_regex(values, NOT_FINITE)))
         texts = self.numbers.plain(values)
         cast = pc.cast(texts, self.type.arrow)
-        if reason := changed_by_float(texts, cast):
-            raise pa.ArrowInvalid(reason)
+        if held(texts, cast) or inexact_integer(texts, cast):
+            raise pa.ArrowInvalid("a number is changed by a float")
         return cast
 
     def _decimal(self, values: Any) -> Any:
@@ -167,8 +167,8 @@ def read_timestamps(values: Any, kind: ColumnType, *, any_offset: bool = False) 
     return pc.cast(_complete(values, iso_timestamps(values, kind.form, unit, zones)), kind.arrow)
 
 
-def changed_by_float(texts: Any, numbers: Any) -> str:
-    """Return why a float does not hold one of the plain texts it was read from: it overflows, vanishes, or is an inexact integer; '' if all do."""
+def held(texts: Any, numbers: Any) -> str:
+    """Return why a float does not hold one of the plain texts it was read from: it overflows or vanishes; '' if all are held."""
     endless = texts.filter(pc.invert(pc.is_finite(numbers)))
     overflown = endless.filter(pc.invert(pc.match_substring_regex(endless, NOT_FINITE))).drop_null()
     if len(overflown):
@@ -177,8 +177,7 @@ def changed_by_float(texts: Any, numbers: Any) -> str:
     vanished = zeros.filter(pc.match_substring_regex(zeros, r"^[^eE]*[1-9]")).drop_null()
     if len(vanished):
         return f"{shown(vanished[0].as_py())} would become zero as a 64-bit float"
-    inexact = inexact_integer(texts, numbers)
-    return f"the integer {shown(inexact)} is not exact as a 64-bit float" if inexact else ""
+    return ""
 
 
 def inexact_integer(texts: Any, numbers: Any) -> str:
@@ -190,6 +189,11 @@ def inexact_integer(texts: Any, numbers: Any) -> str:
     large = pc.and_(large, pc.match_substring_regex(texts, "^-?[0-9]+$"))
     pairs = zip(texts.filter(large).to_pylist(), numbers.filter(large).to_pylist(), strict=True)
     return next((text for text, number in pairs if text and int(number) != int(text)), "")
+
+
+def first(texts: Any, mask: Any) -> str:
+    """Return the first text for which a mask is true."""
+    return str(texts.filter(mask)[0].as_py())
 
 
 def _checked(values: Any, pattern: str) -> Any:

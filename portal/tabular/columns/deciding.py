@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from portal.tabular.columns import column_types
-from portal.tabular.columns.candidates import Candidate, Decimals, Floats, Integers
+from portal.tabular.columns.candidates import Candidate, Integers, Numbers
 from portal.tabular.columns.column_types import TEXT, ColumnType, Kind
 from portal.tabular.columns.moments import Moments
 from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import shown
 
 _TOLD_FIRST: tuple[Kind, ...] = ("float", "boolean", "timestamp", "date")
+_MOST_DIGITS = 38
+"""Of a decimal in 128 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,37 +69,36 @@ def _typed(seen: Seen, options: ConvertOptions) -> tuple[ColumnType, str] | str 
 
 
 def _number(seen: Seen, options: ConvertOptions) -> tuple[ColumnType, str] | str | None:
-    decimals, floats = seen.alive("decimal"), seen.candidates.get("float")
-    if not isinstance(floats, Floats) or not floats.matched:
+    numbers = seen.alive("float")
+    if not isinstance(numbers, Numbers) or not numbers.finite:
         return None
-    if isinstance(decimals, Decimals) and (reason := _why_decimal(decimals, floats, options)):
-        return _decimal(decimals, reason, options)
-    if not floats.alive or not floats.finite:
-        return None
-    if floats.inexact:
-        return seen.candidates["integer"].refused or f"text, because the integer {shown(floats.inexact)} is not exact as a 64-bit float"
-    if options.decimals == "decimal" and floats.rounded:
-        return f"text, because no exact decimal holds all its numbers and {shown(floats.rounded)} has more digits than a 64-bit float keeps"
-    rounded = f"correctly rounded: {shown(floats.rounded)} has more digits than a 64-bit float keeps" if floats.rounded else ""
+    if reason := _why_decimal(numbers, options):
+        return _decimal(numbers, reason, options)
+    if numbers.inexact:
+        integers = seen.candidates.get("integer")
+        return (integers.refused() if integers else "") or f"text, because the integer {shown(numbers.inexact)} is not exact as a 64-bit float"
+    if options.decimals == "decimal" and numbers.rounded:
+        return f"text, because no exact decimal holds all its numbers and {shown(numbers.rounded)} has more digits than a 64-bit float keeps"
+    rounded = f"correctly rounded: {shown(numbers.rounded)} has more digits than a 64-bit float keeps" if numbers.rounded else ""
     return column_types.FLOAT, _joined(rounded, _written(options, whole=False))
 
 
-def _why_decimal(decimals: Decimals, floats: Floats, options: ConvertOptions) -> str:
-    """Return why numbers with a point are exact decimals, '' when they are floats."""
-    if not decimals.pointed or options.decimals == "float":
+def _why_decimal(numbers: Numbers, options: ConvertOptions) -> str:
+    """Return why numbers with a point are exact decimals, '' when they are floats, or no decimal has so many digits."""
+    if not numbers.pointed or numbers.endless or numbers.whole + numbers.scale > _MOST_DIGITS or options.decimals == "float":
         return ""
     if options.decimals == "decimal":
         return "as asked for"
-    inexact = decimals.long or floats.inexact
+    inexact = numbers.long or numbers.inexact
     return f"because no 64-bit float gives back the digits of {shown(inexact)}" if inexact else ""
 
 
-def _decimal(decimals: Decimals, reason: str, options: ConvertOptions) -> tuple[ColumnType, str]:
+def _decimal(numbers: Numbers, reason: str, options: ConvertOptions) -> tuple[ColumnType, str]:
     """Values that no sample has shown may be longer: there is room for them before the point."""
-    seen = max(decimals.whole + decimals.scale, 1)
-    precision = seen if options.full_scan else 18 if seen <= 18 else 38
-    room = f"room for {precision - decimals.scale} digits before the point and {decimals.scale} after it"
-    return column_types.decimal(precision, decimals.scale), _joined(f"exact decimals, {reason}; {room}", _written(options, whole=False))
+    seen = max(numbers.whole + numbers.scale, 1)
+    precision = seen if options.full_scan else 18 if seen <= 18 else _MOST_DIGITS
+    room = f"room for {precision - numbers.scale} digits before the point and {numbers.scale} after it"
+    return column_types.decimal(precision, numbers.scale), _joined(f"exact decimals, {reason}; {room}", _written(options, whole=False))
 
 
 def _written(options: ConvertOptions, *, whole: bool) -> str:
@@ -116,12 +117,11 @@ def _text(seen: Seen, reason: str) -> Guess:
 
 
 def _told(candidates: Mapping[Kind, Candidate]) -> str:
-    floats = candidates.get("float")
-    if isinstance(floats, Floats) and floats.zero:
-        return f"text, to keep leading zeros ({shown(floats.zero)})"
-    reasons: Iterable[str] = (one.refused for kind, one in candidates.items() if kind != "decimal")
-    refused = next(filter(None, reasons), "")
-    return refused or next((candidates[kind].dropped for kind in _TOLD_FIRST if kind in candidates and candidates[kind].dropped), "")
+    numbers = candidates.get("float")
+    if isinstance(numbers, Numbers) and (zero := numbers.leading_zero()):
+        return f"text, to keep leading zeros ({shown(zero)})"
+    refused = next(filter(None, (one.refused() for one in candidates.values())), "")
+    return refused or next(filter(None, (candidates[kind].dropped() for kind in _TOLD_FIRST if kind in candidates)), "")
 
 
 def _joined(*notes: str) -> str:

@@ -5,6 +5,7 @@ Years have four digits and begin with 1: no calendar in use has a year 0, and tw
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -76,10 +77,12 @@ def zone_texts(zone: str | None) -> str:
     return UTC_TEXTS if zone == "UTC" else f"{zone[:-3]}:?{zone[-2:]}".replace("+", r"\+")
 
 
+@cache
 def date_pattern(form: str) -> str:
     return f"^(?:{_DATES[form]})$"
 
 
+@cache
 def timestamp_pattern(form: str, unit: str, zones: str) -> str:
     """Return the pattern of a form with fractions of seconds no finer than the unit. `zones`: pattern of zones, '' for none."""
     zone = f"(?P<z>{zones})" if zones else "(?P<z>)"

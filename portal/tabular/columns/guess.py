@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from portal.tabular.columns.candidates import Booleans, Candidate, Decimals, Floats, Integers
+from portal.tabular.columns.candidates import Booleans, Candidate, Integers, Numbers
 from portal.tabular.columns.casting import null_words
 from portal.tabular.columns.column_types import Kind
 from portal.tabular.columns.deciding import Guess, Seen, decide
@@ -17,7 +17,7 @@ from portal.tabular.columns.number_forms import NumberForm
 from portal.tabular.options import ConvertOptions
 
 DATES: tuple[Kind, ...] = ("date", "timestamp")
-KINDS: tuple[Kind, ...] = ("boolean", "integer", "decimal", "float", *DATES)
+KINDS: tuple[Kind, ...] = ("boolean", "integer", "float", *DATES)
 
 __all__ = ["DATES", "KINDS", "ColumnGuess", "Guess"]
 
@@ -35,7 +35,7 @@ class ColumnGuess:
         self._null_words = pa.array(sorted(set(null_words(options) if nulls is None else nulls)), pa.string())
         form = NumberForm.make(options)
         every: list[Candidate] = [
-            Booleans(), Integers(form), Decimals(form), Floats(form), Dates(options.date_order), Timestamps(options.date_order),
+            Booleans(), Integers(form), Numbers(form), Dates(options.date_order), Timestamps(options.date_order),
         ]  # fmt: skip
         self._candidates = [one for one in every if one.kind in kinds and (options.dates or one.kind not in DATES)]
         self._seen = False
@@ -51,9 +51,10 @@ class ColumnGuess:
             self._count_words(values)
         if len(distinct):
             self._seen = True
+            head = distinct[0].as_py()
             for candidate in self._candidates:
                 if candidate.alive:
-                    candidate.see(distinct)
+                    candidate.see(distinct, head)
 
     def _count_words(self, values: Any) -> None:
         full = pc.and_(pc.is_in(values, self._null_words), pc.greater(pc.binary_length(values), 0))
