@@ -8,6 +8,7 @@ from portal.tabular.csv_format.line_ends import last_end, record_ends
 from portal.tabular.csv_format.records import Grammar, Walk
 
 _LF, _CR = 10, 13
+_WINDOW = 1 << 18
 
 
 class CsvCounter:
@@ -24,27 +25,41 @@ class CsvCounter:
         if self._skip:
             self._skip, block = max(0, self._skip - len(block)), block[self._skip :]
         if block:
-            self._rest = self._counted(self._rest + block if self._rest else block, final=False)
+            self._rest = self._counted(self._rest + block if self._rest else block)
 
     def finish(self) -> int:
         """Return the number of records, those that do not fit included."""
         if self._rest:
-            self._rest = self._counted(self._rest, final=True)
+            self._piece(self._rest, final=True)
+            self._rest = b""
         return self.records
 
-    def _counted(self, data: bytes, *, final: bool) -> bytes:
-        """Count the whole records of data; returns what follows them."""
+    def _counted(self, data: bytes) -> bytes:
+        """Count the whole records of data, a window at a time, which the processor's caches hold; returns what follows them."""
+        at, window = 0, _WINDOW
+        while at < len(data):
+            end = self._piece(data[at : at + window], final=False)
+            if end:
+                at, window = at + end, _WINDOW
+            elif at + window >= len(data):
+                break
+            else:
+                window *= 4
+        return data[at:]
+
+    def _piece(self, data: bytes, *, final: bool) -> int:
+        """Count the whole records of data that begins with one; returns where they end."""
         ends = record_ends(data, self._grammar.form)
         if ends is None:
             return self._walked(data, final)
         end = last_end(ends, data, final=final)
         self._count(np.frombuffer(data, np.uint8, end), ends[:end], final)
-        return data[end:]
+        return end
 
     def _count(self, letters: np.ndarray, ends: np.ndarray, final: bool) -> None:
         if not len(letters):
             return
-        lines = int(np.count_nonzero(ends[1:] & ~ends[:-1])) + (final and not ends[-1])
+        lines = int(np.count_nonzero(ends[1:] > ends[:-1])) + (final and not ends[-1])
         returns = ends & (letters == _CR)
         pairs = bare = 0
         if returns.any():
@@ -63,7 +78,7 @@ class CsvCounter:
         found = letters == mark[0]
         return int(found[0]) + int(np.count_nonzero(found[1:] & ends[:-1]))
 
-    def _walked(self, data: bytes, final: bool) -> bytes:
+    def _walked(self, data: bytes, final: bool) -> int:
         walk = Walk(self._grammar, data, final=final)
         at = 0
         for span in walk:
@@ -72,7 +87,7 @@ class CsvCounter:
             self.bare_returns += data[span.end : span.next] == b"\r"
             at = span.next
         self._pass_over(data[at : walk.end])
-        return b"" if final else data[walk.end :]
+        return walk.end
 
     def _pass_over(self, gap: bytes) -> None:
         """Count blank lines and comments."""

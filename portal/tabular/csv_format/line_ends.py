@@ -49,15 +49,19 @@ def record_ends(data: bytes, form: CsvForm) -> Any:
     if form.comment and form.comment in data:
         return None
     inside = np.bitwise_xor.accumulate(quotes.view(np.uint8)).view(np.bool_)
-    ends &= ~inside
-    return ends if _regular(quotes, inside, ends | (letters == form.delimiter[0])) else None
+    ends = ends > inside
+    limits = letters == form.delimiter[0]
+    limits |= ends
+    limits |= quotes
+    return ends if _regular(quotes, inside, limits) else None
 
 
 def _regular(quotes: Any, inside: Any, limits: Any) -> bool:
-    """Whether each quote opens a value, closes one or is one of two within one: then being inside is a matter of odd and even."""
-    opens, closes = quotes & inside, quotes & ~inside
-    fits = limits | quotes
-    return not (opens[1:] & ~fits[:-1]).any() and not (closes[:-1] & ~fits[1:]).any()
+    """Whether each quote opens a value, closes one or is one of two within one: then being inside is a matter of odd and even.
+
+    `limits`: what a quote may stand beside: delimiters, line ends, quotes. Of two truth values, a > b is: a and not b, in one step."""
+    opens, closes = quotes & inside, quotes > inside
+    return not (opens[1:] > limits[:-1]).any() and not (closes[:-1] > limits[1:]).any()
 
 
 def last_end(ends: Any, data: bytes, *, final: bool) -> int:

@@ -10,17 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from portal.errors import ConversionFailed
-from portal.native import csv_kernel
 from portal.native.csv_kernel import ColumnSpec, CsvForm, CsvParsed
-from portal.native.library import library
 from portal.tabular.columns.canonical import kernel_type
 from portal.tabular.columns.casting import Caster, null_words
 from portal.tabular.columns.column_types import ColumnType
 from portal.tabular.columns.schema import Schema
 from portal.tabular.columns.significance import MOST_DIGITS
 from portal.tabular.csv_format.line_ends import count_lines
+from portal.tabular.csv_format.reading import read
 from portal.tabular.csv_format.records import Grammar, Problem, Walk
-from portal.tabular.csv_format.texts import parse_texts
 from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import shown
 from portal.tabular.rows import Chunk, Misfit, Parsed
@@ -48,19 +46,14 @@ class CsvParser:
 
     def __call__(self, chunk: Chunk) -> Parsed:
         """Raises ConversionFailed where no further record can be told."""
-        found = self._read(chunk.data)
+        found = read(chunk.data, self._grammar, self._specs, self._nulls, pad=self._pad)
         if found.broken:
-            raise self.broken(chunk, int(found.starts[-1]) if found.rows else 0)
+            raise broken_in(chunk, self._grammar, int(found.starts[-1]) if found.rows else 0)
         remarks = self._remarks(chunk, found)
         columns, problems = self._cast(found)
         misfits = [*self._ragged(chunk, found), *self._misfits(chunk, found, problems)]
         batch = pa.RecordBatch.from_arrays(columns, schema=self._arrow)
         return Parsed(chunk, found.rows + len(found.ragged), batch, _placed(chunk, misfits), remarks)
-
-    def _read(self, data: bytes) -> CsvParsed:
-        if library() is not None:
-            return csv_kernel.parse(data, self._grammar.form, self._specs, pad=self._pad)
-        return parse_texts(data, self._grammar, len(self._specs), self._nulls, pad=self._pad)
 
     def _caster(self, place: int, found: CsvParsed) -> Caster | None:
         """Who turns a column into its type; None when it is that already."""
@@ -110,15 +103,6 @@ class CsvParser:
                 remarks[field.name] = f"correctly rounded: {shown(text)} has more digits than a 64-bit float keeps"
         return remarks
 
-    def broken(self, chunk: Chunk, near: int) -> ConversionFailed:
-        """Return the error of a chunk in which a record is broken; `near`: a record's start before it."""
-        walk = Walk(self._grammar, chunk.data, final=True, start=near)
-        for _ in walk:
-            pass
-        if walk.problem is None:
-            raise AssertionError("two readers of CSV disagree about what is broken")
-        return broken(self._grammar.form, chunk.data, walk.problem, chunk.offset, chunk.line)
-
 
 def spec_of(kind: ColumnType, options: ConvertOptions) -> ColumnSpec:
     """Return how the kernel is to read a column: as its type, or as the text that a caster reads."""
@@ -148,6 +132,15 @@ def _placed(chunk: Chunk, misfits: list[Misfit]) -> list[Misfit]:
         at = misfit.offset
         placed.append(Misfit(line, chunk.offset + at, misfit.column, misfit.reason, misfit.raw))
     return placed
+
+
+def broken_in(chunk: Chunk, grammar: Grammar, near: int = 0) -> ConversionFailed:
+    """Return the error of a chunk in which a record is broken; `near`: where a record before it starts."""
+    walk = Walk(grammar, chunk.data, final=True, start=near)
+    for _ in walk:
+        pass
+    assert walk.problem is not None, "two readers of CSV agree about what is broken"  # noqa: S101
+    return broken(grammar.form, chunk.data, walk.problem, chunk.offset, chunk.line)
 
 
 def broken(form: CsvForm, data: bytes, problem: Problem, offset: int, line: int) -> ConversionFailed:

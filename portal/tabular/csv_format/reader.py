@@ -8,20 +8,18 @@ from typing import Any
 import pyarrow as pa
 
 from portal.errors import ConversionFailed
-from portal.native import csv_kernel
 from portal.native.csv_kernel import ColumnSpec
-from portal.native.library import library
 from portal.tabular.columns.guess import ColumnGuess
 from portal.tabular.columns.schema import Schema, asked_columns, schema_of
 from portal.tabular.csv_format.counting import CsvCounter
 from portal.tabular.csv_format.dialect import Dialect, detect
 from portal.tabular.csv_format.line_ends import count_lines
 from portal.tabular.csv_format.names import column_names
-from portal.tabular.csv_format.parsing import CsvParser, broken
+from portal.tabular.csv_format.parsing import CsvParser, broken, broken_in
+from portal.tabular.csv_format.reading import read, whole
 from portal.tabular.csv_format.records import Grammar, Span, Walk
-from portal.tabular.csv_format.splitting import Splitter, whole
+from portal.tabular.csv_format.splitting import Splitter
 from portal.tabular.csv_format.syncing import whole_records
-from portal.tabular.csv_format.texts import parse_texts
 from portal.tabular.options import ConvertOptions
 from portal.tabular.rows import Chunk, Parsed, Parser
 from portal.tabular.text.sampling import Sample
@@ -95,24 +93,13 @@ class CsvReader:
     def look(self, chunk: Chunk) -> None:
         """Raises ConversionFailed where a record is broken."""
         nulls = tuple(word.encode() for word in self._options.null_values)
-        pad = self._options.ragged == "pad"
-        if library() is not None:
-            specs = [ColumnSpec(pa.string(), nulls)] * len(self._names)
-            found = csv_kernel.parse(chunk.data, self._grammar.form, specs, pad=pad)
-        else:
-            found = parse_texts(chunk.data, self._grammar, len(self._names), nulls, pad=pad)
+        specs = [ColumnSpec(pa.string(), nulls)] * len(self._names)
+        found = read(chunk.data, self._grammar, specs, nulls, pad=self._options.ragged == "pad")
         if found.broken:
-            raise self._problem(chunk)
+            raise broken_in(chunk, self._grammar)
         for name, values in zip(self._names, found.columns, strict=True):
             if name in self._guesses:
                 self._guesses[name].update(values)
-
-    def _problem(self, chunk: Chunk) -> ConversionFailed:
-        walk = Walk(self._grammar, chunk.data, final=True)
-        for _ in walk:
-            pass
-        assert walk.problem is not None, "two readers of CSV agree about what is broken"  # noqa: S101
-        return broken(self._grammar.form, chunk.data, walk.problem, chunk.offset, chunk.line)
 
     def schema(self) -> Schema:
         return schema_of(self._names, self._asked, {name: guess.finish() for name, guess in self._guesses.items()})

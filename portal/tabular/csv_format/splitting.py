@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from portal.errors import ConversionFailed
-from portal.native import csv_kernel
-from portal.native.library import library
-from portal.tabular.csv_format.line_ends import count_lines, has, last_end, record_ends
+from portal.tabular.csv_format.line_ends import count_lines
 from portal.tabular.csv_format.parsing import broken
-from portal.tabular.csv_format.records import Grammar, Walk
+from portal.tabular.csv_format.reading import whole
+from portal.tabular.csv_format.records import Grammar
 from portal.tabular.rows import Chunk
 from portal.tabular.text.text import TextStream
 
@@ -48,30 +47,6 @@ class Splitter:
         opened = f" A quote that opens in line {line + count_lines(rest[: problem.opened])} is not closed by then." if problem else ""
         hint = "Raise max_record_bytes if it is meant; is the quote character right?"
         return ConversionFailed(f"Line {line}: the record that begins here (byte {offset}) is longer than {self._most} bytes.{opened}", hint=hint)
-
-
-def whole(grammar: Grammar, data: bytes, *, final: bool) -> int:
-    """Return where the last whole record of data ends, 0 when there is none; `final`: nothing follows, so that all is whole."""
-    form = grammar.form
-    if final:
-        return len(data)
-    if not has(data, form.quote) and not has(data, grammar.escape_byte):
-        return _last_line_end(data)
-    if library() is not None:
-        return csv_kernel.whole(data, form, final=False)[0]
-    ends = record_ends(data, form)
-    if ends is not None:
-        return last_end(ends, data, final=False)
-    walk = Walk(grammar, data, final=False)
-    for _ in walk:
-        pass
-    return walk.end
-
-
-def _last_line_end(data: bytes) -> int:
-    limit = len(data) - data.endswith(b"\r")
-    feed = data.rfind(b"\n", 0, limit)
-    return max(feed, data.rfind(b"\r", feed + 1, limit)) + 1
 
 
 def _skipped(text: TextStream, offset: int) -> bytes:
