@@ -1,0 +1,198 @@
+"""Parts become objects whole or not at all, a data set as well; what others put there is never touched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+
+from portal.errors import AlreadyExists, Cancelled, ProofFailed, StoreError, Unreachable
+from portal.stores.base import Renames, Store
+from portal.tabular.options import ConvertOptions
+from portal.tabular.output import data_set
+from portal.tabular.output.data_set import publish_data_set
+from portal.tabular.output.manifest import SUCCESS, UNFINISHED
+from portal.tabular.output.publish import Published, Target, publish_file
+from portal.tabular.output.sink import Part
+from portal.tabular.proving.digest import Digest
+from portal.tabular.proving.read_back import read_back
+from tests.arrow_tables import written
+from tests.transferring import Clouds, get, keys, put
+
+Make = Callable[..., tuple[list[Part], Digest]]
+TABLE = pa.table({"day": ["x", "y", None, "x"], "n": [1, 2, 3, 4]})
+
+
+class Failing:
+    """A store whose n-th call of a method, counted from 0, does not go through."""
+
+    def __init__(self, store: Store, method: str, number: int) -> None:
+        self._store, self._method, self._left = store, method, number
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        return self._failing(found) if name == self._method else found
+
+    def _failing(self, found: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            self._left -= 1
+            if self._left == -1:
+                raise Unreachable("cut off")
+            return found(*arguments, **options)
+
+        return call
+
+
+@pytest.fixture(params=["local", "s3", "adls"])
+def place(request: pytest.FixtureRequest, clouds: Clouds, tmp_path: Path) -> tuple[Store, str]:
+    folder = f"{str(clouds.home / 'data').lstrip('/')}/set/" if request.param == "local" else "some/set/"
+    return getattr(clouds, request.param), folder
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    def made(rows: int = 4, **options: Any) -> tuple[list[Part], Digest]:
+        return written(TABLE.slice(0, rows), tmp_path / f"scratch-{rows}", ConvertOptions(**options))
+
+    yield made
+
+
+def target(store: Any, *, overwrite: bool = False) -> Target:
+    return Target(store, overwrite, {}, lambda: None)
+
+
+def proof(store: Any, digest: Digest) -> Callable[[Sequence[Published]], None]:
+    return lambda done: read_back(done, digest, store, lambda: None)
+
+
+def refuted(done: Sequence[Published]) -> None:
+    raise ProofFailed("not so")
+
+
+def publish(store: Any, folder: str, made: tuple[list[Part], Digest], *, overwrite: bool = False, mark: str = "m") -> list[Published]:
+    return publish_data_set(made[0], target(store, overwrite=overwrite), folder, proof(store, made[1]), mark=mark)[0]
+
+
+def test_a_file_is_published_proven_and_replaced(place: tuple[Store, str], make: Make) -> None:
+    store, folder = place
+    key = f"{folder}a.parquet"
+    for rows in (4, 3):
+        parts, digest = make(rows)
+        done = publish_file(parts[0], target(store, overwrite=rows == 3), key, proof(store, digest))
+        assert (done.object.key, done.object.size_bytes) == (key, parts[0].size_bytes)
+        assert get(store, key) == parts[0].path.read_bytes()
+    with pytest.raises(AlreadyExists):
+        publish_file(parts[0], target(store), key, proof(store, digest))
+    assert keys(store, folder) == [key]
+
+
+def test_a_file_that_is_not_proven_leaves_what_it_would_replace(place: tuple[Store, str], make: Make) -> None:
+    store, folder = place
+    key = f"{folder}a.parquet"
+    put(store, key, "precious")
+    with pytest.raises(ProofFailed):
+        publish_file(make()[0][0], target(store, overwrite=True), key, refuted)
+    assert keys(store, folder) == ([key] if isinstance(store, Renames) else [])
+
+
+def test_a_data_set_is_read_as_one_table_and_its_marker_lists_it(place: tuple[Store, str], make: Make, tmp_path: Path) -> None:
+    store, folder = place
+    done = publish(store, folder, make(partition_by=("day",)))
+    found = keys(store, folder)
+    assert found == sorted([f"{folder}{SUCCESS}", *(each.object.key for each in done)])
+    manifest = json.loads(get(store, folder + SUCCESS))
+    assert manifest["objects"] == {each.object.key: each.object.etag for each in done}
+    assert sum(part["rows"] for part in manifest["parts"]) == 4
+    for key in found:
+        copy = tmp_path / "copy" / key.removeprefix(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(get(store, key))
+    table = ds.dataset(tmp_path / "copy", format="parquet", partitioning="hive").to_table().sort_by("n")
+    assert table.select(["day", "n"]).to_pydict() == TABLE.to_pydict()
+
+
+def test_a_data_set_is_replaced_by_those_who_may(place: tuple[Store, str], make: Make) -> None:
+    store, folder = place
+    first = publish(store, folder, make(partition_by=("day",)), mark="one")
+    put(store, f"{folder}_notes.txt", "mine")
+    with pytest.raises(AlreadyExists, match="holds a data set already"):
+        publish(store, folder, make(3), mark="two")
+    assert {each.object.key for each in first} <= set(keys(store, folder))
+    again = publish(store, folder, make(3), mark="one")
+    assert keys(store, folder) == sorted([again[0].object.key, folder + SUCCESS, f"{folder}_notes.txt"])
+    last = publish(store, folder, make(), mark="two", overwrite=True)
+    assert keys(store, folder) == sorted([last[0].object.key, folder + SUCCESS, f"{folder}_notes.txt"])
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_others_put_there_is_never_touched(place: tuple[Store, str], make: Make, overwrite: bool) -> None:
+    store, folder = place
+    first = publish(store, folder, make(3))
+    put(store, f"{folder}theirs.parquet", "precious")
+    before = keys(store, folder)
+    with pytest.raises(AlreadyExists, match=r"objects of others, like theirs\.parquet"):
+        publish(store, folder, make(), overwrite=overwrite)
+    store.delete(f"{folder}theirs.parquet")
+    put(store, first[0].object.key, "written by somebody else meanwhile")
+    with pytest.raises(AlreadyExists, match="objects of others"):
+        publish(store, folder, make(), overwrite=overwrite)
+    assert keys(store, folder) == [key for key in before if not key.endswith("theirs.parquet")]
+
+
+@pytest.mark.parametrize(("method", "number"), [("open_write", n) for n in range(5)] + [("rename", n) for n in range(3)] + [("open_read", 2)])
+def test_a_failure_leaves_the_data_set_that_was_there(place: tuple[Store, str], make: Make, method: str, number: int) -> None:
+    store, folder = place
+    publish(store, folder, make(3))
+    before = {key: get(store, key) for key in keys(store, folder)}
+    if method == "rename" and not isinstance(store, Renames):
+        return
+    with pytest.raises(StoreError):
+        publish(Failing(store, method, number), folder, make(partition_by=("day",)), overwrite=True)
+    if method == "open_write" and number == 4:  # the marker: what was replaced is gone, what replaces it is there
+        assert len(publish(store, folder, make(partition_by=("day",)))) == 3
+    else:
+        assert {key: get(store, key) for key in keys(store, folder)} == before
+        publish(store, folder, make(partition_by=("day",)), overwrite=True)
+    assert len(keys(store, folder)) == 4
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_first_data_set_that_fails_leaves_nothing(place: tuple[Store, str], make: Make, number: int) -> None:
+    store, folder = place
+    with pytest.raises(StoreError):
+        publish(Failing(store, "open_write", number), folder, make(partition_by=("day",)))
+    with pytest.raises(ProofFailed):
+        publish_data_set(make()[0], target(store), folder, refuted, mark="m")
+    assert keys(store, folder) == []
+
+
+def test_what_a_killed_try_left_is_cleared_by_the_next(place: tuple[Store, str], make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, folder = place
+    publish(store, folder, make(3))
+    with monkeypatch.context() as patch:
+        patch.setattr(data_set._Attempt, "give_up", lambda self: None)
+        patch.setattr(data_set._Attempt, "clear", lambda self: (_ for _ in ()).throw(Cancelled()))
+        with pytest.raises(Cancelled):
+            publish(store, folder, make(partition_by=("day",)))
+    assert folder + UNFINISHED in keys(store, folder)
+    assert folder + SUCCESS not in keys(store, folder)
+    done = publish(store, folder, make(3))
+    assert keys(store, folder) == sorted([done[0].object.key, folder + SUCCESS])
+
+
+def test_a_cancel_leaves_nothing(place: tuple[Store, str], make: Make) -> None:
+    def cancelled() -> None:
+        raise Cancelled
+
+    store, folder = place
+    parts, digest = make()
+    with pytest.raises(Cancelled):
+        publish_data_set(parts, Target(store, False, {}, cancelled), folder, proof(store, digest), mark="m")
+    with pytest.raises(Cancelled):
+        publish_file(parts[0], Target(store, False, {}, cancelled), f"{folder}a", proof(store, digest))
+    assert keys(store, folder) == []
