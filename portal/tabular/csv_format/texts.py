@@ -16,10 +16,10 @@ from portal.tabular.csv_format.records import Cell, Grammar, Walk
 
 def parse_texts(data: bytes, grammar: Grammar, width: int, null_words: Sequence[bytes], *, pad: bool) -> CsvParsed:
     """Read whole records as `portal.native.csv_kernel.parse` does when every column is text: unquoted `null_words` are no values."""
-    return _through_arrow(data, grammar, width, null_words) or _one_by_one(data, grammar, width, frozenset(null_words), pad)
+    return through_arrow(data, grammar, width, null_words) or one_by_one(data, grammar, width, frozenset(null_words), pad)
 
 
-def _through_arrow(data: bytes, grammar: Grammar, width: int, null_words: Sequence[bytes]) -> CsvParsed | None:
+def through_arrow(data: bytes, grammar: Grammar, width: int, null_words: Sequence[bytes]) -> CsvParsed | None:
     """Return None for what Arrow reads otherwise, or does not tell enough of: escapes, comments, quotes out of place, ragged records."""
     form = grammar.form
     if not data or form.trim or has(data, grammar.escape_byte) or has(data, form.comment) or (ends := record_ends(data, form)) is None:
@@ -61,7 +61,7 @@ def _one_chunk(column: Any) -> Any:
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [pa.array([], pa.string())])
 
 
-def _one_by_one(data: bytes, grammar: Grammar, width: int, null_words: frozenset[bytes], pad: bool) -> CsvParsed:
+def one_by_one(data: bytes, grammar: Grammar, width: int, null_words: frozenset[bytes], pad: bool) -> CsvParsed:
     walk = Walk(grammar, data, final=True)
     columns: list[list[str | None]] = [[] for _ in range(width)]
     starts: list[int] = []
