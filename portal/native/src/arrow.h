@@ -47,6 +47,7 @@ class Buffer {
         if (!moved) throw std::bad_alloc();
         start = moved, capacity = wanted;
     }
+    bool holds(size_t bytes) const { return start && bytes <= capacity; }
     template <class T> T* as() { return static_cast<T*>(start); }
     template <class T> const T* as() const { return static_cast<const T*>(start); }
     bool empty() const { return !start; }
@@ -66,19 +67,29 @@ class Validity {
   public:
     int64_t missing = 0;
 
-    void clear(int64_t place, int64_t length) {
-        if (bits.empty()) {
-            size_t bytes = static_cast<size_t>(length + 7) / 8;
-            bits.reserve(bytes);
-            std::memset(bits.as<uint8_t>(), 0xff, bytes);
-        }
+    // Mark a value as missing. `length`: how many there will be, as far as is known.
+    void clear(int64_t place, int64_t length = 0) {
+        if (static_cast<size_t>(place >> 3) >= made) extend(place < length ? length : place + 1);
         bits.as<uint8_t>()[place >> 3] &= static_cast<uint8_t>(~(1u << (place & 7)));
         ++missing;
     }
+    void cover(int64_t length) {
+        if (missing) extend(length);
+    }
+    // The bits, of as many values as were covered; nullptr when none is missing.
     void* give() { return bits.give(); }
 
   private:
     Buffer bits;
+    size_t made = 0;  // bytes
+
+    void extend(int64_t length) {
+        size_t bytes = static_cast<size_t>(length + 7) / 8;
+        if (bytes <= made) return;
+        bits.reserve(bytes);
+        std::memset(bits.as<uint8_t>() + made, 0xff, bytes - made);
+        made = bytes;
+    }
 };
 
 struct Owned {
@@ -100,6 +111,7 @@ inline void release_array(ArrowArray* array) {
 
 // Fill `out` with an array that owns its buffers: validity, then the two others (nullptr for one that the type does not have).
 inline void export_array(ArrowArray* out, int64_t length, Validity& validity, int64_t n_buffers, Buffer* first, Buffer* second = nullptr) {
+    validity.cover(length);
     auto* owned = static_cast<Owned*>(std::malloc(sizeof(Owned)));
     if (!owned) throw std::bad_alloc();
     int64_t missing = validity.missing;

@@ -1,5 +1,5 @@
-// CSV text to Arrow arrays, in two steps: all cells first, then column by column. A column in which a value is not canonical comes back as
-// text, whole: whoever reads it decides what it means.
+// CSV text to Arrow arrays, some hundred rows at a time: first all their cells, then column by column. A column in which a value is not
+// canonical comes back as text, whole: whoever reads it decides what it means.
 #pragma once
 
 #include <cstdint>
@@ -51,16 +51,19 @@ class NullWords {
     }
     const bool quoted;
 
-    bool has(const char* p, size_t n) const {
+    PORTAL_HOT bool has(const char* p, size_t n) const {
         if (!n) return empty;
-        if (!first[static_cast<uint8_t>(*p)]) return false;
+        return first[static_cast<uint8_t>(*p)] && is_word(p, n);
+    }
+
+  private:
+    bool is_word(const char* p, size_t n) const {
         for (const auto& word : words) {
             if (same(p, n, word.start, word.length)) return true;
         }
         return false;
     }
 
-  private:
     struct Word {
         const char* start;
         size_t length;
@@ -70,20 +73,30 @@ class NullWords {
     bool empty = false;
 };
 
-// All cells of a text: those of good rows, row by row, and where the rows are.
-struct Cells {
+// Some rows of a text, cell by cell: few enough to stay in the nearest caches while all columns are read.
+struct Block {
     const uint8_t* data;
-    size_t size;
+    size_t size;  // of the whole text
     PortalCsvForm form;
-    int64_t width, rows = 0, n_ragged = 0;
-    Buffer cells, starts, ragged;
-    Trouble trouble = fine;
-    size_t trouble_place = 0;
+    int64_t width;
+    int64_t limit;  // rows
+    Buffer cells;
+    int64_t first = 0, rows = 0;
+    size_t place = 0;  // how much of the text was walked over
 
-    Cells(const uint8_t* data, size_t size, const PortalCsvForm& form, int64_t width) : data(data), size(size), form(form), width(width) {}
+    Block(const uint8_t* data, size_t size, const PortalCsvForm& form, int64_t width)
+        : data(data), size(size), form(form), width(width), limit(cells_at_once / (width + 1) + 1) {
+        cells.reserve(static_cast<size_t>(limit * width) * sizeof(Cell));
+    }
 
-    const Cell& at(int64_t row, int64_t column) const { return cells.as<Cell>()[row * width + column]; }
+    const Cell* column(int64_t number) const { return cells.as<Cell>() + number; }
     const char* text(const Cell& cell) const { return reinterpret_cast<const char*>(data) + cell.at(); }
+
+    // What something that is `used` so far will be at the end, if it goes on so; a little more.
+    size_t expected(size_t used) const {
+        double share = place ? static_cast<double>(size) / static_cast<double>(place) : 1;
+        return used + static_cast<size_t>(static_cast<double>(used) * (share - 1) * 1.05);
+    }
 
     // The value of an escaped cell.
     std::string plain(const Cell& cell) const {
@@ -98,111 +111,162 @@ struct Cells {
         return out;
     }
 
-    void read(bool pad) {
-        Walker walker(data, size, form);
-        size_t bytes = static_cast<size_t>(width) * sizeof(Cell);
-        while (walker.more()) {
-            size_t start = walker.place;
-            cells.reserve((static_cast<size_t>(rows) + 1) * bytes);
-            Cell* row = cells.as<Cell>() + rows * width;
-            int64_t limit = width;
-            int64_t count = walker.record([row, limit](int64_t column, const Cell& cell) {
-                if (column < limit) row[column] = cell;
-            });
-            if (walker.trouble) {
-                trouble = walker.trouble, trouble_place = walker.trouble_place;
-                return;
-            }
-            if (pad) {
-                for (; count < width; ++count) row[count] = {0, missing_cell};
-            }
-            count == width ? good(start) : odd(start, walker.record_end, count);
-        }
+  private:
+    static constexpr int64_t cells_at_once = 8192;
+};
+
+// What is told of the rows besides their values.
+struct Places {
+    Buffer starts, ragged;
+    int64_t n_ragged = 0;
+    Trouble trouble = fine;
+    size_t trouble_place = 0;
+};
+
+// Hands out the rows of a text block by block. Records with another number of values are left out.
+class Rows {
+  public:
+    Rows(Block& block, bool pad) : block(block), pad(pad), walker(block.data, block.size, block.form) {}
+
+    // Fill the block with further rows; false when there are none. `places` is told of them, unless it is nullptr.
+    bool next(Places* places) {
+        block.first += block.rows, block.rows = 0;
+        while (block.rows < block.limit && !walker.trouble && walker.more()) record(places);
+        block.place = walker.place;
+        return block.rows > 0;
     }
 
   private:
-    void good(size_t start) {
-        starts.reserve((static_cast<size_t>(rows) + 1) * sizeof(int64_t));
-        starts.as<int64_t>()[rows++] = static_cast<int64_t>(start);
+    Block& block;
+    const bool pad;
+    Walker walker;
+
+    void record(Places* places) {
+        size_t start = walker.place;
+        const int64_t width = block.width;
+        Cell* row = block.cells.as<Cell>() + block.rows * width;
+        int64_t count = walker.record([row, width](int64_t column, const Cell& cell) {
+            if (column < width) row[column] = cell;
+        });
+        if (walker.trouble) {
+            if (places) places->trouble = walker.trouble, places->trouble_place = walker.trouble_place;
+            return;
+        }
+        if (pad) {
+            for (; count < width; ++count) row[count] = {0, missing_cell};
+        }
+        if (count == width) {
+            if (places) good(*places, start);
+            ++block.rows;
+        } else if (places) {
+            odd(*places, start, count);
+        }
     }
-    void odd(size_t start, size_t end, int64_t count) {
-        ragged.reserve((static_cast<size_t>(n_ragged) + 1) * 3 * sizeof(int64_t));
-        int64_t* entry = ragged.as<int64_t>() + 3 * n_ragged++;
-        entry[0] = static_cast<int64_t>(start), entry[1] = static_cast<int64_t>(end), entry[2] = count;
+
+    void good(Places& places, size_t start) {
+        size_t row = static_cast<size_t>(block.first + block.rows);
+        places.starts.reserve((row + 1) * sizeof(int64_t));
+        places.starts.as<int64_t>()[row] = static_cast<int64_t>(start);
+    }
+
+    void odd(Places& places, size_t start, int64_t count) {
+        places.ragged.reserve((static_cast<size_t>(places.n_ragged) + 1) * 3 * sizeof(int64_t));
+        int64_t* entry = places.ragged.as<int64_t>() + 3 * places.n_ragged++;
+        entry[0] = static_cast<int64_t>(start), entry[1] = static_cast<int64_t>(walker.record_end), entry[2] = count;
     }
 };
 
-// One column on its way to Arrow, some rows at a time.
+// One column on its way to Arrow, block by block.
 class CsvColumn {
   public:
-    CsvColumn(const Cells& cells, const PortalCsvColumn& spec, int64_t column)
-        : cells(cells), type(spec.type), nulls(spec), column(column), text(spec.type.kind == Kind::text) {}
+    CsvColumn(const PortalCsvColumn& spec, int64_t column) : type(spec.type), nulls(spec), column(column), is_text(spec.type.kind == Kind::text) {}
     int64_t long_digits = -1;
     bool handed_back = false;
 
-    // Read rows from `start` to `end`; after a value that is not canonical the column is left for `finish`.
-    void read(int64_t start, int64_t end) {
+    // Read a block. After a value that is not canonical nothing more is read, and the column waits for `read_again`.
+    void read(const Block& block) {
         if (handed_back) return;
-        if (text ? (read_texts(start, end), true) : read_typed(start, end)) return;
-        handed_back = true;
-        values = Buffer(), validity = Validity();
-        long_digits = -1;
+        if (is_text) {
+            read_texts(block);
+        } else if (!read_typed(block)) {
+            handed_back = true;
+            values = Buffer(), validity = Validity();
+            long_digits = -1;
+        }
+    }
+    // The same for a column that was handed back: as text, from the first block on.
+    void read_again(const Block& block) {
+        is_text = true;
+        read_texts(block);
     }
 
-    void finish(ArrowArray* out) {
-        if (handed_back) {
-            text = true;
-            read_texts(0, cells.rows);
+    void finish(ArrowArray* out, int64_t rows) {
+        is_text |= handed_back;
+        if (values.empty()) {
+            values.reserve(sizeof(int64_t));
+            *values.as<int64_t>() = 0;
         }
-        if (text && values.empty()) start_texts();
-        if (values.empty()) values.reserve(0);
-        export_array(out, cells.rows, validity, text ? 3 : 2, &values, text ? &bytes : nullptr);
+        if (is_text) bytes.reserve(1);
+        export_array(out, rows, validity, is_text ? 3 : 2, &values, is_text ? &bytes : nullptr);
     }
 
   private:
-    const Cells& cells;
-    const Type type;
-    const NullWords nulls;
-    const int64_t column;
-    bool text;
+    Type type;
+    NullWords nulls;
+    int64_t column;
+    bool is_text;
     Buffer values, bytes;  // of a text column: offsets, and the texts
-    int64_t used = 0;
+    size_t used = 0;
     Validity validity;
 
-    bool is_null(const Cell& cell) const {
+    PORTAL_HOT bool is_null(const Block& block, const Cell& cell) const {
+        if ((cell.start | cell.length) < flag - 1) return nulls.has(block.text(cell), cell.length);
+        return is_odd_null(block, cell);
+    }
+    // The same for one that is quoted, escaped or missing.
+    bool is_odd_null(const Block& block, const Cell& cell) const {
         if (cell.missing()) return true;
         if (cell.quoted() && !nulls.quoted) return false;
-        if (!cell.escaped()) return nulls.has(cells.text(cell), cell.size());
-        std::string plain = cells.plain(cell);
-        return nulls.has(plain.data(), plain.size()) || (!cell.quoted() && nulls.has(cells.text(cell), cell.size()));
+        if (!cell.escaped()) return nulls.has(block.text(cell), cell.size());
+        std::string plain = block.plain(cell);
+        return nulls.has(plain.data(), plain.size()) || (!cell.quoted() && nulls.has(block.text(cell), cell.size()));
     }
 
-    template <class Value, class Read> bool each(int64_t start, int64_t end, Read&& read) {
-        if (values.empty()) values.reserve(static_cast<size_t>(cells.rows) * sizeof(Value));
-        Value* out = values.as<Value>();
-        for (int64_t row = start; row < end; ++row) {
-            const Cell& cell = cells.at(row, column);
-            if (is_null(cell)) {
-                out[row] = Value{};
-                validity.clear(row, cells.rows);
-            } else if (cell.escaped() || !read(cells.text(cell), cell.size(), out[row], row)) {
+    void reserve(Buffer& buffer, const Block& block, size_t bytes_needed) {
+        if (!buffer.holds(bytes_needed)) buffer.reserve(block.expected(bytes_needed));
+    }
+
+    // Call `read(text, length, row, value)` for each cell that is there.
+    template <class Read, class Store> bool each(const Block& block, Read&& read, Store&& store) {
+        const Cell* cell = block.column(column);
+        for (int64_t row = block.first, end = row + block.rows; row < end; ++row, cell += block.width) {
+            if (is_null(block, *cell)) {
+                store(row);
+                validity.clear(row, static_cast<int64_t>(block.expected(static_cast<size_t>(end))));
+            } else if (cell->escaped() || !read(block.text(*cell), cell->size(), row)) {
                 return false;
             }
         }
         return true;
     }
 
-    template <class Value> bool integers(int64_t start, int64_t end) {
+    template <class Value, class Read> bool numbers(const Block& block, Read&& read) {
+        reserve(values, block, static_cast<size_t>(block.first + block.rows) * sizeof(Value));
+        Value* out = values.as<Value>();
+        return each(block, [out, &read](const char* p, size_t n, int64_t row) { return read(p, n, out[row], row); }, [out](int64_t row) { out[row] = Value{}; });
+    }
+
+    template <class Value> bool integers(const Block& block) {
         constexpr int bits = sizeof(Value) * 8;
         if (type.b) {
-            return each<Value>(start, end, [](const char* p, size_t n, Value& out, int64_t) {
+            return numbers<Value>(block, [](const char* p, size_t n, Value& out, int64_t) {
                 uint64_t value;
                 if (!read_unsigned(p, n, bits, value)) return false;
                 out = static_cast<Value>(value);
                 return true;
             });
         }
-        return each<Value>(start, end, [](const char* p, size_t n, Value& out, int64_t) {
+        return numbers<Value>(block, [](const char* p, size_t n, Value& out, int64_t) {
             int64_t value;
             if (!read_signed(p, n, bits, value)) return false;
             out = static_cast<Value>(value);
@@ -210,95 +274,90 @@ class CsvColumn {
         });
     }
 
-    bool read_integers(int64_t start, int64_t end) {
+    bool read_integers(const Block& block) {
         switch (type.a) {
-            case 8: return integers<int8_t>(start, end);
-            case 16: return integers<int16_t>(start, end);
-            case 32: return integers<int32_t>(start, end);
-            case 64: return integers<int64_t>(start, end);
+            case 8: return integers<int8_t>(block);
+            case 16: return integers<int16_t>(block);
+            case 32: return integers<int32_t>(block);
+            case 64: return integers<int64_t>(block);
             default: return false;
         }
     }
 
-    bool read_booleans(int64_t start, int64_t end) {
-        if (values.empty()) {
-            size_t size = static_cast<size_t>(cells.rows + 7) / 8;
-            values.reserve(size);
-            std::memset(values.as<uint8_t>(), 0, size);
-        }
+    bool read_booleans(const Block& block) {
+        reserve(values, block, static_cast<size_t>(block.first + block.rows + 7) / 8);
         uint8_t* bits = values.as<uint8_t>();
-        for (int64_t row = start; row < end; ++row) {
-            const Cell& cell = cells.at(row, column);
-            bool value = false;
-            if (is_null(cell)) {
-                validity.clear(row, cells.rows);
-            } else if (cell.escaped() || !read_boolean(cells.text(cell), cell.size(), value)) {
-                return false;
-            }
+        auto put = [bits](int64_t row, bool value) {
+            if (!(row & 7)) bits[row >> 3] = 0;
             bits[row >> 3] |= static_cast<uint8_t>(value << (row & 7));
-        }
-        return true;
+        };
+        return each(
+            block,
+            [&put](const char* p, size_t n, int64_t row) {
+                bool value;
+                if (!read_boolean(p, n, value)) return false;
+                put(row, value);
+                return true;
+            },
+            [&put](int64_t row) { put(row, false); });
     }
 
-    bool read_typed(int64_t start, int64_t end) {
+    bool read_floats(const Block& block) {
+        return numbers<double>(block, [this](const char* p, size_t n, double& out, int64_t row) {
+            bool many = false;
+            if (!read_float(p, n, out, many)) return false;
+            if (many && long_digits < 0) long_digits = row;
+            return true;
+        });
+    }
+
+    bool read_typed(const Block& block) {
         const Type& t = type;
         switch (t.kind) {
-            case Kind::boolean: return read_booleans(start, end);
-            case Kind::integer: return read_integers(start, end);
-            case Kind::float64:
-                return each<double>(start, end, [this](const char* p, size_t n, double& out, int64_t row) {
-                    bool many = false;
-                    if (!read_float(p, n, out, many)) return false;
-                    if (many && long_digits < 0) long_digits = row;
-                    return true;
-                });
+            case Kind::boolean: return read_booleans(block);
+            case Kind::integer: return read_integers(block);
+            case Kind::float64: return read_floats(block);
             case Kind::decimal:
-                return each<__int128>(start, end, [&t](const char* p, size_t n, __int128& out, int64_t) { return read_decimal(p, n, t.a, t.b, out); });
-            case Kind::date:
-                return each<int32_t>(start, end, [](const char* p, size_t n, int32_t& out, int64_t) { return read_date(p, n, out); });
+                return numbers<__int128>(block, [&t](const char* p, size_t n, __int128& out, int64_t) { return read_decimal(p, n, t.a, t.b, out); });
+            case Kind::date: return numbers<int32_t>(block, [](const char* p, size_t n, int32_t& out, int64_t) { return read_date(p, n, out); });
             case Kind::timestamp:
-                return each<int64_t>(start, end, [&t](const char* p, size_t n, int64_t& out, int64_t) { return read_timestamp(p, n, t, out); });
+                return numbers<int64_t>(block, [&t](const char* p, size_t n, int64_t& out, int64_t) { return read_timestamp(p, n, t, out); });
             default: return false;
         }
     }
 
-    void start_texts() {
-        values.reserve((static_cast<size_t>(cells.rows) + 1) * sizeof(int32_t));
-        values.as<int32_t>()[0] = 0;
-        bytes.reserve(0);
-    }
-
-    void read_texts(int64_t start, int64_t end) {
-        if (values.empty()) start_texts();
-        int32_t* offsets = values.as<int32_t>();
-        size_t needed = 0;
-        for (int64_t row = start; row < end; ++row) needed += cells.at(row, column).missing() ? 0 : cells.at(row, column).size();
-        bytes.reserve(static_cast<size_t>(used) + needed);
-        for (int64_t row = start; row < end; ++row) {
-            const Cell& cell = cells.at(row, column);
-            if (is_null(cell)) {
-                validity.clear(row, cells.rows);
+    void read_texts(const Block& block) {
+        const Cell *cell = block.column(column), *end = cell + block.rows * block.width;
+        size_t needed = used;
+        for (const Cell* c = cell; c < end; c += block.width) needed += c->missing() ? 0 : c->size();
+        reserve(bytes, block, needed);
+        reserve(values, block, static_cast<size_t>(block.first + block.rows + 1) * sizeof(int32_t));
+        int32_t* offset = values.as<int32_t>() + block.first;
+        *offset = static_cast<int32_t>(used);
+        for (int64_t row = block.first; cell < end; ++row, cell += block.width) {
+            if (is_null(block, *cell)) {
+                validity.clear(row, static_cast<int64_t>(block.expected(static_cast<size_t>(block.first + block.rows))));
             } else {
-                used += put(cell, bytes.as<char>() + used);
+                used += put(block, *cell, bytes.as<char>() + used);
             }
-            offsets[row + 1] = static_cast<int32_t>(used);
+            *++offset = static_cast<int32_t>(used);
         }
     }
 
     // Copy a value. Short ones are copied in one piece of 16 bytes: the buffer has room behind its end, the source is looked at.
-    int64_t put(const Cell& cell, char* to) const {
+    static size_t put(const Block& block, const Cell& cell, char* to) {
         size_t length = cell.size();
         if (cell.escaped()) {
-            std::string plain = cells.plain(cell);
+            std::string plain = block.plain(cell);
             std::memcpy(to, plain.data(), plain.size());
-            return static_cast<int64_t>(plain.size());
+            return plain.size();
         }
-        if (length <= 16 && cells.size - cell.at() >= 16) {
-            std::memcpy(to, cells.text(cell), 16);
+        if (length <= 16 && block.size - cell.at() >= 16) {
+            std::memcpy(to, block.text(cell), 16);
         } else {
-            std::memcpy(to, cells.text(cell), length);
+            std::memcpy(to, block.text(cell), length);
         }
-        return static_cast<int64_t>(length);
+        return length;
     }
 };
 
@@ -320,33 +379,46 @@ struct FreeResult {
     void operator()(PortalCsvResult* result) const { free_result(result); }
 };
 
-constexpr int64_t rows_at_once = 512;  // their text and cells stay in the nearest caches while all columns are read
+// Walk over the text once more for the columns that were handed back.
+inline void read_again(Block& block, std::vector<CsvColumn>& columns, bool pad) {
+    std::vector<CsvColumn*> left;
+    for (CsvColumn& column : columns) {
+        if (column.handed_back) left.push_back(&column);
+    }
+    if (left.empty()) return;
+    block.first = block.rows = 0;
+    Rows rows(block, pad);
+    while (rows.next(nullptr)) {
+        for (CsvColumn* column : left) column->read_again(block);
+    }
+}
 
 inline PortalCsvResult* parse_csv(const uint8_t* data, size_t size, const PortalCsvForm& form, const PortalCsvColumn* specs, int32_t width, bool pad) {
     std::unique_ptr<PortalCsvResult, FreeResult> result(new_array<PortalCsvResult>(1));
-    Cells cells(data, size, form, width);
-    cells.read(pad);
     std::vector<CsvColumn> columns;
     columns.reserve(static_cast<size_t>(width));
-    for (int32_t i = 0; i < width; ++i) columns.emplace_back(cells, specs[i], i);
-    for (int64_t row = 0; row < cells.rows; row += rows_at_once) {
-        int64_t end = cells.rows - row < rows_at_once ? cells.rows : row + rows_at_once;
-        for (CsvColumn& column : columns) column.read(row, end);
+    for (int32_t i = 0; i < width; ++i) columns.emplace_back(specs[i], i);
+    Places places;
+    Block block(data, size, form, width);
+    Rows rows(block, pad);
+    while (rows.next(&places)) {
+        for (CsvColumn& column : columns) column.read(block);
     }
+    int64_t count = block.first;
+    read_again(block, columns, pad);
     result->width = width;
     result->arrays = new_array<ArrowArray>(static_cast<size_t>(width));
     result->as_text = new_array<uint8_t>(static_cast<size_t>(width));
     result->long_digits = new_array<int64_t>(static_cast<size_t>(width));
-    for (int32_t i = 0; i < width; ++i) {
-        CsvColumn& column = columns[static_cast<size_t>(i)];
-        column.finish(&result->arrays[i]);
-        result->as_text[i] = column.handed_back;
-        result->long_digits[i] = column.long_digits;
+    for (size_t i = 0; i < columns.size(); ++i) {
+        columns[i].finish(&result->arrays[i], count);
+        result->as_text[i] = columns[i].handed_back;
+        result->long_digits[i] = columns[i].long_digits;
     }
-    result->rows = cells.rows, result->n_ragged = cells.n_ragged;
-    result->trouble = cells.trouble, result->trouble_place = static_cast<int64_t>(cells.trouble_place);
-    result->starts = static_cast<int64_t*>(cells.starts.give());
-    result->ragged = static_cast<int64_t*>(cells.ragged.give());
+    result->rows = count, result->n_ragged = places.n_ragged;
+    result->trouble = places.trouble, result->trouble_place = static_cast<int64_t>(places.trouble_place);
+    result->starts = static_cast<int64_t*>(places.starts.give());
+    result->ragged = static_cast<int64_t*>(places.ragged.give());
     return result.release();
 }
 

@@ -19,10 +19,13 @@
 
 namespace portal {
 
+// What runs for every value: the compiler must not make calls of it.
+#define PORTAL_HOT inline __attribute__((always_inline))
+
 inline bool is_digit(char c) { return static_cast<unsigned char>(c - '0') <= 9; }
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-inline bool eight_digits(const char* p, uint64_t& value) {
+PORTAL_HOT bool eight_digits(const char* p, uint64_t& value) {
     uint64_t v;
     std::memcpy(&v, p, 8);
     if (((v & 0xF0F0F0F0F0F0F0F0) | (((v + 0x0606060606060606) & 0xF0F0F0F0F0F0F0F0) >> 4)) != 0x3333333333333333) return false;
@@ -32,19 +35,34 @@ inline bool eight_digits(const char* p, uint64_t& value) {
     return true;
 }
 #else
-inline bool eight_digits(const char*, uint64_t&) { return false; }
+PORTAL_HOT bool eight_digits(const char*, uint64_t&) { return false; }
 #endif
 
 // Take digits from p on: the end is returned, `value` grows, wrapping around beyond 19 digits.
-inline const char* take_digits(const char* p, const char* end, uint64_t& value) {
+PORTAL_HOT const char* take_digits(const char* p, const char* end, uint64_t& value) {
     uint64_t eight;
     while (end - p >= 8 && eight_digits(p, eight)) value = value * 100000000 + eight, p += 8;
     for (; p < end && is_digit(*p); ++p) value = value * 10 + static_cast<uint64_t>(*p - '0');
     return p;
 }
 
+// The last `count` (0 to 7) digits before `end`, of eight bytes that can be read there; false when one is none.
+PORTAL_HOT bool last_digits(const char* end, size_t count, uint64_t& value) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    char eight[8];
+    uint64_t v, mask = ~(~uint64_t{0} >> (count * 8));
+    std::memcpy(&v, end - 8, 8);
+    v = (v & mask) | (0x3030303030303030 & ~mask);
+    std::memcpy(eight, &v, 8);
+    return eight_digits(eight, value);
+#else
+    value = 0;
+    return take_digits(end - count, end, value) == end;
+#endif
+}
+
 // w · 10^q by 128 bits of the power; false: leave it to the slow way. (Eisel and Lemire, as in fast_float's compute_float.)
-inline bool multiply(uint64_t w, int64_t q, double& out) {
+PORTAL_HOT bool multiply(uint64_t w, int64_t q, double& out) {
     if (q < lowest_power || q > highest_power) return false;
     int zeros = __builtin_clzll(w);
     w <<= zeros;

@@ -1,0 +1,108 @@
+"""The kernel's library: built from the sources that are here or not loaded at all, and nothing breaks without a compiler."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from native import COMPILER, built, needs_compiler
+
+from portal.native import build, library
+
+ROOT = Path(__file__).parent.parent
+FAKE = "#!/bin/sh\nwhile [ $# -gt 0 ]; do [ $1 = -o ] && echo made > $2; shift; done\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for built libraries, sources of our own, and a compiler that makes a file."""
+    shutil.copytree(build.SOURCES, tmp_path / "src")
+    (tmp_path / "c++").write_text(FAKE)
+    (tmp_path / "c++").chmod(0o755)
+    monkeypatch.setattr(build, "SOURCES", tmp_path / "src")
+    monkeypatch.setenv("PORTAL_NATIVE_DIR", str(tmp_path / "built"))
+    monkeypatch.setenv("CXX", str(tmp_path / "c++"))
+    forget()
+    yield tmp_path
+    forget()
+
+
+def forget() -> None:
+    library.absence.cache_clear()
+    library.library.cache_clear()
+
+
+def test_a_build_is_kept_until_a_source_changes(place: Path) -> None:
+    first = build.build(build.compiler())
+    assert first == build.path() and first.read_text() == "made\n"
+    first.write_text("kept")
+    assert build.build(["no-such-compiler"]).read_text() == "kept", "it is not built again"
+    with (place / "src" / "csv.h").open("a") as source:
+        source.write("// changed\n")
+    second = build.build(build.compiler())
+    assert second != first and [path.name for path in (place / "built").iterdir()] == [second.name], "the old one is cleared away"
+
+
+def test_a_library_of_other_sources_is_not_loaded(place: Path) -> None:
+    build.build(build.compiler())
+    with (place / "src" / "cells.h").open("a") as source:
+        source.write("// changed\n")
+    assert library.library() is None and library.absence() == "it was not built from these sources"
+
+
+def test_a_library_that_cannot_be_loaded_is_told_and_left(place: Path) -> None:
+    build.build(build.compiler())
+    assert library.library() is None and library.absence().startswith("it cannot be loaded (")
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\necho no such header >&2; exit 1\n", ""])
+def test_a_compiler_that_fails_leaves_nothing_behind(place: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "c++").write_text(text)
+    (place / "c++").chmod(0o755 if text else 0o644)
+    assert build.main() == 1
+    assert ("no such header" if text else "cannot be run") in capsys.readouterr().err
+    assert list((place / "built").iterdir()) == []
+
+
+def test_sources_that_change_meanwhile_make_no_library(place: Path) -> None:
+    (place / "c++").write_text(FAKE + f"echo // >> {place}/src/csv.h\n")
+    with pytest.raises(build.BuildFailed, match="changed while"):
+        build.build(build.compiler())
+    assert list((place / "built").iterdir()) == []
+
+
+def test_without_a_compiler_the_build_says_so_and_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", str(place / "nothing"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert build.compiler() == [] and build.main() == 0
+    assert "No C++ compiler was found: conversions work" in capsys.readouterr().out
+
+
+def test_the_compiler_of_the_ziglang_wheel_is_the_last_resort(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    assert build.compiler() == [str(place / "c++")]
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", str(place))
+    assert build.compiler() == [str(place / "c++")]
+    monkeypatch.setenv("PATH", str(place / "nothing"))
+    assert build.compiler() == [sys.executable, "-m", "ziglang", "c++"]
+
+
+def test_it_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAL_NATIVE", "0")
+    forget()
+    assert library.library() is None and "PORTAL_NATIVE=0" in library.absence()
+    forget()
+
+
+@needs_compiler
+def test_the_build_by_hand_names_the_library() -> None:
+    built()
+    ran = subprocess.run([sys.executable, "-m", "portal.native.build"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert str(build.path()) in ran.stdout and COMPILER
+    assert library.library() is not None and library.absence() == ""
