@@ -97,7 +97,7 @@ def run(params: Params, job: JobContext) -> Result:
     from portal.transfer.sides import side
 
     with side(job, params.source, params.source_connection) as source, side(job, params.target, params.target_connection) as target:
-        return _run(params, settled(params, job, source.store, target.store), job, source, target)
+        return _run(params, settled(params, job.store, (source.store, target.store)), job, source, target)
 
 
 def _run(params: Params, options: ConvertOptions, job: JobContext, source: Side, target: Side) -> Result:
@@ -138,7 +138,7 @@ def _moved(migration: Migration, planned: Planned, found: Preflight, job: JobCon
 
 
 def _closed(planned: Planned, books: Books, params: Params, job: JobContext, retryable: bool) -> Result:
-    from portal.transfer.converter import files_told
+    from portal.transfer.columns_file import files_told
 
     failed = books.outcomes["failed"]
     result = Result(
@@ -162,7 +162,8 @@ def _migration(params: Params, options: ConvertOptions, job: JobContext, source:
     from portal.transfer.migration import Migration
     from portal.transfer.route import Route
 
-    filters = params.filters if params.format == "auto" else replace(params.filters, formats=())
+    formats = params.formats if params.format == "auto" else ()
+    filters = replace(params.filters, formats=formats, exclude=(*params.exclude, _SCHEMAS))
     rules = Rules(
         params.source.key, params.target.key, params.target.scheme, Filters() if params.keys else filters,
         converted_name=lambda name: written_name(name, params.output),
@@ -176,6 +177,10 @@ def _migration(params: Params, options: ConvertOptions, job: JobContext, source:
     keys = (lambda: iter(params.keys)) if params.keys else None
     policies, header = Policies(params.overwrite), _header(params)
     return Migration(route, rules, policies, job.folder, job.job_id, header, tell, job.check_cancelled, keys, job.earlier_folder)
+
+
+_SCHEMAS = "_*.schema.json"
+"""What a conversion puts beside its results is no source of another one."""
 
 
 def _header(params: Params) -> dict[str, Any]:

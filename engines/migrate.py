@@ -149,6 +149,9 @@ class _Moving(SourceParams):
 
 
 class Params(ConversionParams, _Moving):
+    write_schema: bool = param(
+        False, help="Put the schema beside each converted file, as _NAME.schema.json: the source has no such file", group="Writing", advanced=True
+    )
     concurrency: int = param(0, help="Objects and blocks moved at the same time; 0: adapts to both stores", group="Speed", advanced=True, ge=0, le=64)
     processes: int = param(0, help="Processes that move objects; 0: one for each processor, at most 8", group="Speed", advanced=True, ge=0, le=8)
     max_bandwidth: int = param(0, help="Most bytes in a second, in all; 0: no limit", group="Speed", unit="bytes/s", advanced=True, ge=0)
@@ -240,10 +243,13 @@ def _moved(migration: Migration, planned: Planned, found: Preflight, job: JobCon
 
 
 def _told(books: Books, job: JobContext) -> dict[str, Any]:
+    from portal.transfer.columns_file import files_told
+
     return {
         "proof": dict(books.proofs), "modes": dict(books.modes), "causes": dict(books.causes), "failures": books.failures,
         "excluded": dict(books.excluded), "bytes_through": books.bytes_through, "resumed_bytes": books.resumed_bytes,
         **{name: value for name, value in (job.so_far.report if job.so_far else {}).items() if name in ("conflicts_by_class", "extras")},
+        **({"files": files} if (files := files_told(job.folder)) else {}),
     }  # fmt: skip
 
 
@@ -361,7 +367,7 @@ def _converter(params: Params, job: JobContext, source: Any, target: Any) -> Con
         return None
     from portal.transfer.converter import Converter, settled
 
-    return Converter(job, source, target, settled(params, job, source, target))
+    return Converter(job, source, target, settled(params, job.store, (source, target)))
 
 
 def _keys(params: Params, job: JobContext) -> Callable[[], Iterator[str]] | None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from portal.errors import Unreachable
-from portal.tabular import converting
+from portal.tabular.conversion import converting
 from portal.transfer import conversions
 from tests.transferring import Clouds, Ran, get, keys, put
 
@@ -23,6 +23,11 @@ def table(clouds: Clouds, key: str) -> pa.Table:
     return pq.read_table(pa.BufferReader(get(clouds.adls, key)))
 
 
+def made(clouds: Clouds) -> list[str]:
+    """What was written, but for the schemas beside it."""
+    return [key for key in keys(clouds.adls) if not key.endswith(".schema.json")]
+
+
 def test_files_become_parquet_under_their_folders(clouds: Clouds) -> None:
     put(clouds.s3, "in/a.csv", "id,zip\n1,00501\n2,10001\n")
     put(clouds.s3, "in/b/c.ndjson", '{"x":9007199254740993}\n')
@@ -32,7 +37,7 @@ def test_files_become_parquet_under_their_folders(clouds: Clouds) -> None:
     ran = convert(clouds, source=f"{clouds.bucket}/in/")
     assert (ran.code, ran.result["outcome"]) == (0, "succeeded")
     assert ran.counts == {"listed": 5, "converted": 3, "excluded": 2, "rows_in": 4, "rows_out": 4}
-    assert keys(clouds.adls) == ["tables/a.parquet", "tables/b/c.parquet", "tables/b/d.parquet"]
+    assert made(clouds) == ["tables/a.parquet", "tables/b/c.parquet", "tables/b/d.parquet"]
     assert table(clouds, "tables/a.parquet").to_pylist() == [{"id": 1, "zip": "00501"}, {"id": 2, "zip": "10001"}]
     assert table(clouds, "tables/b/c.parquet")["x"].to_pylist() == [9007199254740993]
     row = ran.rows["in/a.csv"]
@@ -43,6 +48,7 @@ def test_what_was_decided_is_reported_by_file_and_column(clouds: Clouds) -> None
     put(clouds.s3, "a.csv", "id,zip\n1,00501\n,10001\n")
     ran = convert(clouds)
     lines = [json.loads(line) for line in ran.job.artefact("columns.ndjson").read_text().splitlines()]
+    assert [column["name"] for column in lines[0].pop("schema")["columns"]] == ["id", "zip"]
     assert lines == ran.result["report"]["files"]
     assert lines[0]["source"] == f"{clouds.bucket}/a.csv"
     assert lines[0]["target"] == f"{clouds.lake}/tables/a.parquet"
@@ -59,7 +65,7 @@ def test_one_bad_file_fails_alone_and_the_job_is_partial(clouds: Clouds) -> None
     assert ran.counts == {"listed": 3, "converted": 1, "failed": 2, "rows_in": 1, "rows_out": 1}
     assert "Line 2: 1 values, where the header has 2" in ran.rows["ragged.csv"]["reason"]
     assert "The file is empty" in ran.rows["empty.csv"]["reason"]
-    assert keys(clouds.adls) == ["tables/good.parquet"]
+    assert made(clouds) == ["tables/good.parquet"]
 
 
 def test_nothing_converted_is_a_failure_that_trying_again_does_not_mend(clouds: Clouds) -> None:
@@ -102,7 +108,7 @@ def test_one_object_is_a_source_too(clouds: Clouds) -> None:
     put(clouds.s3, "in/a.csv", "a\n1\n")
     put(clouds.s3, "in/b.csv", "a\n1\n")
     convert(clouds, source=f"{clouds.bucket}/in/a.csv")
-    assert keys(clouds.adls) == ["tables/a.parquet"]
+    assert made(clouds) == ["tables/a.parquet"]
 
 
 def test_two_sources_of_one_target_stop_before_anything_is_written(clouds: Clouds) -> None:
@@ -110,7 +116,7 @@ def test_two_sources_of_one_target_stop_before_anything_is_written(clouds: Cloud
     put(clouds.s3, "a.json", '[{"a":1}]')
     ran = convert(clouds)
     assert "a.csv and a.json would both become tables/a.parquet" in ran.error["message"]
-    assert keys(clouds.adls) == []
+    assert made(clouds) == []
 
 
 def test_existing_targets_fail_are_skipped_or_replaced(clouds: Clouds) -> None:
@@ -128,7 +134,7 @@ def test_a_dry_run_shows_schema_and_rows_and_changes_nothing(clouds: Clouds, cap
     with caplog.at_level("INFO"):
         ran = convert(clouds, clouds.context(dry_run=True))
     assert ran.code == 0
-    assert keys(clouds.adls) == []
+    assert made(clouds) == []
     (preview,) = ran.result["report"]["dry_run"]["previews"]
     assert [(column["name"], column["type"]) for column in preview["columns"]] == [("id", "int64"), ("zip", "string")]
     assert preview["rows"] == [{"id": "1", "zip": "00501"}]

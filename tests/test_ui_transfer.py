@@ -314,10 +314,10 @@ def form(fields, values):
     """What the test app shows; it runs as a script of its own."""
     import streamlit as st
 
-    from portal.ui import forms
-    from portal.ui.views import new_job
+    from portal import catalog
+    from portal.ui import form_needs, forms
 
-    made = forms.Form(values, "toy", lambda *arguments: "", needs=new_job._NEEDS).show(fields)
+    made = forms.Form(values, "toy", lambda *arguments: "", needs=form_needs.needs_of(catalog.engine("migrate"))).show(fields)
     st.session_state["made"] = forms.parameters(fields, made)
 
 

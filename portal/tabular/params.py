@@ -19,12 +19,12 @@ class ConversionParams(EngineParams):
     """How files are read, typed and written. `options` is what the conversion takes."""
 
     format: Format = param("auto", help="What the files are; auto: by name, else by their first bytes", group="Reading")
+    header: Header = param("auto", help="Whether the first row holds the columns' names; auto: judged by the first rows", group="Reading")
     encoding: str = param(
         "auto", group="Reading",
         help="auto: by the byte order mark, else UTF-8, else UTF-16 or Windows-1252 where the evidence is clear (it is told); or a name like cp1252",
     )  # fmt: skip
     delimiter: str = param("", help="One character between values; none: found out from the file ('\\t' is a tab)", group="Reading", max_length=3)
-    header: Header = param("auto", help="Whether the first row holds the columns' names; auto: judged by the first rows", group="Reading")
     null_values: tuple[str, ...] = param(("",), help="Unquoted texts that mean 'no value' in every column", group="Reading")
     typed_null_values: tuple[str, ...] = param(
         TYPED_NULLS, help="Texts that mean 'no value' only in columns of numbers, booleans or dates", group="Reading", advanced=True

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -14,31 +13,32 @@ from portal.context import JobContext
 from portal.errors import Cancelled, ConversionFailed, PortalError
 from portal.planning.plan import Entry
 from portal.stores.base import ObjectInfo, Store
-from portal.tabular import converting, given_schema
+from portal.stores.url import StoreURL
+from portal.tabular import given_schema
+from portal.tabular.conversion import converting
+from portal.tabular.conversion.preview import preview_object
 from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import Converted
 from portal.tabular.params import ConversionParams
 from portal.transfer.carry import mark_of
+from portal.transfer.columns_file import ColumnsFile
 
-COLUMNS_FILE = "columns.ndjson"
-"""A line for each object that was converted: how it was read, types and why, checksums, the schema."""
 _PREVIEWS = 3
-_FILES_SHOWN = 20
 
 
-def settled(params: ConversionParams, job: JobContext, source: Store, target: Store) -> ConvertOptions:
-    """Return what a conversion takes, the schema read that `schema_from` names: through the source's or the target's connection when it is there.
+def settled(params: ConversionParams, opened: Callable[[StoreURL], Store], known: Sequence[Store]) -> ConvertOptions:
+    """Return what a conversion takes, the schema read that `schema_from` names, through one of the known stores when it is in there.
 
     Raises BadParameters, NotFound, and what stores raise."""
     options, url = params.options, params.schema_from
     if url is None:
         return given_schema.checked(options)
-    known = next((store for store in (source, target) if store.url == url.root), None)
-    store = known or job.store(url)
+    found = next((store for store in known if store.url == url.root), None)
+    store = found or opened(url)
     try:
         return given_schema.checked(options.model_copy(update={"schema_document": given_schema.document(store, url.key)}))
     finally:
-        if known is None:
+        if found is None:
             store.close()
 
 
@@ -47,11 +47,8 @@ class Converter:
 
     def __init__(self, job: JobContext, source: Store, target: Store, options: ConvertOptions) -> None:
         self._job, self._source, self._target, self._options = job, source, target, options
-        self._columns = job.artefact(COLUMNS_FILE)
-        self._lock = threading.Lock()
+        self._columns = ColumnsFile(job.folder, fresh=job.attempt == 1)
         converting.clear_scratch(job.folder)
-        if job.attempt == 1:
-            self._columns.unlink(missing_ok=True)
 
     def __call__(self, entry: Entry, info: ObjectInfo, *, overwrite: bool, moved: Callable[[int], None]) -> Converted:
         """Raises ConversionFailed when the target is the source itself, and what `convert_object` raises."""
@@ -64,7 +61,7 @@ class Converter:
             check=self._job.check_cancelled, progress=moved, scratch=self._job.folder, mark=mark_of(self._job.job_id, entry.n),
         )  # fmt: skip
         told = {**names, **done.report(), **({"rejects": rejects} if done.rows_rejected else {})}
-        self._keep({**told, **({"schema": json.loads(done.schema)} if done.schema else {})})
+        self._columns.add({**told, **({"schema": json.loads(done.schema)} if done.schema else {})})
         return done
 
     def previews(self, sample: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -78,21 +75,6 @@ class Converter:
             found.append(told)
         return found
 
-    def _keep(self, report: Mapping[str, Any]) -> None:
-        line = json.dumps(report, ensure_ascii=False)
-        with self._lock, self._columns.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-
-
-def files_told(folder: Path, most: int = _FILES_SHOWN) -> list[dict[str, Any]]:
-    """Return what was decided on the first files of a job, schemas left out: those are in COLUMNS_FILE."""
-    path = folder / COLUMNS_FILE
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8") as file:
-        lines = [json.loads(line) for line in islice(file, most)]
-    return [{name: value for name, value in line.items() if name != "schema"} for line in lines]
-
 
 def preview(
     source: Store, key: str, options: ConvertOptions, *, check: Callable[[], None] = lambda: None, scratch: Path | None = None
@@ -100,15 +82,12 @@ def preview(
     """Return what a conversion of one object would decide, as JSON values: columns, first rows, warnings, how it is read, what would not fit;
     `error` and `hint` instead when it could not be converted at all. Raises Cancelled."""
     try:
-        found = converting.preview_object(source, source.stat(key), options, check=check, scratch=scratch)
+        found = preview_object(source, source.stat(key), options, check=check, scratch=scratch)
     except Cancelled:
         raise
     except PortalError as error:
         return {"error": error.message, "hint": error.hint}
-    told: dict[str, Any] = asdict(found)
-    if told.get("schema"):
-        told["schema"] = json.loads(told["schema"])
-    return told
+    return {**asdict(found), "schema": json.loads(found.schema)}
 
 
 def _log(job: JobContext, told: Mapping[str, Any]) -> None:

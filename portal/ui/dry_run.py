@@ -9,7 +9,7 @@ import streamlit as st
 
 from portal.jobs import Job, Status
 from portal.submission import TYPED_LABEL
-from portal.ui import access, actions, boxes, mirror, state, wording
+from portal.ui import access, actions, boxes, conversion_view, mirror, state, wording
 from portal.ui.accounts import Role
 from portal.ui.actions import Order
 from portal.ui.wording import count_of, plain
@@ -30,6 +30,7 @@ def show(job: Job, found: Mapping[str, Any]) -> None:
     _actions(found.get("actions") or {})
     _in_the_way(found)
     _deletions(found.get("deletions") or {})
+    conversion_view.previews(found.get("previews") or ())
     _estimate(found)
     _table("Renamed, because the target cannot hold the name", found.get("renames"))
     _table("The first objects", [{name: row[name] for name in ("source", "target", "bytes") if name in row} for row in found.get("sample") or ()])
@@ -39,7 +40,7 @@ def _actions(sums: Mapping[str, Mapping[str, int]]) -> None:
     with st.container(horizontal=True):
         for name in dict.fromkeys((*_WORDS, *sums)):
             sum_ = sums.get(name) or {}
-            if not sum_.get("objects") and name != "copy":
+            if not sum_.get("objects") and (name != "copy" or "convert" in sums):
                 continue
             word, icon = _WORDS.get(name, (name.replace("_", " ").capitalize(), "chevron_right"))
             size = wording.size(sum_["bytes"]) if sum_.get("bytes") else None

@@ -17,8 +17,13 @@ from portal.errors import BadParameters
 Connect = Callable[[FieldSpec, str, Any, str], str]
 """Shows the choice of a connection (field, label, value, key) and returns the name chosen."""
 
+Needs = Mapping[str, Mapping[str, tuple[Any, ...]]]
+"""By the name of a field: others that it needs, and with which values of those it means nothing. Not set (nothing, '', off) is always one."""
+
 _FEW = 8
 """More advanced fields than that are shown under headings."""
+_BLANKS = {"": "(empty)", " ": "(space)", "\t": "(tab)"}
+"""What a blank value is called where one is chosen."""
 _NARROW = ("integer", "number", "boolean", "choice", "date")
 
 
@@ -35,8 +40,8 @@ class Form:
     connect: Connect
     own: Mapping[str, Callable[[FieldSpec], Mapping[str, Any]]] = dataclass_field(default_factory=dict)
     given: dict[str, Any] = dataclass_field(default_factory=dict)
-    needs: Mapping[str, str] = dataclass_field(default_factory=dict)
-    """Fields that mean nothing unless another one is set: they are shown only then, and otherwise have their defaults."""
+    needs: Needs = dataclass_field(default_factory=dict)
+    """Fields that mean nothing by what others are set to: they are shown only when they do, and otherwise have their defaults."""
 
     def show(self, specs: Iterable[FieldSpec]) -> dict[str, Any]:
         """Show the fields by group, advanced ones folded away; return what they hold by parameter name."""
@@ -45,11 +50,11 @@ class Form:
             groups.setdefault("Advanced" if item.advanced else item.group, []).append(item)
         advanced = groups.pop("Advanced", [])
         for name, members in groups.items():
-            if len(groups) > 1:
+            if len(groups) > 1 and not all(map(self._is_idle, members)):
                 st.markdown(f"**{name}**")
             self._group(members)
         if advanced:
-            changed = sum(1 for item in advanced if item.name in self.values)
+            changed = sum(1 for item in advanced if item.name in self.values and not self._is_idle(item))
             count = sum(1 for item in advanced if not self._is_idle(item))
             with st.expander(f"Advanced ({count})" + (f", {changed} set" if changed else ""), icon=":material/tune:"):
                 self._advanced(advanced)
@@ -67,7 +72,7 @@ class Form:
         """Narrow fields stand two in a row; one that needs another begins a row, so that it knows whether that is set."""
         row: list[FieldSpec] = []
         for item in members:
-            if item.kind not in _NARROW or item.name in self.needs or len(row) == 2:
+            if item.kind not in _NARROW or len(row) == 2 or any(other.name in self.needs.get(item.name, ()) for other in row):
                 self._row(row)
                 row = []
             if self._is_idle(item):
@@ -80,7 +85,8 @@ class Form:
         self._row(row)
 
     def _is_idle(self, item: FieldSpec) -> bool:
-        return item.name in self.needs and not self.given.get(self.needs[item.name])
+        needs = self.needs.get(item.name, {}).items()
+        return any((value := self.given.get(name)) in (None, "", False) or value in idle for name, idle in needs)
 
     def _row(self, items: Sequence[FieldSpec]) -> None:
         if not items:
@@ -122,7 +128,10 @@ def _boolean(item: FieldSpec, label: str, value: Any, key: str, connect: Connect
 def _choice(item: FieldSpec, label: str, value: Any, key: str, connect: Connect) -> Any:
     options = list(item.choices)
     place = options.index(str(value)) if str(value) in options else None
-    return st.selectbox(label, options, index=place, key=key, help=item.help, placeholder=item.placeholder or "Choose", persist_state="session")
+    return st.selectbox(
+        label, options, index=place, key=key, help=item.help, placeholder=item.placeholder or "Choose", persist_state="session",
+        format_func=lambda name: _BLANKS.get(name, name),
+    )  # fmt: skip
 
 
 def _connection(item: FieldSpec, label: str, value: Any, key: str, connect: Connect) -> Any:
@@ -140,7 +149,7 @@ def _list(item: FieldSpec, label: str, value: Any, key: str, connect: Connect) -
         return [line.strip() for line in (text or "").splitlines() if line.strip()]
     return st.multiselect(
         label, chosen, chosen, key=key, help=f"{item.help} Type one and press Enter.", placeholder=item.placeholder or "None",
-        accept_new_options=True, persist_state="session",
+        accept_new_options=True, persist_state="session", format_func=lambda name: _BLANKS.get(name, name),
     )  # fmt: skip
 
 

@@ -12,13 +12,13 @@ from portal.errors import PortalError
 from portal.jobs import Job
 from portal.ledger.view import View
 from portal.spool import Spool
-from portal.ui import boxes, dry_run, job_facts, ledger_summary, proofs, wording
+from portal.ui import boxes, conversion_report, dry_run, job_facts, ledger_summary, proofs, wording
 from portal.ui.wording import count_of, plain
 
 _PLAIN_COUNTS = ("listed", "copied", "converted", "skipped", "failed", "excluded")
 _COMPARED = ("equal", "different", "only_source", "errors")
 """What a comparison says of what the source has."""
-_SHOWN_APART = ("proof", "failures", "dry_run", "modes", "causes", "differences")
+_SHOWN_APART = ("proof", "failures", "dry_run", "modes", "causes", "differences", "files")
 
 
 def show(spool: Spool, job: Job) -> None:
@@ -41,6 +41,7 @@ def show(spool: Spool, job: Job) -> None:
     warnings = [plain(warning) for warning in (done.get("warnings") or ())[:20]]
     if warnings:
         st.warning("  \n".join(warnings), icon=":material/warning:")
+    conversion_report.show(spool, job, report.get("files") or ())
     job_facts.beside(spool, job)
     _rows("Outputs", done.get("outputs"))
     rest = {name: value for name, value in report.items() if name not in _SHOWN_APART}

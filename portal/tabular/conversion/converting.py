@@ -23,6 +23,7 @@ from portal.tabular.conversion.tables import Tables, refuse_unlike
 from portal.tabular.conversion.writing import Written
 from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import ColumnReport, Converted, SourceReport
+from portal.tabular.output.opening import makes_one_file
 from portal.tabular.rows import Check
 from portal.tabular.text.objects import StoreObject
 from portal.transfer.carry import provenance
@@ -51,7 +52,8 @@ def convert_object(
         BooksDoNotBalance: the rows written, rejected and filtered are not the rows counted.
         AlreadyExists, SourceChanged, ProofFailed and what stores raise.
     """
-    order = Order(options or ConvertOptions(), target, target_key, overwrite, check, mark)
+    options = options or ConvertOptions()
+    order = Order(options, target, target_key if makes_one_file(options) else f"{target_key.rstrip('/')}/", overwrite, check, mark)
     modified = info.modified.isoformat() if info.modified else ""
     about = provenance(mark, str(source.url.root), info.key, info.etag, modified, info.version_id, info.storage_class)
     return _convert(source, [info], order, about, rejects, progress, scratch)

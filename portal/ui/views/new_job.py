@@ -13,7 +13,23 @@ from portal.connections import KIND_OF_SCHEME, KINDS
 from portal.errors import BadParameters, PortalError
 from portal.jobs import ID_PATTERN, Followup
 from portal.submission import TYPED_LABEL
-from portal.ui import access, boxes, browse, credentials, drafts, forms, health, listing, mirror, places, review, state, wording
+from portal.ui import (
+    access,
+    boxes,
+    browse,
+    conversion_preview,
+    credentials,
+    drafts,
+    form_needs,
+    forms,
+    health,
+    listing,
+    mirror,
+    places,
+    review,
+    state,
+    wording,
+)
 from portal.ui.accounts import Role
 from portal.ui.actions import Order
 from portal.ui.drafts import Draft
@@ -23,8 +39,6 @@ from portal.ui.wording import count_of, plain
 _FIRST = ("migrate", "verify", "convert", "list", "audit_export", "generate")
 _PRIORITIES = {0: "0, most urgent", 5: "5, normal", 9: "9, least urgent"}
 _EXPORT = "audit_export"
-_NEEDS = {"delete_extra": "mirror", "max_deletes": "delete_extra"}
-"""Parameters that mean nothing unless the other one is set."""
 
 
 def show() -> None:
@@ -132,7 +146,7 @@ def _parameters(draft: Draft, spec: EngineSpec, given: dict[str, Any]) -> None:
         credentials.ask(draft, kind, key)
         return name
 
-    form = forms.Form(draft.values, prefix, connect, dict.fromkeys(pairs, functools.partial(_pair, draft)), given, _NEEDS)
+    form = forms.Form(draft.values, prefix, connect, dict.fromkeys(pairs, functools.partial(_pair, draft)), given, form_needs.needs_of(spec))
     form.show(item for item in specs if item.name.removesuffix("_connection") not in pairs or item.name in pairs)
     given |= {mirror.CONFIRM: None}  # what confirmed an earlier job confirms no other: it is asked for before this one is submitted
     _options(draft, spec, given, prefix)
@@ -192,12 +206,20 @@ def _options(draft: Draft, spec: EngineSpec, given: dict[str, Any], prefix: str)
         )
         dry_run = st.toggle("Dry run: make the plan, change nothing", key=f"{prefix}.dry", persist_state="session")
     then = _followups(draft, spec, prefix)
-    if not st.button("Review and submit", type="primary", width="stretch", key=f"{prefix}.review", icon=":material/rocket_launch:"):
+    wants_preview = conversion_preview.is_for(spec, given) and st.button(
+        "Preview", width="stretch", key=f"{prefix}.preview", icon=":material/preview:",
+        help="Types and why, first rows, warnings, and what would not fit: by samples, before anything is written",
+    )  # fmt: skip
+    wants_review = st.button("Review and submit", type="primary", width="stretch", key=f"{prefix}.review", icon=":material/rocket_launch:")
+    if not (wants_preview or wants_review):
         return
     try:
         params = forms.parameters(spec.fields, {**_hidden(draft, spec, given), **given})
     except BadParameters as problem:
         boxes.error(problem)
+        return
+    if wants_preview:
+        conversion_preview.dialog(draft, spec, params)
         return
     typed = credentials.used(draft, params)
     order = Order(
