@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from portal.errors import AlreadyExists, NotFound
 from portal.stores.base import ObjectInfo, Store
 from portal.tabular.conversion.schema_document import document_key, write_document
 from portal.tabular.conversion.writing import Written
 from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import PartReport
-from portal.tabular.output.publish import Published, publish_one, withdraw
+from portal.tabular.output.data_set import publish_data_set
+from portal.tabular.output.manifest import earlier
+from portal.tabular.output.publish import Published, Target, publish_file
+from portal.tabular.output.publish import refuse_existing as refuse_file
 from portal.tabular.proving.read_back import read_back
 from portal.tabular.rows import Check
 
@@ -46,11 +47,10 @@ class Delivered:
 
 def refuse_existing(order: Order) -> None:
     """Raises AlreadyExists before anything is read for nothing."""
-    if order.overwrite or order.is_folder:
-        return
-    with suppress(NotFound):
-        order.target.stat(order.key)
-        raise AlreadyExists(f"{order.target.url.at(order.key)} exists already.", hint="Choose another name, or let targets be replaced: overwrite.")
+    if order.is_folder:
+        earlier(order.target, order.key, overwrite=order.overwrite, mark=order.mark)
+    else:
+        refuse_file(Target(order.target, order.overwrite, {}, order.check), order.key)
 
 
 def deliver(written: Written, order: Order, about: Mapping[str, str]) -> Delivered:
@@ -64,22 +64,21 @@ def deliver(written: Written, order: Order, about: Mapping[str, str]) -> Deliver
     metadata = {**about, "rows": str(written.rows_out)}
     if len(written.tallies) == 1:
         metadata["source_crc64nvme"] = written.tallies[0].crc64
-    part = written.parts[0]
-    published = publish_one(part, order.target, order.key, overwrite=order.overwrite, metadata=metadata, check=order.check)
-    read_back([published], written.digest, order.target, order.check)
-    schema_key = _document(written, order, about, [published])
-    return Delivered(published.object, published.crc64, (_report(published),), schema_key)
+    target = Target(order.target, order.overwrite, metadata, order.check)
+    schema_key = document_key(order.key) if order.options.write_schema else ""
 
+    def prove(published: Sequence[Published]) -> None:
+        """The schema is written while the result is not to be seen yet: when it cannot be, neither of them is there."""
+        read_back(published, written.digest, order.target, order.check)
+        if schema_key:
+            write_document(written.schema, order.target, schema_key, overwrite=order.overwrite, metadata=about)
 
-def _document(written: Written, order: Order, about: Mapping[str, str], published: Sequence[Published]) -> str:
-    if not order.options.write_schema:
-        return ""
-    try:
-        return write_document(written.schema, order.target, document_key(order.key), overwrite=order.overwrite, metadata=about).key
-    except BaseException:
-        for each in published:
-            withdraw(order.target, each)
-        raise
+    if not order.is_folder:
+        done = publish_file(written.parts[0], target, order.key, prove)
+        return Delivered(done.object, done.crc64, (_report(done),), schema_key)
+    parts, success = publish_data_set(written.parts, target, order.key, prove, mark=order.mark)
+    size = sum(each.object.size_bytes for each in parts)
+    return Delivered(replace(success, key=order.key, size_bytes=size), "", tuple(map(_report, parts)), schema_key)
 
 
 def _report(each: Published) -> PartReport:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from portal.errors import BooksDoNotBalance, ConversionFailed
+from portal.errors import ConversionFailed
 from portal.tabular.columns.schema import Schema
 from portal.tabular.conversion.table import Readable, Tally
 from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import Rejects
 from portal.tabular.output.opening import digest_for, open_sink
 from portal.tabular.output.sink import Part, Sink
+from portal.tabular.proving.books import balance
 from portal.tabular.proving.digest import Digest
 from portal.tabular.rows import Misfit, Parsed
 from portal.tabular.shaping.shape import Origin, Shaping
@@ -103,18 +104,11 @@ def _write(table: Readable, shaping: Shaping, sink: Sink, written: Written, reje
         if item.batch.num_rows:
             written.digest.update(item.batch)
             sink.write(item.batch)
-    _balance(tally.rows_in, rows, rejected, filtered)
+    balance(tally.rows_in, rows, rejected, filtered)
     tally.rows_out, tally.rows_rejected, tally.rows_filtered = rows, rejected, filtered
     written.rows_in, written.rows_out = written.rows_in + tally.rows_in, written.rows_out + rows
     written.rows_rejected, written.rows_filtered = written.rows_rejected + rejected, written.rows_filtered + filtered
     written.tallies.append(tally)
-
-
-def _balance(counted: int, rows: int, rejected: int, filtered: int) -> None:
-    if counted != rows + rejected + filtered:
-        left_out = f", {filtered} left out" if filtered else ""
-        told = f"The file has {counted} rows, but {rows} were read{left_out} and {rejected} rejected."
-        raise BooksDoNotBalance(told, hint="Please report it.")
 
 
 def _refuse_nothing_left(written: Written) -> None:
