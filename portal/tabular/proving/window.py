@@ -83,8 +83,8 @@ class PassingFile(io.RawIOBase):
         return block
 
     def release(self, before: int) -> None:
-        """Let go what lies before a byte."""
-        count = min(before - self._held_start, len(self._held))
+        """Let go what lies before a byte, but for the end, which `drain` compares."""
+        count = min(min(before, self._tail_start) - self._held_start, len(self._held))
         if count > 0:
             del self._held[:count]
             self._held_start += count
