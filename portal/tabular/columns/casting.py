@@ -103,7 +103,7 @@ class Caster:
         if not self._has_form(text):
             noun = f"a {self.type.kind} written as {self.type.form}" if self.type.form else _NOUNS[self.type.kind]
             return f"{shown(text)} is not {noun}"
-        without = " without rounding" if self.type.kind == "decimal" and _short(self.numbers, text) else ""
+        without = " without rounding" if self.type.kind == "decimal" and self._rounds(text) else ""
         return f"{shown(text)} does not fit {name_of(self.type)}{without}"
 
     def _has_form(self, text: str) -> bool:
@@ -117,6 +117,11 @@ class Caster:
             patterns = {"integer": self.numbers.integer(), "float": self.numbers.real(), "decimal": self.numbers.exact()}
             pattern = patterns.get(kind, "^$")
         return bool(pc.match_substring_regex(pa.scalar(text), pattern).as_py())
+
+    def _rounds(self, text: str) -> bool:
+        """Tell whether a decimal number has room before the point, and so too many digits after it."""
+        whole = self.numbers.plain(pa.scalar(text)).as_py().lstrip("-0").partition(".")[0]
+        return len(whole) <= self.type.arrow.precision - self.type.arrow.scale
 
     def _boolean(self, values: Any) -> Any:
         return pc.equal(pc.utf8_lower(_checked(values, BOOLEAN)), "true")
@@ -224,8 +229,3 @@ def _checked_json(values: Any) -> Any:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON value")
-
-
-def _short(numbers: NumberForm, text: str) -> bool:
-    plain = numbers.plain(pa.scalar(text)).as_py().lstrip("-")
-    return len(plain.replace(".", "").lstrip("0")) <= 38

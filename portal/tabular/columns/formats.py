@@ -165,5 +165,5 @@ def _with_weekday(texts: Any, parts: Any) -> Any:
     """Drop texts that name another day of the week than theirs: one of the two is wrong, and nobody knows which."""
     named = pc.fill_null(_part(parts, "w"), "")
     days = pc.cast(pc.utf8_slice_codeunits(texts, 0, 10), pa.date32())
-    right = pc.or_(pc.equal(named, ""), pc.equal(pc.index_in(named, pa.array(WEEKDAYS)), pc.cast(pc.day_of_week(days), pa.int32())))
+    right = pc.or_kleene(pc.equal(named, ""), pc.equal(pc.index_in(named, pa.array(WEEKDAYS)), pc.cast(pc.day_of_week(days), pa.int32())))
     return pc.if_else(pc.fill_null(right, False), texts, None)
