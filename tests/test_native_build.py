@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from native import COMPILER, built, needs_compiler
 
+from portal.cli import main
 from portal.native import build, library
 
 ROOT = Path(__file__).parent.parent
@@ -97,6 +98,19 @@ def test_it_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORTAL_NATIVE", "0")
     forget()
     assert library.library() is None and "PORTAL_NATIVE=0" in library.absence()
+    forget()
+
+
+def test_check_tells_whether_the_kernel_is_there(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    built()
+    main(["check"])
+    assert ("The converter has its kernel." in capsys.readouterr().out) == (not library.absence())
+    monkeypatch.setenv("PORTAL_NATIVE", "0")
+    forget()
+    main(["check"])
+    main(["check", "--json"])
+    told = capsys.readouterr().out
+    assert "The converter has no kernel: it is turned off (PORTAL_NATIVE=0)." in told and '"kernel": false' in told
     forget()
 
 

@@ -10,6 +10,7 @@ from portal import check as checks
 from portal.check import Depth, Finding
 from portal.cli.parsing import add_json, parser
 from portal.cli.text import as_json, printable
+from portal.native.library import absence
 from portal.settings import Settings
 
 _EPILOG = """
@@ -38,14 +39,22 @@ def check(arguments: list[str], settings: Settings) -> int:
     found = checks.inspect(settings, how)
     wrong, notes = [item for item in found if not item.note], [item for item in found if item.note]
     if given.json:
-        print(as_json({"findings": _plain(wrong), "notes": _plain(notes), "repaired": repaired}))
+        print(as_json({"findings": _plain(wrong), "notes": _plain(notes), "repaired": repaired, "kernel": not absence()}))
     else:
         lines = [printable(f"repaired: {line}") for line in repaired]
         lines += [_shown(item.kind, item) for item in wrong]
         lines += [_shown(f"note, {item.kind}", item) for item in notes]
         lines += [] if wrong else [f"Everything in {settings.home} is in order."]
+        lines.append(_kernel())
         print("\n".join(lines))
     return 1 if wrong else 0
+
+
+def _kernel() -> str:
+    """Tell whether conversions are as fast as they can be: no fault of the home folder, and none for monitoring."""
+    if why := absence():
+        return f"The converter has no kernel: {why}. Conversions work, and take several times as long; `python -m portal.native.build` builds it."
+    return "The converter has its kernel."
 
 
 def _shown(word: str, item: Finding) -> str:
