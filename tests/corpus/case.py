@@ -1,0 +1,105 @@
+"""One hard file and what must become of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+EXACT = ""
+"""As a type: any, if only every value is held exactly."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file, the options, and the outcome: an error, or columns with their values in order."""
+
+    name: str
+    content: bytes
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Name → values. A text is what the file says, which any type may hold that holds it exactly; other values are what is meant."""
+    types: Mapping[str, str] = field(default_factory=dict)
+    """Name → the type as Arrow writes it, or how that begins; columns that are not here are text."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    rejects: Sequence[tuple[int, str]] = ()
+    """Line and column ('' is the whole record) of each record that must be set apart, with on_reject=keep."""
+    error: str = ""
+    """Pattern of the refusal; nothing may be published then."""
+    warning: str = ""
+    """Pattern of what must be told."""
+    file: str = "file.csv"
+    any_names: bool = False
+    """The names are found by the reader; only the values count."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether a reader that knows no options of ours can be asked to read it."""
+        return not self.options or set(self.options) <= {"on_reject", "max_rejects", "full_scan", "sample_bytes"}
+
+
+def case(name: str, content: str | bytes, columns: Mapping[str, Sequence[Any]] | None = None, **rest: Any) -> Case:
+    return Case(name, content.encode() if isinstance(content, str) else content, columns or {}, **rest)
+
+
+def column(name: str, kind: str, *cells: Any, file: Sequence[str] | None = None, **rest: Any) -> Case:
+    """A CSV of one column to look at and one beside it. `cells` are the values that are expected, `file` the texts when they differ."""
+    texts = file if file is not None else ["" if cell is None else cell for cell in cells]
+    content = "a;other\n" + "".join(f"{text};x\n" for text in texts)
+    options = {"delimiter": ";", "header": "yes", **rest.pop("options", {})}
+    return Case(name, content.encode(), {"a": cells, "other": ["x"] * len(cells)}, {"a": kind} if kind != "string" else {}, options, **rest)
+
+
+def holds(wanted: Any, value: Any) -> bool:
+    """Whether a value of a result is exactly what the file says."""
+    if wanted is None or value is None:
+        return wanted is value
+    if isinstance(wanted, str) and not isinstance(value, str):
+        return _says(wanted, value)
+    if isinstance(wanted, dict | list):
+        return _nested(wanted, value)
+    if isinstance(wanted, float) and isinstance(value, float):
+        return _same_float(wanted, value)
+    return isinstance(wanted, bool) == isinstance(value, bool) and bool(wanted == value)
+
+
+def _says(text: str, value: Any) -> bool:
+    """Whether a value that is no text is the one that a text writes."""
+    try:
+        if isinstance(value, bool):
+            return text.lower() == str(value).lower()
+        if isinstance(value, int):
+            return text == str(value)
+        if isinstance(value, float):
+            return _same_float(float(text), value)
+        if isinstance(value, Decimal):
+            return Decimal(text) == value
+        return _says_when(text, value)
+    except ValueError:
+        return False
+
+
+def _says_when(text: str, value: Any) -> bool:
+    if isinstance(value, datetime):
+        nanosecond = getattr(value, "nanosecond", 0)  # pandas' own moments have one
+        value = value.to_pydatetime(warn=False) if nanosecond else value
+        written = text.partition(".")[2][6:9]
+        moment = datetime.fromisoformat(text)
+        return moment == value and moment.utcoffset() == value.utcoffset() and nanosecond == int(written or 0)
+    return isinstance(value, date | time) and text == value.isoformat()
+
+
+def _same_float(wanted: float, value: float) -> bool:
+    return (math.isnan(wanted) and math.isnan(value)) or (wanted == value and math.copysign(1, wanted) == math.copysign(1, value))
+
+
+def _nested(wanted: Any, value: Any) -> bool:
+    if isinstance(value, str):
+        return bool(json.loads(value) == wanted)
+    if isinstance(wanted, list):
+        return isinstance(value, list) and len(wanted) == len(value) and all(map(holds, wanted, value))
+    names = {*wanted, *value} if isinstance(value, dict) else set()
+    return isinstance(value, dict) and all(holds(wanted.get(name), value.get(name)) for name in names)
