@@ -163,12 +163,12 @@ def test_a_source_that_changes_between_two_readings_is_told(tmp_path: Path, monk
     assert not (tmp_path / "a.parquet").exists()
 
 
-@pytest.mark.parametrize("when", [1, 3, 10, 30])
+@pytest.mark.parametrize("when", [1, 2, 4, 8])
 def test_a_cancel_at_any_time_leaves_nothing(when: int, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     path = tmp_path / "a.csv"
-    path.write_text(csv(count=400_000))
+    path.write_text(csv(count=5_000_000))
     store, calls = local_store(tmp_path), 0
 
     def check() -> None:

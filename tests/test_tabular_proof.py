@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from portal.errors import AlreadyExists, BooksDoNotBalance, Cancelled, ProofFailed, SourceChanged, Unreachable
-from portal.tabular import converting, csv_table, proof
-from portal.tabular.converting import ConvertOptions, convert_object, preview_object
-from portal.tabular.digest import ColumnDigest
-from portal.tabular.writing import ParquetFile
+from portal.tabular.conversion.converting import convert_object
+from portal.tabular.conversion.preview import preview_object
+from portal.tabular.csv_format.parsing import CsvParser
+from portal.tabular.options import ConvertOptions
+from portal.tabular.proving.digest import ColumnDigest
+from portal.tabular.rows import Chunk, Parsed
 from tests.tabular import convert, key_of, local_store
 
 COLUMNS = {
@@ -73,7 +76,7 @@ def test_compression_is_as_asked(compression: str, tmp_path: Path) -> None:
 
 
 class Damaging:
-    """A store that changes what is written to it."""
+    """A store that gives back other bytes than were written to it."""
 
     def __init__(self, store: Any, damage: Any) -> None:
         self._store, self._damage = store, damage
@@ -81,65 +84,45 @@ class Damaging:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def open_read(self, key: str, **options: Any) -> Any:
-        if key.endswith(".parquet"):
-            path = Path("/") / key
-            path.write_bytes(self._damage(path.read_bytes()))
-            options.pop("pin", None)
-        return self._store.open_read(key, **options)
+    def open_read(self, key: str, *, start: int = 0, length: int | None = None, pin: Any = None) -> Any:
+        if key.endswith(".csv"):
+            return self._store.open_read(key, start=start, length=length, pin=pin)
+        with self._store.open_read(key, pin=pin) as reader:
+            return io.BytesIO(self._damage(reader.read())[start:][:length])
 
 
-def test_a_target_that_reads_back_otherwise_is_refused_and_removed(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("a\n1\n")
-    store = Damaging(local_store(tmp_path), lambda data: data[:100] + bytes([data[100] ^ 1]) + data[101:])
-    with pytest.raises(ProofFailed, match="was read back with the checksum"):
-        convert_object(store, store.stat(key_of(tmp_path / "a.csv")), store, key_of(tmp_path / "a.parquet"))
-    assert not (tmp_path / "a.parquet").exists()
+def damaged(tmp_path: Path, damage: Any) -> Any:
+    (tmp_path / "a.csv").write_text("a\n1\n2\n3\n")
+    store = Damaging(local_store(tmp_path), damage)
+    return convert_object(store, store.stat(key_of(tmp_path / "a.csv")), store, key_of(tmp_path / "a.parquet"))
+
+
+@pytest.mark.parametrize("place", [4, 20, 100, -1, -8])
+def test_a_target_that_reads_back_otherwise_is_refused_and_removed(place: int, tmp_path: Path) -> None:
+    with pytest.raises(ProofFailed):
+        damaged(tmp_path, lambda data: data[:place] + bytes([data[place] ^ 1]) + (data[place + 1 :] if place != -1 else b""))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_a_target_that_cannot_be_read_back_is_removed(tmp_path: Path) -> None:
     def cut_off(data: bytes) -> bytes:
         raise Unreachable("cut off")
 
-    (tmp_path / "a.csv").write_text("a\n1\n")
-    store = Damaging(local_store(tmp_path), cut_off)
     with pytest.raises(Unreachable):
-        convert_object(store, store.stat(key_of(tmp_path / "a.csv")), store, key_of(tmp_path / "a.parquet"))
-    assert not (tmp_path / "a.parquet").exists()
-
-
-@pytest.mark.parametrize(
-    ("other", "reason"),
-    [
-        (pa.table({"a": [1, 2, 4]}), "values of column 'a'"), (pa.table({"a": [1, 2]}), "has 2 rows; 3 were written"),
-        (pa.table({"a": [1.0, 2.0, 3.0]}), "another schema"), (None, "cannot be read as Parquet"),
-    ],
-)  # fmt: skip
-def test_values_are_compared_apart_from_the_bytes(other: Any, reason: str, tmp_path: Path) -> None:
-    """As if the writer itself had written other values than it was given."""
-    path = tmp_path / "a.parquet"
-    with ParquetFile(path, pa.schema([("a", pa.int64())])) as written:
-        written.write(pa.record_batch({"a": [1, 2, 3]}))
-    if other is None:
-        path.write_bytes(b"PAR1 no PAR1")
-    else:
-        pq.write_table(other, path)
-    store = local_store(tmp_path)
-    stored, crc = proof.upload(path, store, key_of(tmp_path / "b.parquet"), overwrite=False, metadata={}, check=lambda: None)
-    with pytest.raises(ProofFailed, match=reason):
-        proof.read_back(written, crc, store, stored, tmp_path / "scratch", lambda: None)
-    assert not (tmp_path / "b.parquet").exists()
-
-
-def test_a_batch_of_another_schema_is_never_written(tmp_path: Path) -> None:
-    with ParquetFile(tmp_path / "a.parquet", pa.schema([("a", pa.int64())])) as file, pytest.raises(ValueError, match="another schema"):
-        file.write(pa.record_batch({"a": [1.0]}))
+        damaged(tmp_path, cut_off)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_a_row_lost_by_the_fast_reader_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = csv_table.CsvTable._text_batches
-    monkeypatch.setattr(csv_table.CsvTable, "_text_batches", lambda self: (batch.slice(1) for batch in real(self)))
-    with pytest.raises(BooksDoNotBalance, match="3 rows, but 2 were read and 0 rejected"):
+    real = CsvParser.__call__
+
+    def losing(parser: CsvParser, chunk: Chunk) -> Parsed:
+        parsed = real(parser, chunk)
+        parsed.batch = parsed.batch.slice(1)
+        return parsed
+
+    monkeypatch.setattr(CsvParser, "__call__", losing)
+    with pytest.raises(BooksDoNotBalance, match="3 rows, but 2 were read"):
         convert(tmp_path, "a\n1\n2\n3\n")
     assert not (tmp_path / "file.parquet").exists()
 
@@ -172,9 +155,25 @@ def test_a_preview_shows_schema_and_rows_and_writes_nothing(tmp_path: Path) -> N
     store = local_store(tmp_path)
     preview = preview_object(store, store.stat(key_of(tmp_path / "a.csv")), ConvertOptions(), rows=2)
     assert [(column.name, column.type) for column in preview.columns] == [("a", "int64"), ("b", "string")]
-    assert preview.rows == ({"a": "1", "b": "x"}, {"a": "2", "b": "None"})
-    assert preview.rows_in == 3
+    assert preview.rows == ({"a": "1", "b": "x"}, {"a": "2", "b": None})
+    assert (preview.rows_in, preview.whole) == (3, True)
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_a_preview_of_a_large_file_reads_samples_only_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a\n" + "1\n" * 100_000)
+    store = local_store(tmp_path)
+    preview = preview_object(store, store.stat(key_of(tmp_path / "a.csv")), ConvertOptions(sample_bytes=1024))
+    assert not preview.whole
+    assert 500 < preview.rows_in < 3000
+
+
+def test_a_preview_tells_what_would_not_fit(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,b\n1,x\nz,y\n3\n")
+    store = local_store(tmp_path)
+    preview = preview_object(store, store.stat(key_of(tmp_path / "a.csv")), ConvertOptions(types={"a": "int64"}))
+    assert (preview.rows_in, preview.rows_rejected) == (3, 2)
+    assert [(misfit["line"], misfit["column"]) for misfit in preview.misfits] == [(3, "a"), (4, "")]
 
 
 def test_a_source_deleted_after_listing_is_told(tmp_path: Path) -> None:
@@ -183,4 +182,4 @@ def test_a_source_deleted_after_listing_is_told(tmp_path: Path) -> None:
     info = store.stat(key_of(tmp_path / "a.csv"))
     (tmp_path / "a.csv").unlink()
     with pytest.raises(SourceChanged):
-        converting.convert_object(store, info, store, key_of(tmp_path / "a.parquet"))
+        convert_object(store, info, store, key_of(tmp_path / "a.parquet"))
