@@ -56,6 +56,7 @@ from portal.tabular.params import ConversionParams
 if TYPE_CHECKING:
     from portal.ledger.balance import Books
     from portal.planning.planner import Planned
+    from portal.planning.planning import Rules
     from portal.planning.preflight import Preflight
     from portal.transfer.migration import Migration, Outcome
     from portal.transfer.side import Side
@@ -89,6 +90,8 @@ class Params(ConversionParams, _Places):
             raise ValueError(f"target is the folder that the results go to, not a file ({self.target})")
         if self.dataset and self.overwrite == "skip":
             raise ValueError("overwrite=skip leaves single files as they are; a data set is written whole: use fail or replace")
+        if self.dataset and not _folder(self):
+            raise ValueError(f"a data set needs a folder of its own: write one behind {self.target}")
         return self
 
 
@@ -102,6 +105,7 @@ def run(params: Params, job: JobContext) -> Result:
 
 def _run(params: Params, options: ConvertOptions, job: JobContext, source: Side, target: Side) -> Result:
     from portal.planning import prices
+    from portal.transfer import dataset
     from portal.transfer.dry_run import dry_run
 
     migration = _migration(params, options, job, source, target)
@@ -114,7 +118,7 @@ def _run(params: Params, options: ConvertOptions, job: JobContext, source: Side,
         hint = "Files are told by their names (formats: csv and json; parquet when it is asked for); name others in keys, or say their format."
         raise NothingMatched(f"Nothing to convert at {params.source}; {survey.excluded} objects were left out.", hint=hint)
     with job.interruptible():
-        found = migration.preflight(planned)
+        found = dataset.checked(migration, planned, _folder(params)) if params.dataset else migration.preflight(planned)
     if job.dry_run:
         told = dry_run(migration, planned, found, prices.load(job.settings.home), job.log)
         job.so_far = Result(counts={"listed": planned.listed}, report={"plan": planned.report(), **found.report(), "dry_run": told})
@@ -143,7 +147,7 @@ def _closed(planned: Planned, books: Books, params: Params, job: JobContext, ret
     failed = books.outcomes["failed"]
     result = Result(
         outcome="partial" if failed else "succeeded", counts=books.counts(planned.listed), bytes=books.bytes, warnings=tuple(books.notes),
-        outputs=({"url": str(params.target), "objects": books.moved, "bytes": books.bytes}, *(books.outputs if len(books.outputs) <= 1000 else ())),
+        outputs=({"url": str(params.target), "objects": books.moved, "bytes": books.bytes}, *_each(books, params)),
         report={"plan": planned.report(), "proof": dict(books.proofs), "failures": books.failures, "files": files_told(job.folder)},
     )  # fmt: skip
     job.log.info("%s", ", ".join(f"{name} {count:,}" for name, count in result.counts.items() if count or name == "listed"))
@@ -155,32 +159,52 @@ def _closed(planned: Planned, books: Books, params: Params, job: JobContext, ret
     return result
 
 
+def _each(books: Books, params: Params) -> list[dict[str, Any]]:
+    """The outputs one by one; of a data set the folder says all."""
+    return [] if params.dataset or len(books.outputs) > 1000 else books.outputs
+
+
 def _migration(params: Params, options: ConvertOptions, job: JobContext, source: Side, target: Side) -> Migration:
-    from portal.planning.planning import Rules
     from portal.planning.policies import Policies
     from portal.transfer.converter import Converter
+    from portal.transfer.dataset import DataSet
     from portal.transfer.migration import Migration
+    from portal.transfer.moving import move
     from portal.transfer.route import Route
 
-    formats = params.formats if params.format == "auto" else ()
-    filters = replace(params.filters, formats=formats, exclude=(*params.exclude, _SCHEMAS))
-    rules = Rules(
-        params.source.key, params.target.key, params.target.scheme, Filters() if params.keys else filters,
-        converted_name=lambda name: written_name(name, params.output),
-    )  # fmt: skip
+    converter = Converter(job, source.store, target.store, options)
+    mover = DataSet(converter, _folder(params)) if params.dataset else move
 
     def tell(done: int, total: int | None, size: int, note: str) -> None:
         job.progress(done, total, "files", note, size)
 
-    converter = Converter(job, source.store, target.store, options)
     route = Route(source, target, params.overwrite, convert=converter, concurrency=params.concurrency, job_id=job.job_id)
     keys = (lambda: iter(params.keys)) if params.keys else None
     policies, header = Policies(params.overwrite), _header(params)
-    return Migration(route, rules, policies, job.folder, job.job_id, header, tell, job.check_cancelled, keys, job.earlier_folder)
+    return Migration(route, _rules(params), policies, job.folder, job.job_id, header, tell, job.check_cancelled, keys, job.earlier_folder, mover)
 
 
 _SCHEMAS = "_*.schema.json"
 """What a conversion puts beside its results is no source of another one."""
+
+
+def _rules(params: Params) -> Rules:
+    from portal.planning.planning import Rules
+
+    formats = params.formats if params.format == "auto" else ()
+    filters = Filters() if params.keys else replace(params.filters, formats=formats, exclude=(*params.exclude, _SCHEMAS))
+    as_folder = bool(params.partition_by or params.split_bytes)
+    if params.dataset:
+        parent, _, name = _folder(params).rpartition("/")
+        return Rules(params.source.key, parent, params.target.scheme, filters, converted_name=lambda _: name)
+    return Rules(
+        params.source.key, params.target.key, params.target.scheme, filters,
+        converted_name=lambda name: written_name(name, params.output, folder=as_folder),
+    )  # fmt: skip
+
+
+def _folder(params: Params) -> str:
+    return params.target.key.strip("/")
 
 
 def _header(params: Params) -> dict[str, Any]:

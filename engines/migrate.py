@@ -324,7 +324,7 @@ def _migration(params: Params, job: JobContext, source: Side, target: Side) -> M
     rules = Rules(
         params.source.key, params.target.key, params.target.scheme, Filters() if keys else params.filters,
         flat_folder=params.flat_folder if params.layout == "flat" else None, bad_names=params.bad_names, too_large=params.too_large,
-        limit_bytes=limits.largest(target.store, params.target.key), converted_name=_converted_name if params.convert == "parquet" else None,
+        limit_bytes=limits.largest(target.store, params.target.key), converted_name=_converted_name(params),
     )  # fmt: skip
 
     def tell(done: int, total: int | None, size: int, note: str) -> None:
@@ -356,10 +356,11 @@ def _header(params: Params) -> dict[str, Any]:
     return params.model_dump(mode="json", include=_SHAPE)
 
 
-def _converted_name(name: str) -> str | None:
-    from portal.tabular.options import suits, target_name
+def _converted_name(params: Params) -> Callable[[str], str | None] | None:
+    from portal.tabular.options import suits, written_name
 
-    return target_name(name) if suits(name) else None
+    as_folder = bool(params.partition_by or params.split_bytes)
+    return (lambda name: written_name(name, folder=as_folder) if suits(name) else None) if params.convert == "parquet" else None
 
 
 def _converter(params: Params, job: JobContext, source: Any, target: Any) -> Convert | None:

@@ -19,11 +19,14 @@ from portal.tabular.conversion import converting
 from portal.tabular.conversion.preview import preview_object
 from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import Converted
+from portal.tabular.output.opening import makes_one_file
 from portal.tabular.params import ConversionParams
 from portal.transfer.carry import mark_of
 from portal.transfer.columns_file import ColumnsFile
 
 _PREVIEWS = 3
+_REJECTS = "rejects.ndjson"
+"""Of a data set; single files have one each."""
 
 
 def settled(params: ConversionParams, opened: Callable[[StoreURL], Store], known: Sequence[Store]) -> ConvertOptions:
@@ -57,12 +60,30 @@ class Converter:
             raise ConversionFailed(f"{names['source']} would be replaced by what is made of it.", hint="Choose another target folder.")
         rejects = f"rejects-{entry.n}.ndjson"
         done = converting.convert_object(
-            self._source, info, self._target, entry.target_key, self._options, overwrite=overwrite, rejects=self._job.artefact(rejects),
+            self._source, info, self._target, self._key_of(entry), self._options, overwrite=overwrite, rejects=self._job.artefact(rejects),
             check=self._job.check_cancelled, progress=moved, scratch=self._job.folder, mark=mark_of(self._job.job_id, entry.n),
         )  # fmt: skip
+        self._told(names, done, rejects)
+        return done
+
+    def _key_of(self, entry: Entry) -> str:
+        """With a '/' at its end where the target is a folder of files."""
+        return entry.target_key if makes_one_file(self._options) else f"{entry.target_key}/"
+
+    def dataset(self, infos: Sequence[ObjectInfo], key: str, *, overwrite: bool, moved: Callable[[int], None]) -> Converted:
+        """Make one data set of many objects in a folder; raises what `convert_dataset` raises."""
+        done = converting.convert_dataset(
+            self._source, infos, self._target, key, self._options, overwrite=overwrite, rejects=self._job.artefact(_REJECTS),
+            check=self._job.check_cancelled, progress=moved, scratch=self._job.folder, mark=mark_of(self._job.job_id, 0),
+        )  # fmt: skip
+        more = f" and {len(infos) - 1:,} more" if len(infos) > 1 else ""
+        names = {"source": f"{self._source.url.at(infos[0].key)}{more}", "target": f"{self._target.url.at(key)}/"}
+        self._told(names, done, _REJECTS)
+        return done
+
+    def _told(self, names: Mapping[str, str], done: Converted, rejects: str) -> None:
         told = {**names, **done.report(), **({"rejects": rejects} if done.rows_rejected else {})}
         self._columns.add({**told, **({"schema": json.loads(done.schema)} if done.schema else {})})
-        return done
 
     def previews(self, sample: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Look at the first objects of a plan's sample (`source` and `target` keys, `bytes`, `action`) as their conversion would, and tell it in

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from portal.transfer.side import Side
 from portal.wire.ends import End
 from portal.wire.opening import open_end
 
+Mover = Callable[[Route, Iterable[plan.Page], Sequence[int], Journal, Callable[[int, int], None]], bool]
 Tell = Callable[[int, int | None, int, str], None]
 """Told (objects done, objects in all or None, bytes done, note); raises Cancelled when the job shall stop."""
 
@@ -58,6 +59,8 @@ class Migration:
     """Gives the keys that are chosen, the same ones each time; None: everything that is listed."""
     earlier: Path | None = None
     """Folder of the finished job whose failures are to be done again."""
+    mover: Mover = move
+    """What brings the entries to their end: `portal.transfer.moving.move`, or what takes its place."""
 
     def plan(self) -> Planned:
         """List the source into a plan on disk, or go on with the one that an earlier attempt of this job began."""
@@ -113,7 +116,7 @@ class Migration:
         meter = _Meter(self.tell, planned.survey.moving)
         with Journal(self.folder / JOURNAL_FILE, planned.listed) as journal:
             try:
-                retryable = move(self.route, plan.pages(planned.path), found.verdicts, journal, meter)
+                retryable = self.mover(self.route, plan.pages(planned.path), found.verdicts, journal, meter)
                 deleted = self._delete(planned, found, journal)
             finally:
                 batches = books.through(journal.rows())
