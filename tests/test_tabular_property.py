@@ -8,6 +8,7 @@ import json
 import math
 import tempfile
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from portal.errors import ConversionFailed
 from portal.tabular.options import TYPED_NULLS
 from tests.tabular import Conversion, convert
 
-quick = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 CELLS = [
@@ -68,6 +69,8 @@ def holds(text: str, value: Any) -> bool:
         return text == str(value)
     if isinstance(value, float):
         return float(text) == value and math.copysign(1, float(text)) == math.copysign(1, value)
+    if isinstance(value, Decimal):
+        return Decimal(text) == value and "e" not in text.lower()
     if isinstance(value, datetime):
         moment = datetime.fromisoformat(text)
         return moment == value and moment.utcoffset() == value.utcoffset()
@@ -133,6 +136,8 @@ def equal(original: Any, value: Any, kind: Any) -> bool:
         return bool(original == (value if isinstance(original, str) and original == value else json.loads(value)))
     if isinstance(value, date):
         return bool(original == value.isoformat())
+    if isinstance(value, Decimal):
+        return not isinstance(original, bool) and Decimal(repr(original)) == value
     return bool(type(original) is type(value) or {type(original), type(value)} == {int, float}) and bool(original == value)
 
 

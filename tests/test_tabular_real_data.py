@@ -39,9 +39,9 @@ def same(text: str, value: Any) -> bool:
     if value is None:
         return text == "" or text in TYPED_NULLS
     if isinstance(value, datetime):
-        return datetime.fromisoformat(text) == value
+        return datetime.fromisoformat(text.replace("/", "-")) == value
     if isinstance(value, date):
-        return date.fromisoformat(text) == value
+        return date.fromisoformat(text.replace("/", "-")) == value
     if isinstance(value, float):
         return float(Decimal(text)) == value and (math.copysign(1, value) < 0) == text.startswith("-")
     return str(value) == text
