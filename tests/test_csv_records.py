@@ -20,7 +20,7 @@ from portal.tabular.csv_format import reading, texts
 from portal.tabular.csv_format.counting import CsvCounter
 from portal.tabular.csv_format.line_ends import count_lines, last_end, record_ends
 from portal.tabular.csv_format.reading import whole
-from portal.tabular.csv_format.records import Grammar, Walk
+from portal.tabular.csv_format.records import Walk, grammar_of
 
 quick = settings(max_examples=150, deadline=None)
 needs_kernel = pytest.mark.skipif(library() is None, reason="the kernel is not built here")
@@ -38,7 +38,7 @@ REGULAR = st.tuples(LINES, st.sampled_from(["\n", "\r\n", "\r", "\n\n"])).map(la
 
 def records(data: bytes, form: CsvForm) -> tuple[list[list[str]], str]:
     """All records, and what is wrong after them."""
-    grammar = Grammar(form)
+    grammar = grammar_of(form)
     walk = Walk(grammar, data, final=True)
     found = [[cell.text.decode() for cell in grammar.cells(data, span)] for span in walk]
     return found, walk.problem.kind if walk.problem else ""
@@ -98,21 +98,22 @@ def same(one: Any, other: Any) -> None:
 @example(b"\\N,\\\\N", CsvForm(escape=b"\\"), 2, False, (b"\\N",))
 def test_kernel_and_python_read_the_same(data: bytes, form: CsvForm, width: int, pad: bool, nulls: tuple[bytes, ...]) -> None:
     theirs = csv_kernel.parse(data, form, [ColumnSpec(pa.string(), nulls)] * width, pad=pad)
-    same(theirs, texts.parse_texts(data, Grammar(form), width, nulls, pad=pad))
+    same(theirs, texts.parse_texts(data, grammar_of(form), width, nulls, pad=pad))
 
 
 @settings(quick, max_examples=300)
 @given(TEXTS | REGULAR, FORMS, st.integers(1, 3), st.sampled_from([(b"",), (b"", b"NA"), ()]))
+@example(b',"",', CsvForm(), 3, (b"",))
 def test_arrow_is_used_only_where_it_reads_what_the_grammar_says(data: bytes, form: CsvForm, width: int, nulls: tuple[bytes, ...]) -> None:
-    arrow = texts.through_arrow(data, Grammar(form), width, nulls)
+    arrow = texts.through_arrow(data, grammar_of(form), width, nulls)
     if arrow is not None:
-        same(arrow, texts.one_by_one(data, Grammar(form), width, frozenset(nulls), False))
+        same(arrow, texts.one_by_one(data, grammar_of(form), width, frozenset(nulls), False))
 
 
 def test_arrow_is_used_for_plain_files() -> None:
     data = b'a,"b,\nc"\r\n1,""\n'
-    assert texts.through_arrow(data, Grammar(CsvForm()), 2, (b"",)) is not None
-    assert texts.through_arrow(b'a,5" x\n', Grammar(CsvForm()), 2, (b"",)) is None
+    assert texts.through_arrow(data, grammar_of(CsvForm()), 2, (b"",)) is not None
+    assert texts.through_arrow(b'a,5" x\n', grammar_of(CsvForm()), 2, (b"",)) is None
 
 
 @settings(quick, max_examples=300)
@@ -121,7 +122,7 @@ def test_arrow_is_used_for_plain_files() -> None:
 @example(b'"a"\n"', CsvForm())
 @example(b'a,5" x\n"b', CsvForm())
 def test_whole_records_end_at_the_same_place_however_they_are_found(data: bytes, form: CsvForm) -> None:
-    grammar = Grammar(form)
+    grammar = grammar_of(form)
     walk = Walk(grammar, data, final=False)
     spans = list(walk)
     if records(data, form)[1] != "text":  # after a broken record everybody is lost in a way of their own
@@ -134,7 +135,7 @@ def test_whole_records_end_at_the_same_place_however_they_are_found(data: bytes,
 
 
 def counted(data: bytes, form: CsvForm, sizes: Sequence[int], skip: int = 0) -> CsvCounter:
-    counter = CsvCounter(Grammar(form), skip)
+    counter = CsvCounter(grammar_of(form), skip)
     at = 0
     for size in [*sizes, len(data)]:
         counter.update(data[at : at + size])
@@ -177,7 +178,7 @@ def test_lines_are_counted_as_an_editor_counts_them(text: str) -> None:
 def test_without_the_kernel_python_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "library", lambda: None)
     monkeypatch.setattr(csv_kernel, "parse", lambda *_: pytest.fail("the kernel is off"))
-    found = reading.read(b'a,"b"\n', Grammar(CsvForm()), [ColumnSpec(pa.int64())] * 2, (b"",), pad=False)
+    found = reading.read(b'a,"b"\n', grammar_of(CsvForm()), [ColumnSpec(pa.int64())] * 2, (b"",), pad=False)
     assert columns(found) == [["a"], ["b"]]
 
 

@@ -10,7 +10,7 @@ from itertools import islice
 
 from portal.errors import ConversionFailed
 from portal.native.csv_kernel import CsvForm
-from portal.tabular.csv_format.records import Cell, Grammar, Walk
+from portal.tabular.csv_format.records import Cell, Walk, grammar_of
 from portal.tabular.options import ConvertOptions
 
 _SAMPLE_BYTES = 1 << 16
@@ -90,7 +90,7 @@ def _skipped(head: bytes, lines: int) -> int:
 
 def rows_of(sample: bytes, form: CsvForm, final: bool) -> list[list[str]]:
     """Return the first records of a sample, as texts; where one is broken they end."""
-    grammar = Grammar(form)
+    grammar = grammar_of(form)
     walk = Walk(grammar, sample, final=final)
     rows = [grammar.cells(sample, span) for span in islice(walk, _SAMPLE_ROWS)]
     if not rows and not final:

@@ -17,8 +17,8 @@ from portal.tabular.csv_format.line_ends import count_lines
 from portal.tabular.csv_format.names import column_names
 from portal.tabular.csv_format.parsing import CsvParser, broken, broken_in
 from portal.tabular.csv_format.reading import read, whole
-from portal.tabular.csv_format.records import Grammar, Span, Walk
-from portal.tabular.csv_format.splitting import Splitter
+from portal.tabular.csv_format.records import Grammar, Span, Walk, grammar_of
+from portal.tabular.csv_format.splitting import CHUNK_BYTES, Splitter
 from portal.tabular.csv_format.syncing import whole_records
 from portal.tabular.options import ConvertOptions
 from portal.tabular.rows import Chunk, Parsed, Parser
@@ -32,11 +32,11 @@ class CsvReader:
     Raises ConversionFailed when there is no record, the first one is broken, or an option does not fit the text.
     """
 
-    def __init__(self, text: Text, options: ConvertOptions) -> None:
-        self._options = options
+    def __init__(self, text: Text, options: ConvertOptions, *, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self._options, self._chunk_bytes = options, chunk_bytes
         head = _head(text, options)
         self._dialect = detect(head.data, options, text.source.name, whole=head.last)
-        self._grammar = Grammar(self._dialect.form)
+        self._grammar = grammar_of(self._dialect.form)
         head, first = _first_record(text, head, self._grammar, self._dialect, options)
         cells = [cell.text.decode() for cell in self._grammar.cells(head.data, first)]
         self._names, renamed = column_names(cells if self._dialect.header else [""] * len(cells))
@@ -73,7 +73,8 @@ class CsvReader:
     def chunks(self, text: TextStream) -> Iterator[Chunk]:
         """Raises ConversionFailed for a record beyond `max_record_bytes`, and what reading the text raises."""
         limit = self._options.max_record_bytes
-        return Splitter(self._grammar, offset=self._offset, line=self._line, max_record_bytes=limit).chunks(text)
+        splitter = Splitter(self._grammar, offset=self._offset, line=self._line, max_record_bytes=limit, chunk_bytes=self._chunk_bytes)
+        return splitter.chunks(text)
 
     def sampled(self, samples: Sequence[Sample]) -> list[Chunk]:
         """Lines are those of the text only in chunks from its beginning; elsewhere they are 0, as nobody has counted them."""

@@ -24,7 +24,7 @@ class Splitter:
 
     def chunks(self, text: TextStream) -> Iterator[Chunk]:
         """Yield the text from its first data record on. Raises ConversionFailed for a record beyond the limit, and what `text.read` raises."""
-        rest = _skipped(text, self._skip)
+        rest = self._skipped(text)
         number, offset, line = 0, self._skip, self._line
         while True:
             block = text.read(max(self._chunk_bytes - len(rest), self._chunk_bytes // 2, len(rest)))
@@ -48,15 +48,11 @@ class Splitter:
         hint = "Raise max_record_bytes if it is meant; is the quote character right?"
         return ConversionFailed(f"Line {line}: the record that begins here (byte {offset}) is longer than {self._most} bytes.{opened}", hint=hint)
 
-
-def _skipped(text: TextStream, offset: int) -> bytes:
-    """Read past the lines before the data; returns what was read beyond."""
-    left = offset
-    while left > 0:
-        block = text.read(max(4, min(left + CHUNK_BYTES, 8 * CHUNK_BYTES)))
-        if not block:
-            return b""
-        if len(block) > left:
-            return block[left:]
-        left -= len(block)
-    return b""
+    def _skipped(self, text: TextStream) -> bytes:
+        """Read past the lines before the data; returns what was read beyond."""
+        left = self._skip
+        while left > 0 and (block := text.read(max(4, min(left, self._chunk_bytes)))):
+            if len(block) > left:
+                return block[left:]
+            left -= len(block)
+        return b""

@@ -41,6 +41,8 @@ def _is_open(data: bytes, quote: bytes) -> bool:
 
 def _table(data: bytes, grammar: Grammar, width: int, null_words: Sequence[bytes]) -> Any:
     names = [str(place) for place in range(width)]
+    if data[-1] not in b"\r\n":
+        data += b"\n"  # else Arrow takes an empty last value for quoted if the one before is
     try:
         return pa_csv.read_csv(
             pa.BufferReader(data),
