@@ -11,9 +11,7 @@ from portal.tabular.json_format.shape import Kind
 from portal.tabular.rows import Counter
 
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
-_BLANK = re.compile(rb"\n[ \t\r]*(?=\n)")
 _BLANKS = b" \t\r\n"
-_ODD_START = re.compile(rb"\n[ \t\r\n]")
 _STEPS = np.zeros(256, np.int8)
 _STEPS[list(b"[{")] = 1
 _STEPS[list(b"]}")] = -1
@@ -34,24 +32,21 @@ class LineCounter:
         """The line that is not ended yet holds something."""
 
     def update(self, block: bytes) -> None:
-        first, newline, rest = block.partition(b"\n")
-        self._solid = self._solid or bool(first.strip(_BLANKS))
-        if not newline:
+        characters = np.frombuffer(block, np.uint8)
+        ends = np.flatnonzero(characters == ord("\n"))
+        if not len(ends):
+            self._solid = self._solid or bool(block.strip(_BLANKS))
             return
-        self._count += self._solid
-        whole, newline, last = rest.rpartition(b"\n")
-        if newline:
-            self._count += whole.count(b"\n") + 1 - _blank_lines(whole)
-        self._solid = bool(last.strip(_BLANKS))
+        self._count += self._solid or bool(block[: ends[0]].strip(_BLANKS))
+        starts = ends[:-1] + 1
+        # Only a line that begins with a space or a control character can be blank.
+        odd = np.flatnonzero(characters[starts] <= ord(" "))
+        blank = sum(not block[starts[at] : ends[at + 1]].strip(_BLANKS) for at in odd)
+        self._count += len(starts) - blank
+        self._solid = bool(block[ends[-1] + 1 :].strip(_BLANKS))
 
     def finish(self) -> int:
         return self._count + self._solid
-
-
-def _blank_lines(lines: bytes) -> int:
-    """Count the blank ones of lines, the last of which has no line end here."""
-    lines = b"\n" + lines + b"\n"
-    return len(_BLANK.findall(lines)) if _ODD_START.search(lines[:-1]) or lines.endswith(b"\n\n") else 0
 
 
 class StructureCounter:
