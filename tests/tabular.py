@@ -13,7 +13,9 @@ from portal.connections import LocalConnection
 from portal.stores.base import Store
 from portal.stores.opening import open_store
 from portal.stores.url import StoreURL
-from portal.tabular.converting import Converted, ConvertOptions, convert_object, target_name
+from portal.tabular.conversion.converting import convert_object
+from portal.tabular.options import ConvertOptions, target_name
+from portal.tabular.outcome import Converted
 
 
 def peak_memory_mib() -> int:

@@ -15,7 +15,7 @@ CODE = """
 import sys
 from pathlib import Path
 from tests.tabular import key_of, local_store, peak_memory_mib
-from portal.tabular.converting import convert_object
+from portal.tabular.conversion.converting import convert_object
 folder, name = Path(sys.argv[1]), sys.argv[2]
 store = local_store(folder)
 done = convert_object(store, store.stat(key_of(folder / name)), store, key_of(folder / (name + ".parquet")), scratch=folder)

@@ -21,7 +21,7 @@ from portal.comparing.report import Line, Report
 from portal.context import JobContext
 from portal.errors import AccessDenied, BooksDoNotBalance, Cancelled, SourceChanged, Unreachable
 from portal.planning import listing
-from portal.tabular.converting import convert_object
+from portal.tabular.conversion.converting import convert_object
 from portal.wire.ends import Found, Pin
 from tests.transferring import Clouds, Ran, get, put
 

@@ -22,14 +22,6 @@ _HINTS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
-    line: int
-    column: str
-    reason: str
-    raw: str
-
-
-@dataclass(frozen=True, slots=True)
 class ColumnReport:
     """What became of one column."""
 
@@ -122,7 +114,7 @@ class Rejects:
         if path:
             path.unlink(missing_ok=True)  # of an earlier try
 
-    def add(self, misfit: Misfit | Rejected) -> None:
+    def add(self, misfit: Misfit) -> None:
         """Raises ConversionFailed when rows may not be rejected, or not so many."""
         if self._policy != "keep":
             raise ConversionFailed(self._told(misfit), hint=_HINTS[self._policy])
@@ -133,10 +125,10 @@ class Rejects:
             hint = "See the rejects file; is the delimiter or a type wrong? Else raise max_rejects."
             raise ConversionFailed(f"More than {self._limit} rows do not fit; the last: {self._told(misfit)}", hint=hint)
 
-    def _told(self, misfit: Misfit | Rejected) -> str:
+    def _told(self, misfit: Misfit) -> str:
         return f"{self.source}: {describe(misfit)}" if self.source else describe(misfit)
 
-    def _write(self, misfit: Misfit | Rejected) -> None:
+    def _write(self, misfit: Misfit) -> None:
         if self._file is None and self._path:
             self._file = self._path.open("w", encoding="utf-8")
         source = {"source": self.source} if self.source else {}
@@ -155,7 +147,7 @@ class Rejects:
         self.close()
 
 
-def describe(misfit: Misfit | Rejected) -> str:
+def describe(misfit: Misfit) -> str:
     """Return where and why a record does not fit, in a sentence."""
     column = f", column {misfit.column!r}" if misfit.column else ""
     return f"Line {misfit.line}{column}: {misfit.reason}."
