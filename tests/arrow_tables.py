@@ -38,16 +38,19 @@ NESTED: dict[Any, st.SearchStrategy[Any]] = {
     pa.map_(pa.string(), pa.int8()): st.lists(st.tuples(_LETTERS, st.integers(-9, 9)), max_size=3),
 }  # fmt: skip
 
+TEXTUAL = {kind: values for kind, values in {**FLAT, **NESTED}.items() if kind != pa.binary()}
+"""What text files hold too."""
+
 
 @st.composite
-def tables(draw: Any, types: dict[Any, Any] | None = None, *, min_rows: int = 0, max_rows: int = 40, nulls: bool = True) -> pa.Table:
+def tables(draw: Any, types: dict[Any, Any] | None = None, *, min_rows: int = 0, max_rows: int = 40, min_columns: int = 1) -> pa.Table:
     """A table of one to four columns named a, b, …; few distinct values in some, so that rows share keys."""
     known = types or {**FLAT, **NESTED}
-    kinds = draw(st.lists(st.sampled_from(list(known)), min_size=1, max_size=4))
+    kinds = draw(st.lists(st.sampled_from(list(known)), min_size=min_columns, max_size=4))
     rows = draw(st.integers(min_rows, max_rows))
     columns = []
     for kind in kinds:
-        pool = draw(st.lists(st.none() | known[kind] if nulls else known[kind], min_size=1, max_size=max(1, rows)))
+        pool = draw(st.lists(st.none() | known[kind], min_size=1, max_size=max(1, rows)))
         values = [pool[place % len(pool)] for place in draw(st.permutations(range(rows)))]
         columns.append(pa.array(values, kind))
     return pa.Table.from_arrays(columns, names=list("abcd")[: len(kinds)])
@@ -65,10 +68,14 @@ def written(table: pa.Table, folder: Path, options: ConvertOptions, cuts: Sequen
     """Write a table as the options want it; returns the parts and the digest of what was given to the sink."""
     folder.mkdir(exist_ok=True, parents=True)
     sink, digest = open_sink(folder, table.schema, options), digest_for(table.schema, options)
-    for batch in batches(table, cuts):
-        digest.update(batch)
-        sink.write(batch)
-    return sink.close(), digest
+    try:
+        for batch in batches(table, cuts):
+            digest.update(batch)
+            sink.write(batch)
+        return sink.close(), digest
+    except BaseException:
+        sink.abort()
+        raise
 
 
 def published(parts: Sequence[Part], target: Path) -> list[Published]:

@@ -11,10 +11,10 @@ from portal.tabular.output.parquet import ParquetFile
 from portal.tabular.output.parts import File, PartitionedSink, SplitSink
 from portal.tabular.output.sink import Sink
 from portal.tabular.output.sorting import SortedSink, order_of
+from portal.tabular.output.text_file import TextFile
 from portal.tabular.proving.any_order import AnyOrderDigest
 from portal.tabular.proving.digest import Digest, OrderedDigest
-
-_SUFFIX = ".parquet"
+from portal.tabular.proving.of_text import TextDigest
 
 
 def open_sink(folder: Path, schema: Any, options: ConvertOptions) -> Sink:
@@ -27,16 +27,19 @@ def open_sink(folder: Path, schema: Any, options: ConvertOptions) -> Sink:
     order = order_of(inner, [key for key in options.sort_by if key.removeprefix("-") not in folders])
 
     def make(name: str) -> File:
+        if options.output != "parquet":
+            return TextFile(folder / name, inner, options.output, name=name)
         return ParquetFile(folder / name, inner, options, name=name, order=order)
 
-    size = options.split_bytes
-    sink: Sink = PartitionedSink(make, schema, folders, _SUFFIX, size) if folders else SplitSink(make, schema, _SUFFIX, size)
+    suffix, size = f".{options.output}", options.split_bytes
+    sink: Sink = PartitionedSink(make, schema, folders, suffix, size) if folders else SplitSink(make, schema, suffix, size)
     return SortedSink(sink, folder, schema, [*folders, *options.sort_by]) if options.sort_by else sink
 
 
 def digest_for(schema: Any, options: ConvertOptions) -> Digest:
     """Return what sums the rows that are given to the sink, for `portal.tabular.proving.read_back.read_back` to compare with."""
-    return AnyOrderDigest(schema) if options.sort_by or options.partition_by else OrderedDigest(schema)
+    kind = AnyOrderDigest if options.sort_by or options.partition_by else OrderedDigest
+    return kind(schema) if options.output == "parquet" else TextDigest(kind, schema, options.output)
 
 
 def makes_one_file(options: ConvertOptions) -> bool:

@@ -25,6 +25,8 @@ class Part:
     format: Output = "parquet"
     partition: Mapping[str, str | None] = field(default_factory=dict)
     """Columns that are not in the file but in its folder's name, with the text of their one value; None is 'no value'."""
+    longest_row_bytes: int = 0
+    """Of a text file."""
 
     @property
     def content_type(self) -> str:

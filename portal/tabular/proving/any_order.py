@@ -18,13 +18,17 @@ class AnyOrderDigest:
     latter. See `Digest`."""
 
     def __init__(self, schema: Any) -> None:
-        self.schema, self.rows = schema, 0
+        self.schema, self._count = schema, 0
         self._sums = {name: Sums() for name in schema.names}
         self._rows = Sums()
         self._nulls = dict.fromkeys(schema.names, 0)
 
+    @property
+    def rows(self) -> int:
+        return self._count
+
     def update(self, batch: Any) -> None:
-        self.rows += batch.num_rows
+        self._count += batch.num_rows
         columns = []
         for name, values in zip(self.schema.names, batch.columns, strict=True):
             found = hashes(values)

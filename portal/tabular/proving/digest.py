@@ -21,7 +21,9 @@ class Digest(Protocol):
     """The running checksum of a table's values."""
 
     schema: Any
-    rows: int
+
+    @property
+    def rows(self) -> int: ...
 
     def update(self, batch: Any) -> None:
         """Take in the next record batch of the schema."""
@@ -48,11 +50,15 @@ class OrderedDigest:
     """A checksum per column that differs when any value, null or the order of rows differs. See `Digest`."""
 
     def __init__(self, schema: Any) -> None:
-        self.schema, self.rows = schema, 0
+        self.schema, self._rows = schema, 0
         self._columns = {name: ColumnDigest() for name in schema.names}
 
+    @property
+    def rows(self) -> int:
+        return self._rows
+
     def update(self, batch: Any) -> None:
-        self.rows += batch.num_rows
+        self._rows += batch.num_rows
         for digest, values in zip(self._columns.values(), batch.columns, strict=True):
             digest.update(values)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,14 +10,17 @@ import pyarrow.parquet as pq
 
 from portal.errors import ProofFailed, Unreachable
 from portal.stores.base import Store
+from portal.tabular.options import Output
 from portal.tabular.output.dictionaries import stored_schema
 from portal.tabular.output.folders import values_of, with_folders, without
 from portal.tabular.output.publish import Published, withdraw
 from portal.tabular.proving.digest import Digest
+from portal.tabular.proving.of_text import csv_batches, ndjson_batches
 from portal.tabular.proving.window import PassingFile
 from portal.tabular.rows import Check
 
 _BATCH_ROWS = 65_536
+_NAMES: dict[Output, str] = {"parquet": "Parquet", "csv": "CSV", "ndjson": "NDJSON"}
 
 
 def read_back(published: Sequence[Published], written: Digest, store: Store, check: Check) -> None:
@@ -44,9 +47,10 @@ def _read_part(each: Published, found: Digest, store: Store, check: Check) -> No
     problem: Exception | None = None
     with PassingFile(store, each.object, check) as file:
         try:
-            _read_parquet(file, each, found)
+            for batch in _batches(file, each, found.schema):
+                found.update(batch)
         except (pa.ArrowException, OSError) as error:
-            problem = ProofFailed(f"{key} cannot be read as Parquet.")
+            problem = ProofFailed(f"{key} cannot be read as {_NAMES[each.part.format]}.")
             problem.__cause__ = error
         except ProofFailed as error:
             problem = error
@@ -59,9 +63,23 @@ def _read_part(each: Published, found: Digest, store: Store, check: Check) -> No
         raise ProofFailed(f"{key} has {found.rows - before} rows; {each.part.rows} were written.")
 
 
-def _read_parquet(file: PassingFile, each: Published, found: Digest) -> None:
+def _batches(file: PassingFile, each: Published, schema: Any) -> Iterator[Any]:
+    """Yield a part's rows under the whole schema, with the columns that its folders stand for."""
     partition = values_of(each.object.key, tuple(each.part.partition))
-    schema = without(found.schema, tuple(partition))
+    inner = without(schema, tuple(partition))
+    if each.part.format == "parquet":
+        found = _parquet_batches(file, inner)
+    else:
+        file.forget_as_read()
+        read = csv_batches if each.part.format == "csv" else ndjson_batches
+        found = read(pa.PythonFile(file, mode="r"), inner, each.part)
+    for batch in found:
+        if not batch.schema.equals(inner):
+            raise ProofFailed(f"The target has another schema than was written: {batch.schema}.")
+        yield with_folders(batch, partition, schema)
+
+
+def _parquet_batches(file: PassingFile, schema: Any) -> Iterator[Any]:
     expected = stored_schema(schema)
     with pq.ParquetFile(pa.PythonFile(file, mode="r"), pre_buffer=False) as parquet:
         if not parquet.schema_arrow.equals(expected):
@@ -69,7 +87,7 @@ def _read_parquet(file: PassingFile, each: Published, found: Digest) -> None:
         for number in range(parquet.num_row_groups):
             file.release(_start(parquet.metadata.row_group(number)))
             for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=[number]):
-                found.update(with_folders(batch if expected.equals(schema) else batch.cast(schema), partition, found.schema))
+                yield batch if expected.equals(schema) else batch.cast(schema)
 
 
 def _start(group: Any) -> int:

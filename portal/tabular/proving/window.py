@@ -14,6 +14,8 @@ from portal.tabular.rows import Check
 
 _BLOCK = 1 << 20
 _TAIL_BYTES = 256 << 10
+"""More than Arrow reads first; Parquet's description of many row groups may be longer still."""
+_MAGIC = b"PAR1"
 
 
 class PassingFile(io.RawIOBase):
@@ -27,6 +29,7 @@ class PassingFile(io.RawIOBase):
         self._store = store
         self._reader = store.open_read(info.key, pin=info)
         self._held, self._held_start, self._crc, self._position = bytearray(), 0, 0, 0
+        self._forgets = False
 
     def readable(self) -> bool:
         return True
@@ -47,12 +50,18 @@ class PassingFile(io.RawIOBase):
         if start >= end:
             return b""
         self._position = end
+        if self._forgets:
+            self.release(start)
         if self._held_start <= start and end <= self._reached:
             return self._cut(start, end)
         if start >= self._tail_start:
             return self._from_tail(start, end)
         self._reach(end)
         return self._cut(start, end)
+
+    def forget_as_read(self) -> None:
+        """Let go of bytes once they are read: from now on nobody goes back."""
+        self._forgets, self._tail_start = True, self._size
 
     @property
     def _reached(self) -> int:
@@ -66,10 +75,16 @@ class PassingFile(io.RawIOBase):
 
     def _from_tail(self, start: int, end: int) -> bytes:
         if not self._tail:
-            with self._store.open_read(self._info.key, start=self._tail_start, pin=self._info) as reader:
-                while block := reader.read(_TAIL_BYTES):
-                    self._tail += block
+            self._tail = self._end_of_file()
+            footer = int.from_bytes(self._tail[-8:-4], "little") + 8 if self._tail.endswith(_MAGIC) else 0
+            if len(self._tail) < footer <= self._size:
+                self._tail_start = self._size - footer
+                self._tail = self._end_of_file()
         return self._tail[start - self._tail_start : end - self._tail_start]
+
+    def _end_of_file(self) -> bytes:
+        with self._store.open_read(self._info.key, start=self._tail_start, pin=self._info) as reader:
+            return b"".join(iter(lambda: reader.read(_BLOCK), b""))
 
     def _reach(self, end: int) -> None:
         while self._reached < end and self._next():
