@@ -91,7 +91,7 @@ def _wide(pieces: Sequence[tuple[int, bytes]]) -> Encoding | None:
     for unit, orders in ((4, {"utf-32-le": (3, 0), "utf-32-be": (0, 3)}), (2, {"utf-16-le": (1, 0), "utf-16-be": (0, 1)})):
         for name, (full, rare) in orders.items():
             zeros = _share_of_zeros(pieces, unit, full)
-            if zeros >= (0.95 if unit == 4 else 0.2) and _share_of_zeros(pieces, unit, rare) <= 0.02 and _decodes(pieces, name):
+            if zeros >= (0.95 if unit == 4 else 0.2) and _share_of_zeros(pieces, unit, rare) <= 0.02 and _lines_are_wide(pieces, name, zeros):
                 place = f"{['first', 'second', 'third', 'fourth'][full]} of every {'four' if unit == 4 else 'two'}"
                 return Encoding(name, 0, f"no byte order mark, but {zeros:.0%} of the bytes that are the {place} are zero")
     return None
@@ -102,8 +102,15 @@ def _share_of_zeros(pieces: Sequence[tuple[int, bytes]], unit: int, place: int) 
     return sum(bytes_.count(0) for bytes_ in found) / max(1, sum(map(len, found)))
 
 
-def _decodes(pieces: Sequence[tuple[int, bytes]], name: str) -> bool:
-    return all(problem(offset, piece, name, last=False) is None for offset, piece in pieces)
+def _lines_are_wide(pieces: Sequence[tuple[int, bytes]], name: str, zeros: float) -> bool:
+    """Whether the line ends are such in the encoding too: a zero byte here and there in UTF-8 does not make it another one."""
+    last = len(pieces) - 1
+    if any(problem(offset, piece, name, last=number == last) for number, (offset, piece) in enumerate(pieces)):
+        return False
+    narrow = sum(piece.count(b"\n") + piece.count(b"\r") for _, piece in pieces)
+    texts = [piece[begin_of(piece, name) if offset else 0 :].decode(name, "ignore") for offset, piece in pieces]
+    wide = sum(text.count("\n") + text.count("\r") for text in texts)
+    return wide >= 0.9 * narrow if narrow else zeros >= 0.4
 
 
 def _utf8(pieces: Sequence[tuple[int, bytes]]) -> Encoding | None:
@@ -155,7 +162,8 @@ def _is_western(text: bytes, runs: list[bytes]) -> bool:
     return (
         all(byte in _COMMON for run in runs for byte in run)
         and b"\0" not in text
-        and sum(len(run) for run in runs if len(run) > 1) <= 0.3 * high
+        and sum(len(run) for run in runs if len(run) > 2) <= 0.05 * high
+        and sum(len(run) for run in runs if len(run) > 1) <= 0.5 * high
         and high <= 0.3 * len(text)
         and len(_MULTI_BYTE.findall(text)) <= 0.02 * high
         and not _SIGN_IN_WORD.search(text)
