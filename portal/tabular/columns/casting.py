@@ -121,7 +121,7 @@ class Caster:
     def _rounds(self, text: str) -> bool:
         """Tell whether a decimal number has room before the point, and so too many digits after it."""
         whole = self.numbers.plain(pa.scalar(text)).as_py().lstrip("-0").partition(".")[0]
-        return len(whole) <= self.type.arrow.precision - self.type.arrow.scale
+        return bool(len(whole) <= self.type.arrow.precision - self.type.arrow.scale)
 
     def _boolean(self, values: Any) -> Any:
         return pc.equal(pc.utf8_lower(_checked(values, BOOLEAN)), "true")

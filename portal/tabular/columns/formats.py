@@ -71,10 +71,13 @@ def other_order(form: str) -> str:
 
 
 def zone_texts(zone: str | None) -> str:
-    """Return the pattern of the texts that mean a zone exactly: none, Z or +00:00, or the offset."""
-    if not zone:
+    """Return the pattern of the texts that mean a zone exactly: Z or +00:00, or the offset; '' for no zone, and for one with a name, which has
+    more than one offset."""
+    if zone == "UTC":
+        return UTC_TEXTS
+    if not zone or zone[0] not in "+-":
         return ""
-    return UTC_TEXTS if zone == "UTC" else f"{zone[:-3]}:?{zone[-2:]}".replace("+", r"\+")
+    return f"{zone[:-3]}:?{zone[-2:]}".replace("+", r"\+")
 
 
 @cache
