@@ -22,6 +22,7 @@ from portal.context import JobContext
 from portal.errors import AccessDenied, BooksDoNotBalance, Cancelled, SourceChanged, Unreachable
 from portal.planning import listing
 from portal.tabular.conversion.converting import convert_object
+from portal.tabular.options import ConvertOptions
 from portal.wire.ends import Found, Pin
 from tests.transferring import Clouds, Ran, get, put
 
@@ -375,7 +376,7 @@ def test_converted_objects_are_compared_by_what_their_copies_record(clouds: Clou
     for key in ("a.csv", "b.csv", "c.csv"):
         put(clouds.s3, key)
     for key in ("a", "b"):
-        convert_object(clouds.s3, clouds.s3.stat(f"{key}.csv"), clouds.adls, f"{key}.parquet")
+        convert_object(clouds.s3, clouds.s3.stat(f"{key}.csv"), clouds.adls, f"{key}.parquet", ConvertOptions(write_schema=False))
     put(clouds.s3, "b.csv", "a,b\n3,4\n")
     put(clouds.adls, "c.parquet", "PAR1")
     ran = verify(clouds, proof="read", convert="parquet")
