@@ -75,7 +75,7 @@ def test_kernel_and_careful_reader_agree_under_any_schema(data: st.DataObject) -
 def test_kernel_and_careful_reader_agree_on_lines_that_are_broken_anywhere(data: st.DataObject) -> None:
     text = data.draw(columnar(values(2))).replace("\n", " ").replace("\r", " ")
     at = data.draw(st.integers(0, len(text)))
-    wrong = data.draw(st.sampled_from(["", "\\", '"', "{", "}", "[", "]", ",", ":", "0", "-", ".", "e", "\x00", "\x1f", "\\ud800", "\\u00", "é", "n"]))
+    wrong = data.draw(st.sampled_from(["", "\\", '"', "{", "}", "[", "]", ",", ":", "0", "-", ".", "e", "\x00", "\x1f", "\\ud800", "\\u00", "é"]))
     broken = text[:at] + wrong + text[at + data.draw(st.integers(0, 2)) :]
     types = {"a": "float64", "b": "timestamp", "c": "int64", "ä": "string", 'q"': "list<json>", "long name": "json"}
     schema = Schema(tuple(Column(name, parse(kind, name)) for name, kind in types.items()))

@@ -69,7 +69,7 @@ def reason_of(error: Exception, text: str) -> str:
     if isinstance(error, json.JSONDecodeError):
         before = text.count("\n", 0, error.pos)
         where = f"character {error.colno}" + (f" of line {before + 1} of the record" if before else "")
-        return f"{error.msg} at {where}"
+        return f"{error.msg.removesuffix(' at')} at {where}"
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 

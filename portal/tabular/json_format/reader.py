@@ -12,7 +12,7 @@ from portal.tabular.json_format.decoding import decode
 from portal.tabular.json_format.parsing import JsonParser
 from portal.tabular.json_format.places import Place, resolve
 from portal.tabular.json_format.scanning import new_scan, records_of
-from portal.tabular.json_format.shape import Shape, shape_of
+from portal.tabular.json_format.shape import HINT, Shape, shape_of
 from portal.tabular.json_format.splitting import chunk_of_sample, chunks_of_lines, chunks_of_values
 from portal.tabular.options import ConvertOptions
 from portal.tabular.rows import Chunk, Counter, Parser
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from portal.tabular.text.sampling import Sample
     from portal.tabular.text.text import TextStream
 
+_LINE_END = b"\n"
+
 
 class JsonReader:
     """A JSON text of one shape. See `portal.tabular.rows.TableReader`."""
@@ -28,6 +30,8 @@ class JsonReader:
     def __init__(self, shape: Shape, options: ConvertOptions) -> None:
         self._shape, self._options = shape, options
         self._record = Place()
+        self._trouble = ""
+        """Of the first record that is none."""
         self.facts: dict[str, Any] = {"format": "json", "records": shape.kind, "evidence": shape.evidence}
         self.warnings: list[str] = []
 
@@ -55,6 +59,8 @@ class JsonReader:
             value, trouble = decode(chunk.data[start:end].decode("utf-8", "surrogateescape"))
             if not trouble:
                 self._record.see(value)
+            elif not self._trouble:
+                self._trouble = f"Line {chunk.line + chunk.data.count(_LINE_END, 0, start)}: {trouble}."
         self._record.settle(self._options)
 
     def schema(self) -> Schema:
@@ -62,6 +68,8 @@ class JsonReader:
         if self._options.schema_document:
             return Schema.from_json(self._options.schema_document)
         names = list(self._record.fields) or list(self._options.types)
+        if not names and self._trouble:
+            raise ConversionFailed(f"No record could be read. {self._trouble}", hint=HINT)
         if not names:
             raise ConversionFailed("The file is empty: no record has a name, so there are no columns.", hint="Leave it out, or set types.")
         asked = asked_columns(self._options, names)

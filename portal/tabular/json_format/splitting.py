@@ -138,7 +138,8 @@ class _Cutter:
             DECODER.raw_decode(text)
         except (ValueError, RecursionError) as error:
             position = getattr(error, "pos", 0)
-            if whole or position < len(text) - _CUT_TAIL:
+            cut_off = position >= len(text) - _CUT_TAIL or str(error).startswith("Unterminated string")
+            if whole or not cut_off:
                 before = text.count("\n", 0, position)
                 begins = f" (in the record that begins in line {self._line})" if before else ""
                 ends = "; the file ends within it" if whole else ""
@@ -174,8 +175,8 @@ def _end_of_lines(data: bytes, start: int, *, last: bool) -> int:
 
 def _end_of_values(sample: Sample, start: int, *, array: bool) -> int:
     scan = PythonScan(array=array, state=None if sample.first else State.RECORD)
-    end = start + scan.feed(sample.data[start:]).end
-    return max(start, len(sample.data) if sample.last and not array else end if scan.spans else start)
+    end = scan.feed(sample.data[start:]).end
+    return start + end if scan.spans else start
 
 
 def _start_of_record(sample: Sample, *, array: bool) -> int:
@@ -186,16 +187,17 @@ def _start_of_record(sample: Sample, *, array: bool) -> int:
         if at < 0:
             return -1
         near = data[at : at + _GLANCE_BYTES]
-        if _leads_on(near, array=array, last=sample.last) and _leads_on(data[at:], array=array, last=sample.last):
+        if _leads_on(near, array=array, last=sample.last) is not False and _leads_on(data[at:], array=array, last=sample.last):
             return at
     return -1
 
 
-def _leads_on(data: bytes, *, array: bool, last: bool) -> bool:
+def _leads_on(data: bytes, *, array: bool, last: bool) -> bool | None:
+    """Tell whether a text is one object after the other; None: the first does not end in it."""
     scan = PythonScan(array=array, state=State.RECORD)
     if scan.feed(data).broken >= 0 or (scan.state is State.DONE and not last):
         return False
-    return all(_is_object(data[start:end]) for start, end in scan.spans)
+    return all(_is_object(data[start:end]) for start, end in scan.spans) if scan.spans else None
 
 
 def _is_object(data: bytes) -> bool:
