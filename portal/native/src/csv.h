@@ -46,10 +46,12 @@ class NullWords {
             words.push_back({word, length});
             if (length) first[static_cast<uint8_t>(*word)] = true;
             empty |= !length;
+            if (length > longest) longest = length;
             word += length;
         }
     }
     const bool quoted;
+    size_t longest = 0;
 
     PORTAL_HOT bool has(const char* p, size_t n) const {
         if (!n) return empty;
@@ -98,17 +100,16 @@ struct Block {
         return used + static_cast<size_t>(static_cast<double>(used) * (share - 1) * 1.05);
     }
 
-    // The value of an escaped cell.
-    std::string plain(const Cell& cell) const {
-        std::string out;
-        const char *p = text(cell), *end = p + cell.size();
-        for (; p < end; ++p) {
-            bool escape = form.has_escape && static_cast<uint8_t>(*p) == form.escape;
-            bool doubled = !escape && cell.quoted() && static_cast<uint8_t>(*p) == form.quote;
-            p += (escape || doubled) && p + 1 < end;
-            out.push_back(*p);
+    // Write the value of an escaped cell, which is shorter than its text; returns its size.
+    size_t unescape(const Cell& cell, char* to) const {
+        const char *p = text(cell), *end = p + cell.size(), *start = to;
+        const char quote = static_cast<char>(form.quote), escape = static_cast<char>(form.has_escape ? form.escape : form.quote);
+        const bool doubled = cell.quoted();
+        while (p < end) {
+            if ((*p == escape || (doubled && *p == quote)) && p + 1 < end) ++p;
+            *to++ = *p++;
         }
-        return out;
+        return static_cast<size_t>(to - start);
     }
 
   private:
@@ -228,7 +229,9 @@ class CsvColumn {
         if (cell.missing()) return true;
         if (cell.quoted() && !nulls.quoted) return false;
         if (!cell.escaped()) return nulls.has(block.text(cell), cell.size());
-        std::string plain = block.plain(cell);
+        if (cell.size() > 2 * nulls.longest) return false;
+        std::string plain(cell.size(), '\0');
+        plain.resize(block.unescape(cell, &plain[0]));
         return nulls.has(plain.data(), plain.size()) || (!cell.quoted() && nulls.has(block.text(cell), cell.size()));
     }
 
@@ -344,19 +347,18 @@ class CsvColumn {
         }
     }
 
-    // Copy a value. Short ones are copied in one piece of 16 bytes: the buffer has room behind its end, the source is looked at.
+    // Copy a value, a short one in pieces of a fixed size: the buffer has room behind its end, and the text is looked at.
     static size_t put(const Block& block, const Cell& cell, char* to) {
         size_t length = cell.size();
-        if (cell.escaped()) {
-            std::string plain = block.plain(cell);
-            std::memcpy(to, plain.data(), plain.size());
-            return plain.size();
+        if (cell.escaped()) return block.unescape(cell, to);
+        const char* from = block.text(cell);
+        if (length > 64 || block.size - cell.at() < 64) {
+            std::memcpy(to, from, length);
+            return length;
         }
-        if (length <= 16 && block.size - cell.at() >= 16) {
-            std::memcpy(to, block.text(cell), 16);
-        } else {
-            std::memcpy(to, block.text(cell), length);
-        }
+        std::memcpy(to, from, 16);
+        if (length > 16) std::memcpy(to + 16, from + 16, 16);
+        if (length > 32) std::memcpy(to + 32, from + 32, 32);
         return length;
     }
 };

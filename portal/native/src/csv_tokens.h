@@ -219,6 +219,10 @@ class Walker {
 
     size_t next_quote(size_t at) const {
         uint8_t other = form.has_escape ? form.escape : form.quote;
+        // Most values are short.
+        for (size_t limit = size - at > 16 ? at + 16 : size; at < limit; ++at) {
+            if (data[at] == form.quote || data[at] == other) return at;
+        }
         for (; size - at >= 64; at += 64) {
             if (uint64_t found = find_64(data + at, form.quote, other, form.quote, other)) return at + static_cast<size_t>(__builtin_ctzll(found));
         }
