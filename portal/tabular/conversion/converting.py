@@ -15,6 +15,7 @@ from portal.errors import ConversionFailed
 from portal.stores.base import ObjectInfo, Store
 from portal.tabular.columns.type_names import name_of
 from portal.tabular.conversion.delivering import Delivered, Order, deliver, refuse_existing
+from portal.tabular.conversion.lean import without_pandas
 from portal.tabular.conversion.making import Made, Making, Progress
 from portal.tabular.conversion.opening import open_table
 from portal.tabular.conversion.origins import origin_of
@@ -83,6 +84,7 @@ def _convert(
     source: Store, infos: Sequence[ObjectInfo], order: Order, about: Mapping[str, str], rejects: Path | None, progress: Callable[[int], None] | None,
     scratch: Path | None,
 ) -> Converted:  # fmt: skip
+    without_pandas()
     refuse_existing(order)
     tables = Tables([open_table(StoreObject(source, info), order.options, order.check) for info in infos])
     refuse_unlike(tables.all)

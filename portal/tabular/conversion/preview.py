@@ -10,6 +10,7 @@ from typing import Any
 
 from portal.stores.base import ObjectInfo, Store
 from portal.tabular.columns.type_names import name_of
+from portal.tabular.conversion.lean import without_pandas
 from portal.tabular.conversion.looking import proven, sampled
 from portal.tabular.conversion.opening import open_table
 from portal.tabular.conversion.origins import origin_of
@@ -66,6 +67,7 @@ def preview_object(
         rows: number of rows to return.
         scratch: not used; previews need no files.
     """
+    without_pandas()
     table = open_table(StoreObject(source, info), options, check)
     tables = Tables([table])
     schema = sampled(tables)
