@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from portal.native.hash_kernel import hash_kernel
 from portal.tabular.proving import hashing
 from portal.tabular.proving.any_order import AnyOrderDigest
 from portal.tabular.proving.digest import Digest, OrderedDigest
@@ -153,7 +154,26 @@ def test_hashes_are_those_that_are_written_down(texts: list[str | None], numbers
     ]
 
 
-def test_long_texts_are_hashed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+@given(table=tables(), start=st.integers(0, 9))
+@SOME
+def test_the_kernel_gives_the_same_numbers(table: pa.Table, start: int) -> None:
+    if hash_kernel() is None:
+        pytest.skip("there is no kernel on this machine")
+    columns = [column.combine_chunks().slice(start) for column in table.columns]
+    native = [(hashing.hashes(column), hashing.totals(hashing.hashes(column))) for column in columns]
+    rows = hashing.members(columns, len(columns[0]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hashing, "hash_kernel", lambda: None)
+        for column, (values, sums) in zip(columns, native, strict=True):
+            assert np.array_equal(hashing.hashes(column), values)
+            assert hashing.totals(values) == sums
+        assert np.array_equal(hashing.members(columns, len(columns[0])), rows)
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_long_texts_are_hashed_in_pieces(kernel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not kernel:
+        monkeypatch.setattr(hashing, "hash_kernel", lambda: None)
     texts = pa.array(["é" * (n % 50) for n in range(300)])
     whole = hashing.hashes(texts)
     monkeypatch.setattr(hashing, "_WORDS_AT_ONCE", 3)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from portal.tabular.proving.digest import Digest, differing
-from portal.tabular.proving.hashing import Hashes, hashes, joined, mix
+from portal.tabular.proving.hashing import Hashes, hashes, joined, totals
 
-_AGAIN = np.uint64(0xA0761D6478BD642F)
 _MODULUS = 1 << 64
 
 
@@ -60,8 +57,8 @@ class Sums:
         self._first = self._second = 0
 
     def add(self, found: Hashes) -> None:
-        self._first = (self._first + int(found.sum(dtype=np.uint64))) % _MODULUS
-        self._second = (self._second + int(mix(found ^ _AGAIN).sum(dtype=np.uint64))) % _MODULUS
+        first, second = totals(found)
+        self._first, self._second = (self._first + first) % _MODULUS, (self._second + second) % _MODULUS
 
     def hexdigest(self) -> str:
         return f"{self._first:016x}{self._second:016x}"

@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from portal.native.hash_kernel import hash_kernel
 from portal.tabular.proving.values import fixed, is_text, lengths, plain, text_bytes, width_of
 
 Hashes = npt.NDArray[np.uint64]
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+AGAIN = np.uint64(0xA0761D6478BD642F)
 LENGTH = np.uint64(0xD6E8FEB86659FD93)
 NULL = np.uint64(0x2545F4914F6CDD1D)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
@@ -59,6 +61,8 @@ def members(columns: list[Any], rows: int) -> Hashes:
 
 def joined(columns: list[Hashes], rows: int) -> Hashes:
     """Return a hash of each row by those of its values."""
+    if kernel := hash_kernel():
+        return kernel.joined(columns, rows)
     sums = np.zeros(rows, np.uint64)
     for place, words in enumerate(columns):
         sums += mix(words + _step(place))
@@ -69,7 +73,16 @@ def _step(place: int) -> np.uint64:
     return np.uint64((place + 1) * int(GOLDEN) & 0xFFFF_FFFF_FFFF_FFFF)
 
 
+def totals(words: Hashes) -> tuple[int, int]:
+    """Return two sums of hashes: of themselves, and of what they are mixed to."""
+    if kernel := hash_kernel():
+        return kernel.sums(words)
+    return int(words.sum(dtype=np.uint64)), int(mix(words ^ AGAIN).sum(dtype=np.uint64))
+
+
 def _fixed(data: memoryview, width: int, count: int) -> Hashes:
+    if (kernel := hash_kernel()) and width:
+        return kernel.fixed(np.frombuffer(data, np.uint8), width, count)
     whole = -(-width // 8)
     padded = np.zeros((count, whole * 8), np.uint8)
     padded[:, :width] = np.frombuffer(data, np.uint8).reshape(count, width)
@@ -77,6 +90,8 @@ def _fixed(data: memoryview, width: int, count: int) -> Hashes:
 
 
 def _elements(items: Hashes, sizes: memoryview) -> Hashes:
+    if kernel := hash_kernel():
+        return kernel.lists(items, np.frombuffer(sizes, np.int32))
     counts = np.frombuffer(sizes, np.int32).astype(np.int64)
     ends = np.cumsum(counts)
     place = np.arange(len(items), dtype=np.int64) - np.repeat(ends - counts, counts)
@@ -92,6 +107,8 @@ def _summed(words: Hashes, words_each: npt.NDArray[np.int64], sizes: npt.NDArray
 
 def _texts(ends: npt.NDArray[np.int32], data: memoryview) -> Hashes:
     """Texts in pieces, so that memory stays bounded whatever their lengths."""
+    if kernel := hash_kernel():
+        return kernel.texts(np.frombuffer(data, np.uint8), ends)
     offsets = ends.astype(np.int64)
     data = memoryview(bytes(data[offsets[0] : offsets[-1]]) + bytes(8))
     offsets -= offsets[0]
