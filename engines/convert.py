@@ -144,11 +144,11 @@ def _moved(migration: Migration, planned: Planned, found: Preflight, job: JobCon
 def _closed(planned: Planned, books: Books, params: Params, job: JobContext, retryable: bool) -> Result:
     from portal.transfer.columns_file import files_told
 
-    failed = books.outcomes["failed"]
+    failed, files = books.outcomes["failed"], files_told(job.folder)
     result = Result(
         outcome="partial" if failed else "succeeded", counts=books.counts(planned.listed), bytes=books.bytes, warnings=tuple(books.notes),
-        outputs=({"url": str(params.target), "objects": books.moved, "bytes": books.bytes}, *_each(books, params)),
-        report={"plan": planned.report(), "proof": dict(books.proofs), "failures": books.failures, "files": files_told(job.folder)},
+        outputs=({"url": str(params.target), "objects": _objects(books, files, params), "bytes": books.bytes}, *_each(books, params)),
+        report={"plan": planned.report(), "proof": dict(books.proofs), "failures": books.failures, "files": files},
     )  # fmt: skip
     job.log.info("%s", ", ".join(f"{name} {count:,}" for name, count in result.counts.items() if count or name == "listed"))
     if failed and not (books.moved or books.outcomes["skipped"]):
@@ -157,6 +157,11 @@ def _closed(planned: Planned, books: Books, params: Params, job: JobContext, ret
         error.retryable = retryable
         raise error
     return result
+
+
+def _objects(books: Books, files: list[dict[str, Any]], params: Params) -> int:
+    """How many objects were written, schemas not counted."""
+    return len(files[-1]["parts"]) if params.dataset and files and books.moved else books.moved
 
 
 def _each(books: Books, params: Params) -> list[dict[str, Any]]:

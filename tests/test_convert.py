@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -175,3 +176,98 @@ def test_the_next_attempt_goes_on_where_the_first_ended(clouds: Clouds, monkeypa
     assert convert(clouds, again).counts == {"listed": 2, "converted": 2, "rows_in": 2, "rows_out": 2}
     assert sorted(seen) == ["a.csv", "b.csv", "b.csv"]
     assert len(job.artefact("columns.ndjson").read_text().splitlines()) == 2
+
+
+def parquet(**columns: Any) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue().to_pybytes()
+
+
+def test_parquet_is_filtered_cast_and_saved_again(clouds: Clouds) -> None:
+    put(clouds.adls, "in/a.parquet", parquet(id=[1, 2, 3], amount=[5.0, 15.0, 25.0], note=["x", "y", "z"]))
+    ran = convert(
+        clouds, source=f"{clouds.lake}/in/", formats=["parquet"], where="amount > 10", columns=["id", "amount"], types={"amount": "int64"},
+        rename={"id": "number"}, constants={"file": "{source_name}"},
+    )  # fmt: skip
+    assert table(clouds, "tables/a.parquet").to_pylist() == [
+        {"number": 2, "amount": 15, "file": "a.parquet"}, {"number": 3, "amount": 25, "file": "a.parquet"},
+    ]  # fmt: skip
+    assert ran.counts == {"listed": 1, "converted": 1, "rows_in": 3, "rows_out": 2}
+    assert ran.result["report"]["files"][0]["rows_filtered"] == 1
+
+
+def test_a_cast_that_would_change_a_value_is_no_cast(clouds: Clouds) -> None:
+    put(clouds.adls, "in/a.parquet", parquet(amount=[5.0, 15.5]))
+    ran = convert(clouds, source=f"{clouds.lake}/in/", formats=["parquet"], types={"amount": "int64"})
+    assert ran.code == 1 and "15.5" in ran.error["message"] and made(clouds) == ["in/a.parquet"]
+
+
+@pytest.mark.parametrize("output", ["csv", "ndjson"])
+def test_the_way_back_is_text_that_reads_the_same(clouds: Clouds, output: str) -> None:
+    rows = [{"id": 1, "zip": "00501", "at": datetime(2026, 1, 2, tzinfo=UTC)}, {"id": None, "zip": "", "at": None}]
+    put(clouds.adls, "in/a.parquet", parquet(**{name: [row[name] for row in rows] for name in rows[0]}))
+    convert(clouds, source=f"{clouds.lake}/in/", formats=["parquet"], output=output)
+    convert(clouds, source=f"{clouds.lake}/tables/", target=f"{clouds.lake}/again")
+    assert table(clouds, "again/a.parquet").to_pylist() == rows
+
+
+def test_a_schema_is_taken_from_an_earlier_conversion(clouds: Clouds) -> None:
+    put(clouds.s3, "in/a.csv", "id,zip\n1,501\n")
+    convert(clouds, source=f"{clouds.bucket}/in/", types={"zip": "string"})
+    (document,) = [key for key in keys(clouds.adls) if key.endswith(".schema.json")]
+    convert(clouds, source=f"{clouds.bucket}/in/", target=f"{clouds.lake}/again", schema_from=f"{clouds.lake}/{document}")
+    assert table(clouds, "again/a.parquet").to_pylist() == [{"id": 1, "zip": "501"}]
+
+
+def test_a_schema_is_taken_from_a_parquet_file(clouds: Clouds) -> None:
+    put(clouds.s3, "in/a.csv", "id,zip\n1,501\n")
+    put(clouds.s3, "like.parquet", parquet(id=pa.array([1], pa.int32()), zip=["x"]))
+    convert(clouds, source=f"{clouds.bucket}/in/", schema_from=f"{clouds.bucket}/like.parquet")
+    assert table(clouds, "tables/a.parquet").schema.types == [pa.int32(), pa.string()]
+
+
+def test_a_schema_that_is_none_is_refused_before_anything_is_read(clouds: Clouds) -> None:
+    put(clouds.s3, "in/a.csv", "id\n1\n")
+    ran = convert(clouds, source=f"{clouds.bucket}/in/", schema_from=f"{clouds.bucket}/in/a.csv")
+    assert ran.code == 2 and "gives no schema" in ran.error["message"]
+    assert convert(clouds, types={"id": "integre"}).code == 2
+
+
+def test_schemas_beside_results_are_no_sources(clouds: Clouds) -> None:
+    put(clouds.s3, "in/a.csv", "id\n1\n")
+    for _ in range(2):
+        ran = convert(clouds, source=f"{clouds.bucket}/in/", target=f"{clouds.bucket}/in", overwrite="replace")
+    assert ran.counts["converted"] == 1 and sorted(keys(clouds.s3)) == ["in/_a.parquet.schema.json", "in/a.csv", "in/a.parquet"]
+
+
+def test_a_source_is_not_replaced_by_what_is_made_of_it(clouds: Clouds) -> None:
+    put(clouds.adls, "in/a.parquet", parquet(id=[1, 2]))
+    ran = convert(clouds, source=f"{clouds.lake}/in/", target=f"{clouds.lake}/in", formats=["parquet"], where="id > 1", overwrite="replace")
+    assert "would be replaced by what is made of it" in ran.error["message"]
+    assert table(clouds, "in/a.parquet").num_rows == 2
+
+
+def test_a_dry_run_tells_what_would_not_fit_and_what_could_not_be_read(clouds: Clouds) -> None:
+    put(clouds.s3, "a.csv", "a,b\n1,2\n3\n")
+    put(clouds.s3, "b.csv", "")
+    told = convert(clouds, clouds.context(dry_run=True)).result["report"]["dry_run"]
+    first, second = told["previews"]
+    assert [(row["line"], row["raw"]) for row in first["misfits"]] == [(3, "3")] and first["reading"]["delimiter"] == ","
+    assert second["error"] == "The file is empty." and told["actions"] == {"convert": {"objects": 2, "bytes": 10}}
+    assert keys(clouds.adls) == []
+
+
+def test_widening_is_told(clouds: Clouds) -> None:
+    put(clouds.s3, "a.csv", "a\n" + "1\n" * 3000 + "x\n" + "1\n" * 6000)
+    ran = convert(clouds, on_reject="widen", sample_bytes=1024)
+    assert ran.result["report"]["files"][0]["widened"] == {"a": "int64 → string"} and any("wider" in note for note in ran.result["warnings"])
+    assert convert(clouds, target=f"{clouds.lake}/b", sample_bytes=1024).code == 1
+
+
+def test_migrate_converts_with_the_same_options(clouds: Clouds) -> None:
+    put(clouds.s3, "a.csv", "id;amount\n1;2,5\n2;3,5\n")
+    ran = clouds.migrate(convert="parquet", decimal_point=",", where="amount > 3", columns=["amount"])
+    assert table(clouds, "a.parquet").to_pylist() == [{"amount": 3.5}] and keys(clouds.adls) == ["a.parquet"]
+    assert ran.result["report"]["files"][0]["rows_filtered"] == 1
+    assert clouds.migrate(clouds.context(dry_run=True), convert="parquet", overwrite="replace").result["report"]["dry_run"]["previews"]

@@ -45,7 +45,7 @@ class ConversionParams(EngineParams):
     )
     max_record_bytes: int = param(
         64 << 20, help="A longer record is refused: a quote that is never closed must not fill the memory", group="Reading", unit="bytes",
-        advanced=True, ge=1024,
+        title="Longest record", advanced=True, ge=1024,
     )  # fmt: skip
 
     types: dict[str, str] = param(
@@ -70,7 +70,7 @@ class ConversionParams(EngineParams):
     )  # fmt: skip
     max_rejects: int = param(1000, help="With keep: rejected rows of a file beyond which it fails", group="Types", unit="rows", ge=0)
     sample_bytes: int = param(
-        1 << 20, help="Size of each of the three samples", group="Types", unit="bytes", advanced=True, ge=1 << 10, le=256 << 20
+        1 << 20, help="Size of each of the three samples", group="Types", title="Sample size", unit="bytes", advanced=True, ge=1 << 10, le=256 << 20
     )
     dates: bool = param(True, help="Read columns of dates and timestamps as such", group="Types", advanced=True)
     date_order: DateOrder = param(
@@ -104,9 +104,11 @@ class ConversionParams(EngineParams):
     compression_level: int | None = param(
         None, help="Its level: zstd 1 to 22, gzip 1 to 9; none: the usual one", group="Writing", advanced=True, ge=1, le=22
     )
-    row_group_rows: int = param(100_000, help="Rows in a row group", group="Writing", unit="rows", advanced=True, ge=1, le=10_000_000)
+    row_group_rows: int = param(
+        100_000, help="Rows in a row group", group="Writing", title="Row group", unit="rows", advanced=True, ge=1, le=10_000_000
+    )
     split_bytes: int = param(
-        0, help="Begin another file when one has about so many bytes; 0: never", group="Writing", unit="bytes", advanced=True, ge=0
+        0, help="Begin another file when one has about so many bytes; 0: never", group="Writing", title="Split at", unit="bytes", advanced=True, ge=0
     )
     bloom_filters: tuple[str, ...] = param((), help="Columns that get a bloom filter in each row group", group="Writing", advanced=True)
     statistics: bool = param(True, help="Write least and greatest values of each column chunk", group="Writing", advanced=True)

@@ -12,6 +12,7 @@ import streamlit as st
 
 from portal.jobs import Job
 from portal.spool import Spool
+from portal.transfer.columns_file import COLUMNS_FILE
 from portal.ui import conversion_view, wording
 from portal.ui.wording import count_of, plain
 
@@ -32,6 +33,16 @@ def show(spool: Spool, job: Job, files: Sequence[Mapping[str, Any]]) -> None:
             help=f"The first {len(files):,}; columns.ndjson has all" if len(files) >= 20 else None,
         )  # fmt: skip
     _file(spool.folder(job.id), files[chosen])
+    conversion_view.schema_document(_schema(spool.folder(job.id), chosen), str(files[chosen].get("target", "")).rstrip("/"))
+
+
+def _schema(folder: Path, number: int) -> Any:
+    """The schema of the n-th file: it stands in the job's file alone."""
+    path = folder / COLUMNS_FILE
+    if not path.is_file():
+        return None
+    with path.open(encoding="utf-8") as file:
+        return next((json.loads(line).get("schema") for line in islice(file, number, number + 1)), None)
 
 
 def _file(folder: Path, told: Mapping[str, Any]) -> None:
@@ -40,7 +51,7 @@ def _file(folder: Path, told: Mapping[str, Any]) -> None:
         for name, title in _FIGURES:
             if told.get(name) or name in ("rows_in", "rows_out"):
                 st.metric(title, f"{told.get(name) or 0:,}", border=True)
-        if parts := told.get("parts"):
+        if len(parts := told.get("parts") or ()) > 1:
             st.metric("Files", f"{len(parts):,}", border=True)
     st.caption(_proof(told))
     conversion_view.warnings(told.get("warnings") or ())
@@ -51,10 +62,14 @@ def _file(folder: Path, told: Mapping[str, Any]) -> None:
 
 
 def _proof(told: Mapping[str, Any]) -> str:
-    source = told.get("source_checksum")
-    against = f"compared with {plain(source)}, which the source stores" if source else "the source stores none to compare with"
-    read_back = " · read back from the target and equal" if told.get("read_back") else ""
-    return f":material/verified: Source CRC64 {plain(told.get('source_crc64', ''))}, {against}{read_back}"
+    sources, source = told.get("sources") or (), told.get("source_checksum")
+    if len(sources) > 1:
+        compared = sum(1 for item in sources if item.get("compared"))
+        read = f"{len(sources):,} sources, {compared:,} of them compared with the checksum that the source stores"
+    else:
+        against = f"compared with {plain(source)}, which the source stores" if source else "the source stores none to compare with"
+        read = f"Source CRC64 {plain(told.get('source_crc64', ''))}, {against}"
+    return f":material/verified: {read}{' · read back from the target and equal' if told.get('read_back') else ''}"
 
 
 def _widened(found: Mapping[str, str]) -> None:

@@ -13,11 +13,12 @@ from portal.ui.wording import count_of, plain
 
 Told = Mapping[str, Any]
 
-_ROW_PX, _HEAD_PX, _MOST_PX = 30, 35, 420
+_ROW_PX, _HEAD_PX, _MOST_PX = 30, 34, 420
 _CHARACTERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "space", '"': "double quote", "'": "single quote", "": "none"}
 _WORDS = {"bom": "Byte order mark", "row_groups": "Row groups"}
 _EVIDENCE_OF = {"encoding": "encoding_evidence", "delimiter": "dialect_evidence", "records": "evidence"}
 """Facts and the fact that tells the evidence for them."""
+_PLAIN = "every value fits it"
 _SHORT = ("format", "records", "encoding", "compression", "delimiter", "header")
 _WHY, _RAW = "Why, and what else to know", "As it stands in the file"
 _HIDDEN = ("plain", "names", *_EVIDENCE_OF.values())
@@ -59,7 +60,7 @@ def preview(told: Told) -> None:
     rejects(told.get("misfits") or (), told.get("rows_rejected"))
     columns(told.get("columns") or (), told.get("rows") or ())
     first_rows(told.get("rows") or ())
-    _schema(told.get("schema"), str(told.get("source", "")))
+    schema_document(told.get("schema"), str(told.get("source", "")))
 
 
 def _looked_at(told: Told) -> None:
@@ -79,19 +80,18 @@ def warnings(lines: Sequence[str]) -> None:
 
 def reading(facts: Told) -> None:
     """Show how a file is read: the facts in a line, the evidence for them below."""
-    order = dict.fromkeys((*_SHORT, *facts))
-    rows = [_fact(name, facts[name], facts) for name in order if name in facts and name not in _HIDDEN and facts[name] not in ("", 0, None)]
-    rows += [_fact(name, "", facts) for name in ("quote",) if facts.get(name) == ""]
-    if not rows:
+    names = [name for name in dict.fromkeys((*_SHORT, *facts)) if name in facts and name not in _HIDDEN and facts[name] not in ("", 0, None)]
+    if not names:
         return
-    short = " · ".join(f"{_word(name)} **{plain(_value(name, facts[name]))}**" for name in _SHORT if facts.get(name))
+    short = " · ".join(f"{_word(name)} **{plain(_value(name, facts[name]))}**" for name in names if name in _SHORT and facts[name])
     with st.expander(f"How it is read: {short}" if short else "How it is read", icon=":material/fact_check:"):
-        st.dataframe(rows, hide_index=True, row_height=_ROW_PX, height=_height(rows), alt="How the file is read", placeholder="")
+        st.markdown("\n".join(_fact(name, facts) for name in names))
 
 
-def _fact(name: str, value: Any, facts: Told) -> dict[str, str]:
+def _fact(name: str, facts: Told) -> str:
     evidence = facts.get(_EVIDENCE_OF.get(name, "")) or ""
-    return {"How it is read": _word(name).capitalize(), "Found": _value(name, value), "Evidence": str(evidence)}
+    told = f": {plain(' '.join(str(evidence).split()))}" if evidence else ""
+    return f"- {_word(name).capitalize()} **{plain(_value(name, facts[name]))}**{told}"
 
 
 def _word(name: str) -> str:
@@ -113,11 +113,11 @@ def columns(found: Sequence[Told], rows: Sequence[Told] = ()) -> None:
     if not found:
         return
     st.markdown(f"**{count_of(len(found), 'column')}**")
-    table = [{"Column": item["name"], "Type": item["type"], **_details(item, rows), _WHY: item.get("note") or ""} for item in found]
+    table = [{"Column": item["name"], "Type": item["type"], **_details(item, rows), _WHY: item.get("note") or _PLAIN} for item in found]
     st.dataframe(
         table, hide_index=True, row_height=_ROW_PX, height=_height(table), alt="Columns", placeholder=wording.NONE,
         column_config={
-            "Column": st.column_config.TextColumn(width="medium"), "Type": st.column_config.TextColumn(width="small"),
+            "Column": st.column_config.TextColumn(width="medium"), "Type": st.column_config.TextColumn(width="medium"),
             _WHY: st.column_config.TextColumn(width="large"), "Nulls": st.column_config.NumberColumn(format="localized"),
         },
     )  # fmt: skip
@@ -157,7 +157,8 @@ def rejects(rows: Sequence[Told], count: int | None = None) -> None:
     )  # fmt: skip
 
 
-def _schema(schema: Any, source: str) -> None:
+def schema_document(schema: Any, source: str) -> None:
+    """Offer a schema as a file, to be used for other conversions."""
     if schema:
         name = source.rpartition("/")[2].partition(".")[0] or "columns"
         st.download_button(

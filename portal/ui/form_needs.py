@@ -16,7 +16,7 @@ _OF_CSV = (
     "typed_null_values",
 )  # fmt: skip
 _OF_TEXT = ("encoding", "max_record_bytes", "full_scan", "sample_bytes", "dates", "date_order", "decimals", "smallest_integers")
-_OF_PARQUET = ("compression_level", "row_group_rows", "bloom_filters", "statistics")
+_OF_PARQUET = ("compression", "compression_level", "row_group_rows", "bloom_filters", "statistics")
 
 _NEEDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "delete_extra": {"mirror": ()}, "max_deletes": {"delete_extra": ()}, "max_rejects": {"on_reject": ("fail", "widen")},

@@ -130,7 +130,7 @@ def _choice(item: FieldSpec, label: str, value: Any, key: str, connect: Connect)
     place = options.index(str(value)) if str(value) in options else None
     return st.selectbox(
         label, options, index=place, key=key, help=item.help, placeholder=item.placeholder or "Choose", persist_state="session",
-        format_func=lambda name: _BLANKS.get(name, name),
+        format_func=lambda name: {**_BLANKS, "": "none"}.get(name, name),
     )  # fmt: skip
 
 
