@@ -129,6 +129,7 @@ CASTS: list[tuple[Any, str, list[Any], list[int]]] = [
     (pa.array([datetime(2020, 1, 1), datetime(2020, 1, 1, 1)]), "date", [date(2020, 1, 1)], [1]),
     (pa.array([date(2020, 1, 1), date(9999, 1, 1)]), "timestamp(ns)", [datetime(2020, 1, 1)], [1]),
     (pa.array([datetime(2020, 1, 1)], pa.timestamp("us", "+02:00")), "timestamp[UTC]", [datetime(2020, 1, 1, tzinfo=UTC)], []),
+    (pa.array([-800_000, 0, 3_000_000], pa.date32()), "timestamp(ns)", [datetime(1970, 1, 1)], [0, 2]),
     (pa.array(["1", "x", "1.5", None, "007"]), "int64", [1, None, 7], [1, 2]),
     (pa.array(["x", "1"]).dictionary_encode(), "int64", [1], [0]),
     (pa.array([0.1, 1e20, None]), "string", ["0.1", "1e+20", None], []),

@@ -34,11 +34,18 @@ class Case:
     file: str = "file.csv"
     any_names: bool = False
     """The names are found by the reader; only the values count."""
+    written: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    """Name → the texts in the file, of columns whose values are other ones."""
+
+    delimiter: str = ","
+    """For readers that must be told."""
+    ours_alone: bool = False
+    """What should become of it is our own choice, or needs our options: others may do otherwise and be right."""
 
     @property
     def plain(self) -> bool:
-        """Whether a reader that knows no options of ours can be asked to read it."""
-        return not self.options or set(self.options) <= {"on_reject", "max_rejects", "full_scan", "sample_bytes"}
+        """Whether readers that know neither our options nor our rejects can be asked to read it."""
+        return not (self.rejects or self.ours_alone) and set(self.options) <= {"delimiter", "header", "on_reject", "full_scan", "sample_bytes"}
 
 
 def case(name: str, content: str | bytes, columns: Mapping[str, Sequence[Any]] | None = None, **rest: Any) -> Case:
@@ -50,7 +57,8 @@ def column(name: str, kind: str, *cells: Any, file: Sequence[str] | None = None,
     texts = file if file is not None else ["" if cell is None else cell for cell in cells]
     content = "a;other\n" + "".join(f"{text};x\n" for text in texts)
     options = {"delimiter": ";", "header": "yes", **rest.pop("options", {})}
-    return Case(name, content.encode(), {"a": cells, "other": ["x"] * len(cells)}, {"a": kind} if kind != "string" else {}, options, **rest)
+    columns = {"a": cells, "other": ["x"] * len(cells)}
+    return Case(name, content.encode(), columns, {"a": kind} if kind != "string" else {}, options, written={"a": texts}, delimiter=";", **rest)
 
 
 def holds(wanted: Any, value: Any) -> bool:

@@ -59,7 +59,7 @@ def text_of(value: Any) -> str:
     try:
         return str(value.as_py())
     except (ValueError, OverflowError):  # moments that Python's own types do not reach
-        return str(value)
+        return str(pc.cast(value, pa.string()).as_py())
 
 
 def _cast(column: str, source: Any, target: ColumnType, options: ConvertOptions) -> Cast:
