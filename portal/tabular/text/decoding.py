@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from portal.tabular.text.encoding import Encoding, not_text
@@ -29,7 +30,7 @@ def is_utf8(block: bytes) -> bool:
     """Tell whether bytes are valid UTF-8 as a whole: several times as fast as decoding."""
     if block.isascii():
         return True
-    offsets = pa.array([0, len(block)], pa.int32()).buffers()[1]
+    offsets = pa.py_buffer(np.array([0, len(block)], np.int32))
     try:
         pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(block)]).validate(full=True)
     except pa.ArrowInvalid:
