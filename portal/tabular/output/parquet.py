@@ -40,8 +40,9 @@ class ParquetFile:
 
     def write(self, batch: Any) -> None:
         refuse_other_schema(batch, self.schema)
+        most = max(1, int(batch.num_rows * GROUP_BYTES / max(1, batch.nbytes)))
         while batch.num_rows:
-            part = batch.slice(0, self._options.row_group_rows - self._pending_rows)
+            part = batch.slice(0, min(most, self._options.row_group_rows - self._pending_rows))
             self._pending.append(part)
             self._pending_rows += part.num_rows
             self._pending_bytes += part.nbytes
