@@ -81,6 +81,10 @@ class _Places(SourceParams):
     )  # fmt: skip
 
 
+_SCHEMAS = "_*.schema.json"
+"""What a conversion puts beside its results is no source of another one."""
+
+
 class Params(ConversionParams, _Places):
     concurrency: int = param(2, help="Files converted at the same time", group="Writing", advanced=True, ge=1, le=64)
 
@@ -93,6 +97,11 @@ class Params(ConversionParams, _Places):
         if self.dataset and not _folder(self):
             raise ValueError(f"a data set needs a folder of its own: write one behind {self.target}")
         return self
+
+    @property
+    def filters(self) -> Filters:
+        """Files whose format is said need no name that tells it."""
+        return replace(super().filters, formats=self.formats if self.format == "auto" else (), exclude=(*self.exclude, _SCHEMAS))
 
 
 def run(params: Params, job: JobContext) -> Result:
@@ -189,15 +198,10 @@ def _migration(params: Params, options: ConvertOptions, job: JobContext, source:
     return Migration(route, _rules(params), policies, job.folder, job.job_id, header, tell, job.check_cancelled, keys, job.earlier_folder, mover)
 
 
-_SCHEMAS = "_*.schema.json"
-"""What a conversion puts beside its results is no source of another one."""
-
-
 def _rules(params: Params) -> Rules:
     from portal.planning.planning import Rules
 
-    formats = params.formats if params.format == "auto" else ()
-    filters = Filters() if params.keys else replace(params.filters, formats=formats, exclude=(*params.exclude, _SCHEMAS))
+    filters = Filters() if params.keys else params.filters
     as_folder = bool(params.partition_by or params.split_bytes)
     if params.dataset:
         parent, _, name = _folder(params).rpartition("/")

@@ -15,8 +15,6 @@ from portal import catalog
 from portal.catalog import EngineSpec
 from portal.connections import KIND_OF_SCHEME, Connections
 from portal.errors import BadParameters, Cancelled, Unreachable
-from portal.planning.filters import Filters
-from portal.planning.formats import format_of
 from portal.stores.base import Store
 from portal.stores.opening import open_store
 from portal.stores.url import StoreURL
@@ -78,16 +76,9 @@ def _keys(params: Any, connections: Connections) -> list[str]:
     found = listing.look(params.source, connection, f"preview:{params.source_connection}", recursive=True)
     keys = [info.key for info in found.objects]
     below = [key[len(params.source.key) :] or key for key in keys]
-    filters: Filters = params.filters.by_name_alone()
-    any_format = params.format != "auto" and not hasattr(params, "convert")
-    filters = Filters((), filters.include, filters.exclude, regex=filters.regex) if any_format else filters
-    refusals = filters.refusals(below, Listed(keys, [], [], [], [], [], [], []))
-    fits = [key for key, refusal in zip(keys, refusals, strict=True) if not refusal and (any_format or suits(key) or _is_parquet(params, key))]
-    return fits[:MOST_OFFERED]
-
-
-def _is_parquet(params: Any, key: str) -> bool:
-    return not hasattr(params, "convert") and format_of(key) == "parquet"
+    refusals = params.filters.by_name_alone().refusals(below, Listed(keys, [], [], [], [], [], [], []))
+    converts = suits if hasattr(params, "convert") else bool  # migrate copies what its name does not tell; convert takes all that is let through
+    return [key for key, refusal in zip(keys, refusals, strict=True) if not refusal and converts(key)][:MOST_OFFERED]
 
 
 def _kept(params: Any, key: str, connections: Connections) -> dict[str, Any]:
