@@ -15,12 +15,14 @@ _WINDOW = 1 << 16
 
 def count_lines(data: bytes) -> int:
     """Return the number of line ends (LF, CR LF, CR) in data."""
-    letters = np.frombuffer(data, np.uint8)
-    returns = letters == _CR
-    feeds = letters == _LF
-    count = int(np.count_nonzero(feeds))
-    if returns.any():
-        count += int(np.count_nonzero(returns)) - int(np.count_nonzero(returns[:-1] & feeds[1:]))
+    letters, returns, count = np.frombuffer(data, np.uint8), b"\r" in data, 0
+    for start in range(0, len(data), _WINDOW):
+        window = letters[start : start + _WINDOW]
+        count += int(np.count_nonzero(window == _LF))
+        if returns:
+            after = letters[start + 1 : start + 1 + _WINDOW] == _LF
+            bare = window == _CR
+            count += int(np.count_nonzero(bare)) - int(np.count_nonzero(bare[: len(after)] & after))
     return count
 
 
