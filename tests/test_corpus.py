@@ -17,7 +17,7 @@ from portal.tabular.conversion.converting import convert_object
 from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import Converted
 from tests.corpus import CASES
-from tests.corpus.case import Case, holds
+from tests.corpus.case import Case, holds, values_of
 from tests.tabular import key_of, local_store
 
 
@@ -54,7 +54,7 @@ def _compare(case: Case, table: pa.Table) -> None:
         kind = str(table.schema.field(name).type)
         expected = case.types.get(str(place) if case.any_names else name, "string")
         assert kind.startswith(expected), f"{name} is {kind}, not {expected}"
-        wrong = first_wrong(wanted, table[name].to_pylist())
+        wrong = first_wrong(wanted, values_of(table[name]))
         assert not wrong, f"{name} ({kind}): {wrong}"
 
 

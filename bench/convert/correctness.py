@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from bench.queue.measuring import ROOT
 from portal.tabular.options import TYPED_NULLS
 from tests.corpus import CASES
-from tests.corpus.case import Case, holds
+from tests.corpus.case import Case, holds, values_of
 
 VERDICTS = ("exact", "refused", "changed", "rows lost", "accepted")
 HEAD = ("who", "hard files", "every value exact", "refused", "values changed", "rows or columns lost", "broken, yet taken", "for example")
@@ -112,17 +112,10 @@ def _compared(case: Case, table: pa.Table) -> tuple[str, str]:
         if len(wanted) != table.num_rows:
             return "rows lost", f"{table.num_rows} rows, not {len(wanted)}"
         written = case.written.get(name, wanted)
-        for one, text, value in zip(wanted, written, _values(table.column(place)), strict=True):
+        for one, text, value in zip(wanted, written, values_of(table.column(place)), strict=True):
             if one != value and not _kept(one, text, value):
                 return "changed", f"{text if text is not None else one!r} → {value!r}"[:60]
     return "exact", ""
-
-
-def _values(column: Any) -> list[Any]:
-    try:
-        return list(column.to_pylist())
-    except (ValueError, OverflowError):  # a moment or day beyond the calendar
-        return list(column.cast(pa.string()).to_pylist())
 
 
 def _kept(wanted: Any, text: Any, value: Any) -> bool:

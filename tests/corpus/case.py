@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
+
+import pyarrow as pa
 
 EXACT = ""
 """As a type: any, if only every value is held exactly."""
@@ -61,6 +64,33 @@ def column(name: str, kind: str, *cells: Any, file: Sequence[str] | None = None,
     return Case(name, content.encode(), columns, {"a": kind} if kind != "string" else {}, options, written={"a": texts}, delimiter=";", **rest)
 
 
+@dataclass(frozen=True)
+class Nanoseconds:
+    """A moment finer than Python's own: nanoseconds since 1970, in a zone or none."""
+
+    count: int
+    zoned: bool
+
+    @classmethod
+    def of(cls, text: str) -> Nanoseconds:
+        """Raises ValueError when it is no moment."""
+        whole, _, rest = text.partition(".")
+        digits = re.match(r"\d*", rest)[0]  # type: ignore[index]
+        moment = datetime.fromisoformat(whole + rest[len(digits) :])
+        seconds = (moment - datetime(1970, 1, 1, tzinfo=UTC if moment.tzinfo else None)) // timedelta(seconds=1)
+        return cls(seconds * 10**9 + int(digits.ljust(9, "0")), moment.tzinfo is not None)
+
+
+def values_of(column: Any) -> list[Any]:
+    """Return a column of a result as Python values, none rounded; what Python has no value for as a text."""
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        return [None if count is None else Nanoseconds(count, bool(column.type.tz)) for count in column.cast(pa.int64()).to_pylist()]
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError):
+        return list(column.cast(pa.string()).to_pylist())
+
+
 def holds(wanted: Any, value: Any) -> bool:
     """Whether a value of a result is exactly what the file says."""
     if wanted is None or value is None:
@@ -91,12 +121,11 @@ def _says(text: str, value: Any) -> bool:
 
 
 def _says_when(text: str, value: Any) -> bool:
+    if isinstance(value, Nanoseconds):
+        return value == Nanoseconds.of(text)
     if isinstance(value, datetime):
-        nanosecond = getattr(value, "nanosecond", 0)  # pandas' own moments have one
-        value = value.to_pydatetime(warn=False) if nanosecond else value
-        written = text.partition(".")[2][6:9]
         moment = datetime.fromisoformat(text)
-        return moment == value and moment.utcoffset() == value.utcoffset() and nanosecond == int(written or 0)
+        return len(text.partition(".")[2]) < len("123456789") and moment == value and moment.utcoffset() == value.utcoffset()
     return isinstance(value, date | time) and text == value.isoformat()
 
 
