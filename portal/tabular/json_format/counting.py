@@ -10,11 +10,15 @@ import numpy as np
 from portal.tabular.json_format.shape import Kind
 from portal.tabular.rows import Counter
 
-_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_WORD = re.compile(rb"[^ \t\r\n]+")
+_WORD_ENDS = (b"", b" ", b"\t", b"\r", b"\n", b'"', b"[", b"]", b"{", b"}")
 _BLANKS = b" \t\r\n"
 _STEPS = np.zeros(256, np.int8)
 _STEPS[list(b"[{")] = 1
 _STEPS[list(b"]}")] = -1
+_MARKS, _BRACKETS = np.zeros(256, np.bool_), np.zeros(256, np.bool_)
+_MARKS[list(b'[]{}",')] = True
+_BRACKETS[list(b'[]{}"')] = True
 _SLICE = 1 << 20
 
 
@@ -54,10 +58,11 @@ class StructureCounter:
 
     def __init__(self, *, array: bool) -> None:
         self._array = array
-        self._inside = False
-        self._depth = self._found = 0
+        self._marks = _MARKS if array else _BRACKETS
+        self._inside = self._depth = self._found = 0
         self._left = b""
-        self._any = False
+        self._head = b""
+        """Of an array: its bracket and the first character after it, once they were seen."""
         self._word = False
         """The text so far ends in a value that is neither string nor object nor array."""
 
@@ -66,46 +71,53 @@ class StructureCounter:
             self._take(self._left + block[start : start + _SLICE])
 
     def finish(self) -> int:
-        return self._found + (1 if self._array and self._any else 0)
+        return self._found + (self._array and len(self._head) == 2 and self._head[1:] != b"]")
 
     def _take(self, text: bytes) -> None:
         slashes = len(text) - len(text.rstrip(b"\\"))
         self._left = b"\\" if slashes % 2 else b""
         text = text[: len(text) - len(self._left)]
-        parts = (_ESCAPE.sub(b"", text) if b"\\" in text else text).split(b'"')
-        outside = parts[1 if self._inside else 0 :: 2]
-        # A string is a value too: '"' stands for it, where it begins.
-        self._inside ^= len(parts) % 2 == 0
-        joined = b'"'.join(outside) + (b'"' if self._inside and len(parts) > 1 else b"")
-        if joined:
-            self._follow(np.frombuffer(joined, np.uint8))
+        if self._array and len(self._head) < 2:
+            self._head = (self._head + text.translate(None, _BLANKS)[:2])[:2]
+        if text:
+            self._follow(text, np.frombuffer(text, np.uint8))
 
-    def _follow(self, text: np.ndarray) -> None:
-        steps = _STEPS[text]
-        depths = self._depth + np.cumsum(steps, dtype=np.int32)
+    def _follow(self, text: bytes, characters: Any) -> None:
+        at = np.flatnonzero(self._marks[characters])
+        if b"\\" in text:
+            at = np.setdiff1d(at, _escaped(characters), assume_unique=True)
+        marks = characters[at]
+        quotes = marks == ord('"')
+        inside = (np.cumsum(quotes, dtype=np.int32) + self._inside) & 1
+        steps = np.where(inside | quotes, np.int8(0), _STEPS[marks])
+        depths = np.cumsum(steps, dtype=np.int32) + self._depth
         if self._array:
-            self._elements(text, depths)
+            self._found += int(np.count_nonzero((marks == ord(",")) & (inside == 0) & (depths == 1)))
         else:
-            self._values(text, steps, depths)
-        self._depth = int(depths[-1])
+            self._found += int(np.count_nonzero((depths == 0) & ((steps == -1) | (quotes & (inside == 1)))))
+            self._words(text, characters, at, (depths == 0) & (inside == 0))
+        if len(at):
+            self._inside, self._depth = int(inside[-1]), int(depths[-1])
 
-    def _elements(self, text: np.ndarray, depths: np.ndarray) -> None:
-        self._found += int(np.count_nonzero((text == ord(",")) & (depths == 1)))
-        if not self._any:
-            self._any = bool(np.any(_solid(text) & ~((depths == 1) & (text == ord("["))) & ~((depths == 0) & (text == ord("]")))))
-
-    def _values(self, text: np.ndarray, steps: np.ndarray, depths: np.ndarray) -> None:
-        """Count the ends of objects and arrays at depth 0, and the strings and words there."""
-        level = depths == 0
-        self._found += int(np.count_nonzero((steps == -1) & level))
-        plain = level & (steps == 0)
-        self._found += int(np.count_nonzero(plain & (text == ord('"'))))
-        word = plain & _solid(text) & (text != ord('"'))
-        before = np.empty_like(word)
-        before[0], before[1:] = self._word, word[:-1]
-        self._found += int(np.count_nonzero(word & ~before))
-        self._word = bool(word[-1])
+    def _words(self, text: bytes, characters: Any, at: Any, outside: Any) -> None:
+        """Count the words between the values at depth 0. `at`: where the marks are; `outside`: nothing is open after them."""
+        first = [0] if self._depth == 0 and not self._inside else []
+        starts = np.concatenate([np.array(first, np.int64), at[outside] + 1])
+        following = np.append(at, len(text))
+        ends = np.concatenate([following[: len(first)], following[1:][outside]])
+        plain = (starts == ends) | ((ends - starts == 1) & (characters[np.minimum(starts, len(text) - 1)] == ord("\n")))
+        for start, end in zip(starts[~plain].tolist(), ends[~plain].tolist(), strict=True):
+            self._found += len(_WORD.findall(text, start, end))
+        if self._word and text[:1] not in _WORD_ENDS:
+            self._found -= 1
+        open_end = len(ends) > 0 and ends[-1] == len(text)
+        self._word = bool(open_end) and text[-1:] not in _WORD_ENDS
 
 
-def _solid(text: np.ndarray) -> Any:
-    return (text != 32) & (text != 10) & (text != 13) & (text != 9)
+def _escaped(characters: Any) -> Any:
+    """Return where characters stand that a backslash escapes: after an odd number of them."""
+    slashes = np.flatnonzero(characters == ord("\\"))
+    last = np.append(np.diff(slashes) != 1, True)
+    first = np.insert(last[:-1], 0, True)
+    lengths = slashes[last] - slashes[first] + 1
+    return slashes[last][lengths % 2 == 1] + 1

@@ -81,7 +81,8 @@ class _Cutter:
             if scanned.broken >= 0:
                 raise self._misplaced(scanned.broken)
             if data := self._take(scanned):
-                yield Chunk(number, data, self._from - len(data), self._line - data.count(b"\n"))
+                yield Chunk(number, data, self._from - len(data), self._line)
+                self._line += data.count(b"\n")
                 number += 1
             self._bound(scanned)
         if data := self._rest():
@@ -94,8 +95,12 @@ class _Cutter:
             self._begin = begin
             return b""
         self._begin = scanned.open
-        self._drop(begin)
-        return self._drop(scanned.end)
+        held = b"".join(self._held) if len(self._held) > 1 else self._held[0]
+        self._line += held.count(b"\n", 0, begin - self._from)
+        data = held[begin - self._from : scanned.end - self._from]
+        self._held = [held[scanned.end - self._from :]]
+        self._from = scanned.end
+        return data
 
     def _drop(self, until: int) -> bytes:
         """Return and let go of what is held up to an offset."""
