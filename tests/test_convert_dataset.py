@@ -104,3 +104,18 @@ def test_a_dry_run_tells_the_folder_and_writes_nothing(two: Clouds) -> None:
     told = convert(two, two.context(dry_run=True)).result["report"]["dry_run"]
     assert [line["target"] for line in told["sample"]] == ["orders", "orders"] and len(told["previews"]) == 2
     assert keys(two.adls) == []
+
+
+@pytest.mark.parametrize("place", ["s3", "adls", "file"])
+def test_files_that_become_folders_are_made_once_and_replaced_when_asked(two: Clouds, place: str) -> None:
+    target = {"s3": f"{two.bucket}/out", "adls": f"{two.lake}/out", "file": f"file://{two.home}/data/out"}[place]
+    once = {"dataset": False, "target": target, "partition_by": ["id"], "types": {"id": "int64"}}
+    assert convert(two, **once).counts["converted"] == 2
+    again = convert(two, **once)
+    assert (again.code, again.error["type"]) == (1, "AlreadyExists")
+    assert convert(two, **once, overwrite="skip").counts == {"listed": 2, "skipped": 2}
+    assert convert(two, **once, overwrite="replace").counts["converted"] == 2
+    store = {"s3": two.s3, "adls": two.adls, "file": two.local}[place]
+    prefix = f"{two.home}/data/out/".lstrip("/") if place == "file" else "out/"
+    found = [key.removeprefix(prefix).rpartition("/")[0] for key in keys(store, prefix) if key.endswith(".parquet")]
+    assert sorted(found) == ["a/id=1", "a/id=2", "b/id=3"]

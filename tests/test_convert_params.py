@@ -100,7 +100,7 @@ def test_what_is_hard_to_type_can_be_written_in_words() -> None:
 @pytest.mark.parametrize(
     ("key", "output", "folder", "name"),
     [("a/b.csv.gz", "parquet", False, "a/b.parquet"), ("b.parquet", "csv", False, "b.csv"), ("b.parquet", "parquet", False, "b.parquet"),
-     ("a/b.csv", "parquet", True, "a/b"), ("notes.txt", "ndjson", False, "notes.txt.ndjson"), ("a/.csv", "csv", False, "a/.csv.csv"),
+     ("a/b.csv", "parquet", True, "a/b/_SUCCESS"), ("notes.txt", "ndjson", False, "notes.txt.ndjson"), ("a/.csv", "csv", False, "a/.csv.csv"),
      ("X.PARQUET", "ndjson", False, "X.ndjson")],
 )  # fmt: skip
 def test_results_are_named_after_their_source(key: str, output: Any, folder: bool, name: str) -> None:

@@ -19,6 +19,9 @@ Compression = Literal["zstd", "snappy", "gzip", "none"]
 TYPED_NULLS = ("NA", "N/A", "n/a", "NULL", "null", "None", r"\N")
 """Read as 'no value' in columns whose other values are all numbers, booleans or dates; text columns keep them as text."""
 
+DATA_SET_MARK = "_SUCCESS"
+"""The object that is written last into the folder of a data set, and that others look for."""
+
 _SUITABLE = re.compile(r"(?i)\.(csv|tsv|json|ndjson|jsonl)(\.gz|\.zst)?$")
 
 
@@ -102,10 +105,10 @@ def suits(key: str) -> bool:
 
 
 def written_name(key: str, output: Output = "parquet", *, folder: bool = False) -> str:
-    """Return the key of what a conversion makes of an object: another ending, or none when it becomes a folder of files."""
+    """Return the key of what a conversion makes of an object: another ending; of a folder of files what tells that it is whole."""
     stem = key[: -len(".parquet")] if key.lower().endswith(".parquet") else _SUITABLE.sub("", key)
     stem = key if not stem or stem.endswith("/") else stem
-    return stem if folder else f"{stem}.{output}"
+    return f"{stem}/{DATA_SET_MARK}" if folder else f"{stem}.{output}"
 
 
 def target_name(key: str) -> str:

@@ -17,7 +17,7 @@ from portal.stores.url import StoreURL
 from portal.tabular import given_schema
 from portal.tabular.conversion import converting
 from portal.tabular.conversion.preview import preview_object
-from portal.tabular.options import ConvertOptions
+from portal.tabular.options import DATA_SET_MARK, ConvertOptions
 from portal.tabular.outcome import Converted
 from portal.tabular.output.opening import makes_one_file
 from portal.tabular.params import ConversionParams
@@ -67,8 +67,8 @@ class Converter:
         return done
 
     def _key_of(self, entry: Entry) -> str:
-        """With a '/' at its end where the target is a folder of files."""
-        return entry.target_key if makes_one_file(self._options) else f"{entry.target_key}/"
+        """Where the target is a folder of files, that folder: planned is what is written into it last."""
+        return entry.target_key if makes_one_file(self._options) else entry.target_key.removesuffix(DATA_SET_MARK)
 
     def dataset(self, infos: Sequence[ObjectInfo], key: str, *, overwrite: bool, moved: Callable[[int], None]) -> Converted:
         """Make one data set of many objects in a folder; raises what `convert_dataset` raises."""
