@@ -49,7 +49,7 @@ def typed(kind: pa.DataType, *texts: str, nulls: tuple[bytes, ...] = (b"",)) -> 
     return parse("\n".join(texts).encode(), CsvForm(b"\x01", b""), [ColumnSpec(kind, nulls, True)])
 
 
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 @given(MARKS, st.integers(1, 4))
 @example('a,"b\nc"\r"d""e",\r\n\n"",', 2)
 def test_records_are_those_of_pythons_strict_csv(text: str, width: int) -> None:
@@ -66,7 +66,7 @@ def test_records_are_those_of_pythons_strict_csv(text: str, width: int) -> None:
     assert (parsed.broken is not None) == broken
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(MARKS, FORMS, st.integers(0, 4), st.booleans(), st.booleans())
 @example('a\\,"b",c\n', CsvForm(escape=b"\\"), 2, False, False)
 @example(' "a" , b\\  \n', CsvForm(escape=b"\\", trim=True), 2, False, False)
@@ -85,7 +85,7 @@ def test_every_form_is_read_as_one_character_at_a_time_reads_it(text: str, form:
     assert (parsed.broken and parsed.broken[0]) == expected.broken
 
 
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 @given(MARKS, FORMS, st.lists(st.integers(1, 30), max_size=8))
 def test_a_text_cut_where_whole_says_has_the_same_records(text: str, form: CsvForm, steps: list[int]) -> None:
     data = text.encode()
@@ -112,6 +112,14 @@ def test_whole_waits_for_the_line_feed_behind_a_carriage_return() -> None:
     assert whole(b"a\r\nb", FORM, final=False) == (3, 1)
     assert whole(b'a\n"b\n', FORM, final=False) == (2, 1)
     assert whole(b"\n\n#c\n", CsvForm(comment=b"#"), final=False) == (5, 0)
+
+
+def test_whole_takes_only_quotes_where_a_value_begins_for_quotes() -> None:
+    assert whole(b'a"b\n', FORM, final=False) == (4, 1)
+    assert whole(b'a,"b\n', FORM, final=False) == (0, 0)
+    assert whole(b'a\\,"b\n', CsvForm(escape=b"\\"), final=False) == (6, 1)
+    assert whole(b'a, "b\n', FORM, final=False) == (6, 1)
+    assert whole(b'a, "b\n', CsvForm(trim=True), final=False) == (0, 0)
 
 
 DIGITS = st.text("0123456789", max_size=25)
@@ -152,7 +160,7 @@ def same(ours: Any, expected: Any, kind: pa.DataType) -> bool:
     return bool(ours == expected)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.one_of(NUMBERS, MOMENTS, st.sampled_from(["true", "True", "TRUE", "tRUE", "false", "False", "FALSE", "t", "yes"])), st.sampled_from(KINDS))
 @example("9223372036854775808", pa.int64())
 @example("-9223372036854775808", pa.int64())
@@ -176,7 +184,7 @@ def test_a_value_is_read_exactly_or_handed_back(text: str, kind: pa.DataType) ->
     assert same(parsed.columns[0].view(stored)[0].as_py(), expected, kind)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=200),
     st.sampled_from(["{!r}", "{:.17g}", "{:.3f}", "{:.25e}", "{:.15f}"]),
