@@ -206,6 +206,36 @@ def test_a_float_is_the_same_number_in_any_type_or_none(numbers: list[float | No
     assert [None if value is None else repr(float(value)) for value in there] == [None if number is None else repr(number) for number in kept]
 
 
+FAR = [datetime(2020, 1, 1, 0, 0, 0, 123456), datetime(9999, 12, 31), None, datetime(1, 1, 1)]
+
+
+def old(values: Any) -> Held:
+    """A file of 96-bit moments, in several batches."""
+    return held(pa.table({"t": values, "n": range(len(values))}), use_deprecated_int96_timestamps=True)
+
+
+def test_old_moments_of_far_years_are_what_they_are() -> None:
+    table, misfits = rows_of(old(pa.array(FAR, pa.timestamp("us"))))
+    assert table["t"].to_pylist() == FAR and misfits == []
+
+
+def test_old_moments_are_never_cut_nor_wrapped() -> None:
+    table, misfits = rows_of(old(pa.array([1000, 1, None, -1], pa.timestamp("ns"))))
+    assert table["t"].cast(pa.int64()).to_pylist() == [1, None]
+    assert [(misfit.line, misfit.column) for misfit in misfits] == [(2, "t"), (4, "t")] and "timestamp(ns)" in misfits[0].reason
+    table, misfits = rows_of(old(pa.array([1000, 1, None, -1], pa.timestamp("ns"))), types={"t": "timestamp(ns)"})
+    assert table["t"].cast(pa.int64()).to_pylist() == [1000, 1, None, -1] and misfits == []
+    table, misfits = rows_of(old(pa.array(FAR, pa.timestamp("us"))), types={"t": "timestamp(ns)"})
+    assert table["n"].to_pylist() == [0, 2] and ["1677" in misfit.reason for misfit in misfits] == [True, True]
+
+
+def test_old_moments_are_looked_at_in_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portal.tabular.parquet_format.table._BATCH_BYTES", 1)
+    counts = [1000 * n + (n % 1000 == 999) for n in range(3000)]
+    table, misfits = rows_of(old(pa.array(counts, pa.timestamp("ns"))))
+    assert table.num_rows == 2997 and [misfit.line for misfit in misfits] == [1000, 2000, 3000]
+
+
 def test_a_store_object_is_read_counted_and_compared(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"n": range(100_000)}), path, row_group_size=1000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,6 +25,8 @@ class Rows(Protocol):
     def first(self) -> int: ...
     @property
     def batch(self) -> Any: ...
+    @property
+    def wrong(self) -> Mapping[int, tuple[str, str]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,10 @@ class Casts:
 
     def __call__(self, rows: Rows) -> Parsed:
         chunk = Chunk(rows.number, b"", rows.first, rows.first + 1)
-        try:
-            return Parsed(chunk, rows.batch.num_rows, self._cast(rows.batch))
-        except pa.ArrowInvalid:
-            misfits = self._misfits(rows)
+        if not rows.wrong:
+            with suppress(pa.ArrowInvalid):
+                return Parsed(chunk, rows.batch.num_rows, self._cast(rows.batch))
+        misfits = self._misfits(rows)
         wrong = {misfit.offset - rows.first for misfit in misfits}
         kept = rows.batch.take(pa.array([place for place in range(rows.batch.num_rows) if place not in wrong], pa.int64()))
         return Parsed(chunk, rows.batch.num_rows, self._cast(kept), misfits)
@@ -55,7 +58,7 @@ class Casts:
 
     def _misfits(self, rows: Rows) -> list[Misfit]:
         """One for each row, by the first of its columns that does not fit."""
-        found: dict[int, tuple[str, str]] = {}
+        found = dict(rows.wrong)
         for name, cast in self._casts.items():
             for place, reason in cast.problems(rows.batch.column(name)):
                 found.setdefault(place, (name, reason))

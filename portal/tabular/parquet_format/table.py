@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
+from itertools import count, islice
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ from portal.tabular.columns.type_names import parse
 from portal.tabular.conversion.pipeline import in_order
 from portal.tabular.conversion.table import Tally
 from portal.tabular.options import ConvertOptions
+from portal.tabular.parquet_format import int96
 from portal.tabular.parquet_format.misfits import Casts
 from portal.tabular.parquet_format.ranges import RangeFile
 from portal.tabular.rows import Check, Chunk, Parsed
@@ -45,6 +46,8 @@ class Rows:
     number: int
     first: int
     batch: Any
+    wrong: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    """Place → (column, reason) of rows that could not be read as they are stored."""
 
 
 class ParquetTable:
@@ -54,7 +57,9 @@ class ParquetTable:
         """Raises ConversionFailed (no Parquet, broken, encrypted, two columns of one name) and what stores raise."""
         self.name, self._source, self._options, self._check = source.name, source, options, check
         footer = self._open().metadata
-        self._arrow = _readable(lambda: footer.schema.to_arrow_schema())
+        self._int96 = int96.columns_of(footer)
+        self._unit = self._int96_unit()
+        self._arrow = self._open(coerce_int96_timestamp_unit=self._unit).schema_arrow.remove_metadata()
         self._rows = footer.num_rows
         groups = [footer.row_group(place) for place in range(footer.num_row_groups)]
         self._whole_groups = max((_compressed(group) for group in groups), default=0) <= _AT_ONCE_BYTES
@@ -63,8 +68,9 @@ class ParquetTable:
         self.facts: Mapping[str, Any] = {
             "format": "parquet", "rows": self._rows, "row_groups": len(groups), "written_by": footer.created_by or "", "names": self._arrow.names,
         }  # fmt: skip
-        self.warnings: tuple[str, ...] = ()
-        if again := [name for name, count in Counter(self._arrow.names).items() if count > 1]:
+        inside = [path for path in self._int96 if path not in self._arrow.names]
+        self.warnings: Sequence[str] = [f"The moments in {path} are read in microseconds: nanoseconds would be lost there." for path in inside]
+        if again := [name for name, times in Counter(self._arrow.names).items() if times > 1]:
             raise ConversionFailed(f"The file has two columns called {again[0]!r}.", hint="Write it again with names that differ.")
 
     def samples(self) -> Iterable[Chunk]:
@@ -109,23 +115,42 @@ class ParquetTable:
             reader.finish()
         tally.source_bytes, tally.crc64, tally.compared = reader.digests.size_bytes, reader.digests.crc64nvme, reader.compared
 
-    def _open(self) -> Any:
+    def _open(self, **how: Any) -> Any:
         file = pa.PythonFile(RangeFile(self._source), "r")
-        return _readable(lambda: pq.ParquetFile(file, pre_buffer=False))
+        return _readable(lambda: pq.ParquetFile(file, **{"pre_buffer": False, **how}))
+
+    def _int96_unit(self) -> str:
+        given = _given(self._options) if self._int96 else {}
+        return "ns" if any(getattr(column.type.arrow, "unit", "") == "ns" for name, column in given.items() if name in self._int96) else "us"
 
     def _batches(self, schema: Schema) -> Iterator[Rows]:
-        file = pa.PythonFile(RangeFile(self._source), "r")
-        buffered = {"pre_buffer": True} if self._whole_groups else {"pre_buffer": False, "buffer_size": _BUFFER_BYTES}
-        reader = _readable(lambda: pq.ParquetFile(file, **buffered))
+        buffered = {"pre_buffer": True} if self._whole_groups else {"buffer_size": _BUFFER_BYTES}
         names = [column.name for column in schema.columns]
-        batches = reader.iter_batches(self._batch_rows, columns=names)
+        batches = self._open(**buffered, coerce_int96_timestamp_unit=self._unit).iter_batches(self._batch_rows, columns=names)
+        twice = self._read_twice([name for name in self._int96 if name in names])
         first = 0
-        for number in range(self._rows + 1):
+        for number in count():
             batch = _readable(lambda: next(batches, None))
             if batch is None:
                 return
-            yield Rows(number, first, batch)
+            yield Rows(number, first, batch, twice(batch))
             first += batch.num_rows
+
+    def _read_twice(self, names: Sequence[str]) -> Callable[[Any], Mapping[int, tuple[str, str]]]:
+        """Return what tells the rows of each batch, in order, whose 96-bit moments are other ones when they are read in another unit."""
+        if not names:
+            return lambda _: {}
+        reader = self._open(buffer_size=_BUFFER_BYTES, coerce_int96_timestamp_unit=int96.other_unit(self._unit))
+        counts: list[int] = []
+        pieces = int96.in_pieces(reader.iter_batches(self._batch_rows, columns=list(names)), iter(counts.pop, None))
+
+        def wrong(batch: Any) -> Mapping[int, tuple[str, str]]:
+            counts.append(batch.num_rows)
+            piece = _readable(lambda: next(pieces))
+            told = int96.reason(self._unit)
+            return {place: (name, told) for name in names for place in int96.changed(batch.column(name), piece.column(name).combine_chunks())}
+
+        return wrong
 
     def _needed(self) -> Sequence[str]:
         """The columns that the result, or the choice of its rows, needs."""
