@@ -126,7 +126,8 @@ def test_numbers_as_they_are_written_elsewhere(kind: str, options: dict[str, str
 @pytest.mark.parametrize(
     ("kind", "options", "text"),
     [
-        ("float64", {"decimal_point": ","}, "1.5"), ("float64", {"thousands": ","}, "12,34"), ("float64", {"thousands": ","}, "1.234,5"),
+        ("float64", {"decimal_point": ","}, "1.5"), ("float64", {"thousands": ","}, "12,34"), ("int64", {"thousands": ","}, "1234,567"),
+        ("float64", {"thousands": ","}, "1.234,5"),
         ("int64", {"thousands": ","}, "1,2345"), ("int64", {"thousands": ","}, "0,123"), ("int64", {"thousands": ","}, ",123"),
         ("int64", {"thousands": "'"}, "1,234"),
     ],

@@ -40,6 +40,7 @@ TYPES: dict[str, tuple[list[str], str, str]] = {
     "decimals": (["1.5", ".5", "5.", "-1e-5", "1E+10"], "float64", ""),
     "long decimals": (["0.1234567890123456789"], "decimal(38,19)", "room for 19 digits before the point and 19 after it"),
     "long decimals and an exponent": (["0.1234567890123456789", "1e5"], "float64", "more digits than a 64-bit float keeps"),
+    "long decimals and no number": (["0.1234567890123456789", "NaN"], "float64", "more digits than a 64-bit float keeps"),
     "decimals that are too long": (["0." + "1" * 39], "float64", "more digits than a 64-bit float keeps"),
     "many digits that a float holds": (["0.1000000000000000055511151231257827021181583404541015625"], "float64", ""),
     "an id with a point": (["0.5", "9007199254740993.0"], "float64", "'9007199254740993.0' has more digits"),

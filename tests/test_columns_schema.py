@@ -89,7 +89,8 @@ def test_a_schema_is_put_together_of_what_was_asked_and_guessed() -> None:
 
 FLAT = [
     "string", "json", "boolean", "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64", "float32", "float64", "decimal(5,2)", "decimal(7,2)",
-    "decimal(7,3)", "decimal(10,0)", "decimal(20,0)", "decimal(38,19)", "date", "date(DD/MM/YYYY)", "date(MM/DD/YYYY)", "timestamp", "timestamp(ms)",
+    "decimal(7,3)", "decimal(10,0)", "decimal(17,0)", "decimal(20,0)",
+    "decimal(38,19)", "date", "date(DD/MM/YYYY)", "date(MM/DD/YYYY)", "timestamp", "timestamp(ms)",
     "timestamp(ns)", "timestamp[UTC]", "timestamp(ms)[UTC]", "timestamp[+02:00]", "timestamp[Europe/Berlin]", "timestamp(DD/MM/YYYY)",
     "timestamp(epoch_ms)", "timestamp(epoch_s)", "timestamp(epoch_us)",
 ]  # fmt: skip
@@ -115,6 +116,9 @@ def fits(kind: str, text: str, *, asked: bool) -> bool:
 @example("int64", "int8", False, True, "+5", True)
 @example("json", "boolean", False, False, "True", None)
 @example("float64", "decimal(20,0)", False, False, str(2**53 + 1), None)
+@example("float64", "decimal(17,0)", False, False, str(10**17 - 1), None)
+@example("int64", "int64", False, True, "+5", True)
+@example("decimal(10,0)", "decimal(7,3)", False, False, "1.234", True)
 @example("decimal(7,3)", "int32", False, False, str(2**31 - 1), None)
 def test_what_a_schema_holds_always_fits_it(wide: str, narrow: str, wide_asked: bool, narrow_asked: bool, text: str, texts: bool | None) -> None:
     one = Schema((Column("a", parse(wide, "a"), asked=wide_asked),))

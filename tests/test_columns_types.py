@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from portal.errors import ConversionFailed
@@ -38,6 +38,7 @@ TYPES = st.recursive(
 
 @quick
 @given(TYPES)
+@example(struct((("\rA", column_types.TEXT), ("A ", column_types.DATE))))
 def test_a_name_gives_its_type_back(kind: ColumnType) -> None:
     assert parse(name_of(kind), "a") == kind
 

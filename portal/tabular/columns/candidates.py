@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from portal.tabular.columns.casting import BOOLEAN, first, held, inexact_integer
 from portal.tabular.columns.column_types import INTEGERS, ColumnType, Kind
 from portal.tabular.columns.number_forms import NOT_FINITE, NumberForm
-from portal.tabular.columns.significance import long_digits, rounded_digits
+from portal.tabular.columns.significance import SAFE_DIGITS, long_digits, rounded_digits
 from portal.tabular.outcome import shown
 
 
@@ -99,6 +99,7 @@ class Integers(Candidate):
         super().__init__()
         self._form = form
         self._least = self._largest = 0
+        """Of all values and 0."""
 
     def likely(self, head: str) -> bool:
         return matches(self._form.integer(), head)
@@ -119,6 +120,11 @@ class Integers(Candidate):
     def trouble(self, texts: Any) -> str:
         return f"the integer {shown(max(self._form.plain(texts).to_pylist(), key=len))} does not fit 64 bits"
 
+    @property
+    def digits(self) -> int:
+        """Most digits of a value."""
+        return len(str(max(-self._least, self._largest)))
+
     def smallest(self) -> ColumnType:
         """Return the smallest integer type that holds all values."""
         bits = max(self._largest.bit_length(), (-self._least - 1).bit_length() if self._least < 0 else 0)
@@ -130,9 +136,9 @@ class Numbers(Candidate):
 
     kind, noun = "float", "a number"
 
-    def __init__(self, form: NumberForm) -> None:
+    def __init__(self, form: NumberForm, integers: Integers | None) -> None:
         super().__init__()
-        self._form = form
+        self._form, self._integers = form, integers
         self.finite = self.pointed = self.endless = False
         """Some number is finite; has a point; has an exponent or no end."""
         self.whole = self.scale = 0
@@ -145,6 +151,10 @@ class Numbers(Candidate):
         return matches(self._form.real(), head) or matches(NOT_FINITE, head)
 
     def take(self, distinct: Any) -> bool:
+        """The integers have taken in the texts before, if they are to be found: where all are such, and small, nothing is left to learn."""
+        if self._integers and self._integers.alive and self._integers.digits <= SAFE_DIGITS:
+            self.finite, self.whole = True, max(self.whole, self._integers.digits)
+            return True
         if not _all(self.fits(distinct)):
             return False
         texts = self._form.plain(distinct)

@@ -156,8 +156,10 @@ class Caster:
 
 def read_dates(values: Any, form: str) -> Any:
     """Return texts of a form as dates. Raises pyarrow.ArrowInvalid when one has another form or is no day of the calendar."""
-    texts = iso_dates(values, form) if form else _checked(values, date_pattern(""))
-    return pc.cast(_complete(values, texts), pa.date32())
+    if not form:
+        return pc.cast(_checked(values, date_pattern("")), pa.date32())
+    coded = pc.dictionary_encode(values)  # few days are many values
+    return pc.cast(_complete(coded.dictionary, iso_dates(coded.dictionary, form)), pa.date32()).take(coded.indices)
 
 
 def read_timestamps(values: Any, kind: ColumnType, *, any_offset: bool = False) -> Any:

@@ -34,8 +34,9 @@ class ColumnGuess:
         self._options = options
         self._null_words = pa.array(sorted(set(null_words(options) if nulls is None else nulls)), pa.string())
         form = NumberForm.make(options)
+        integers = Integers(form)
         every: list[Candidate] = [
-            Booleans(), Integers(form), Numbers(form), Dates(options.date_order), Timestamps(options.date_order),
+            Booleans(), integers, Numbers(form, integers if "integer" in kinds else None), Dates(options.date_order), Timestamps(options.date_order),
         ]  # fmt: skip
         self._candidates = [one for one in every if one.kind in kinds and (options.dates or one.kind not in DATES)]
         self._seen = False

@@ -19,6 +19,8 @@ from portal.tabular.outcome import shown
 _ANY_ZONE = f"(?:{ANY_OFFSET}|-00:?00)?"
 _LOOKS = r"^(?:[A-Z][a-z]{2}, ?)?[0-9]{1,4}[-/. ][0-9A-Za-z]{1,3}[-/. ][0-9]{1,4}"
 """What begins like a date of any form that is inferred."""
+_FEW = 256
+"""So many values tell most of the forms that are not meant."""
 _NANOSECONDS = range(-(2**63), 2**63)
 
 
@@ -39,7 +41,9 @@ class Moments(Candidate):
         return bool(likely)
 
     def take(self, distinct: Any) -> bool:
-        read = [form for form in self.forms if self.read(distinct, form)]
+        few = distinct.slice(0, _FEW)
+        likely = [form for form in self.forms if len(self.forms) == 1 or self.read(few, form)]
+        read = [form for form in likely if self.read(distinct, form)]
         self.forms = read or self.forms
         return bool(read)
 
@@ -110,16 +114,14 @@ class Timestamps(Moments):
     def read(self, distinct: Any, form: str) -> bool:
         if self._zone is None:
             self._zone = min(_zones(distinct.slice(0, 1), form))
-        for unit, factor in (("us", 1000), ("ns", 1)):
-            moments = _attempt(lambda unit=unit: read_timestamps(distinct, self._type(unit, form)))  # type: ignore[misc]
-            if moments is not None:
-                self._nanoseconds = self._nanoseconds or unit == "ns"
-                self._widen(pc.min_max(pc.cast(moments, pa.int64())), factor)
-                return not self._too_wide
-        return False
-
-    def _widen(self, bounds: Any, factor: int) -> None:
+        unit, factor = ("ns", 1) if _has_nanoseconds(distinct) else ("us", 1000)
+        moments = _attempt(lambda: read_timestamps(distinct, self._type(unit, form)))
+        if moments is None:
+            return False
+        bounds = pc.min_max(pc.cast(moments, pa.int64()))
+        self._nanoseconds = self._nanoseconds or unit == "ns"
         self._least, self._largest = min(self._least, bounds["min"].as_py() * factor), max(self._largest, bounds["max"].as_py() * factor)
+        return not self._too_wide
 
     @property
     def _too_wide(self) -> bool:
@@ -134,7 +136,7 @@ class Timestamps(Moments):
             return "only some of its timestamps name a time zone" if "" in zones else "its timestamps are in more than one time zone"
         if self._too_wide:
             return "it has nanoseconds, and a year that does not fit beside them (1678 to 2261 do)"
-        unit = "ns" if pc.any(pc.match_substring_regex(texts, r"\.[0-9]{7}")).as_py() else "us"
+        unit = "ns" if _has_nanoseconds(texts) else "us"
         odd = _first_unread(texts, lambda part: read_timestamps(part, self._type(unit, form)))
         return f"{shown(odd)} is not a moment of the calendar that fits"
 
@@ -143,6 +145,10 @@ class Timestamps(Moments):
 
     def found(self) -> ColumnType:
         return self._type("ns" if self._nanoseconds else "us", self.forms[0])
+
+
+def _has_nanoseconds(texts: Any) -> bool:
+    return bool(pc.any(pc.match_substring_regex(texts, r"\.[0-9]{7}")).as_py())
 
 
 def _zones(texts: Any, form: str) -> set[str]:

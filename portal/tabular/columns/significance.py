@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_SAFE_DIGITS = 15
+SAFE_DIGITS = 15
 """Every decimal number of so many digits comes back from a 64-bit float as it was (IEEE 754, DBL_DIG)."""
 MOST_DIGITS = 17
 """So many tell every 64-bit float from its neighbours; more say something that it does not hold."""
@@ -25,7 +25,7 @@ def rounded(text: str) -> bool:
 
 def rounded_digits(texts: Any, numbers: Any) -> str:
     """Return the first of the plain texts that is rounded by the float read from it, '' if none is."""
-    long = pc.greater(pc.binary_length(texts), _SAFE_DIGITS)
+    long = pc.greater(pc.binary_length(texts), SAFE_DIGITS)
     if not pc.any(long).as_py():
         return ""
     # Arrow writes the shortest text of a float: a number that comes back as it was is kept, the others are few and looked at.

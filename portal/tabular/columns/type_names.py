@@ -85,7 +85,7 @@ def _other_name(kind: Kind, arrow: Any) -> str:
 
 
 def _field(name: str) -> str:
-    return name if _IDENTIFIER.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+    return name if (found := _IDENTIFIER.match(name)) and found[1] == name else json.dumps(name, ensure_ascii=False)
 
 
 class _Unknown(Exception):
