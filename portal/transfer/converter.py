@@ -116,9 +116,14 @@ def _log(job: JobContext, told: Mapping[str, Any]) -> None:
         job.log.warning("%s: %s %s", told["source"], told["error"], told["hint"])
         return
     job.log.info("%s → %s", told["source"], told["target"])
+    facts = {name: value for name, value in told["reading"].items() if name != "names" and value not in ("", 0, None)}
+    job.log.info("  read as %s", ", ".join(f"{name} {value!r}" for name, value in facts.items()))
     for column in told["columns"]:
         job.log.info("  %s: %s%s", column["name"], column["type"], f" ({column['note']})" if column["note"] else "")
     for row in told["rows"]:
         job.log.info("  %s", row)
+    for misfit in told["misfits"]:
+        where = f", column {misfit['column']!r}" if misfit["column"] else ""
+        job.log.warning("  would not fit: line %s%s: %s: %s", misfit["line"], where, misfit["reason"], misfit["raw"])
     for warning in told["warnings"]:
         job.log.warning("  %s", warning)
