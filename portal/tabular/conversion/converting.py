@@ -17,7 +17,6 @@ from portal.tabular.columns.type_names import name_of
 from portal.tabular.conversion.delivering import Delivered, Order, deliver, refuse_existing
 from portal.tabular.conversion.lean import without_pandas
 from portal.tabular.conversion.making import Made, Making, Progress
-from portal.tabular.conversion.opening import open_table
 from portal.tabular.conversion.origins import origin_of
 from portal.tabular.conversion.table import Tally
 from portal.tabular.conversion.tables import Tables, refuse_unlike
@@ -86,7 +85,7 @@ def _convert(
 ) -> Converted:  # fmt: skip
     without_pandas()
     refuse_existing(order)
-    tables = Tables([open_table(StoreObject(source, info), order.options, order.check) for info in infos])
+    tables = Tables.opened([StoreObject(source, info) for info in infos], order.options, order.check)
     refuse_unlike(tables.all)
     origins = [origin_of(source, info, order.mark) for info in infos]
     with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=scratch) as folder:

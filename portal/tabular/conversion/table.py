@@ -45,6 +45,10 @@ class Readable(Protocol):
         """Parse the samples under a schema; where there are none, the first rows."""
         ...
 
+    def forget(self) -> None:
+        """Let go of samples that are held; they are read again when they are asked for."""
+        ...
+
     def look(self, chunk: Chunk) -> None: ...
 
     def schema(self) -> Schema: ...
@@ -123,6 +127,9 @@ class Table:
     def parsed_samples(self, schema: Schema) -> Iterator[Parsed]:
         """Parse the samples under a schema."""
         return map(self.reader.parser(schema), self.samples())
+
+    def forget(self) -> None:
+        self.text.forget()
 
     def look(self, chunk: Chunk) -> None:
         self.check()

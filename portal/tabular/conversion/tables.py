@@ -8,8 +8,11 @@ from typing import Any
 
 from portal.errors import ConversionFailed
 from portal.tabular.columns.schema import Schema
+from portal.tabular.conversion.opening import open_table
 from portal.tabular.conversion.table import Readable
-from portal.tabular.rows import Chunk, Parsed
+from portal.tabular.options import ConvertOptions
+from portal.tabular.rows import Check, Chunk, Parsed
+from portal.tabular.text.objects import Source
 
 
 @dataclass(slots=True)
@@ -17,6 +20,17 @@ class Tables:
     """Tables of one schema. The first one's reader looks at the chunks of all: they must be read alike."""
 
     all: Sequence[Readable]
+
+    @classmethod
+    def opened(cls, sources: Sequence[Source], options: ConvertOptions, check: Check) -> Tables:
+        """Raises as `open_table` does."""
+        tables = []
+        for source in sources:
+            check()
+            tables.append(open_table(source, options, check))
+            if len(sources) > 1:
+                tables[-1].forget()
+        return cls(tables)
 
     @property
     def first(self) -> Readable:
@@ -37,6 +51,7 @@ class Tables:
     def samples(self) -> Iterator[Chunk]:
         for table in self.all:
             yield from table.samples()
+            self._forget(table)
 
     def look(self, chunk: Chunk) -> None:
         self.first.look(chunk)
@@ -47,6 +62,12 @@ class Tables:
     def parsed_samples(self, schema: Schema) -> Iterator[Parsed]:
         for table in self.all:
             yield from table.parsed_samples(schema)
+            self._forget(table)
+
+    def _forget(self, table: Readable) -> None:
+        """The samples of one file are not worth reading twice; those of a thousand are too much to hold."""
+        if len(self.all) > 1:
+            table.forget()
 
     def scan(self, schema: Schema) -> Iterator[Parsed]:
         for table in self.all:

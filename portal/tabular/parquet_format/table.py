@@ -86,6 +86,9 @@ class ParquetTable:
         """Yield the first rows under a schema."""
         return islice(self.scan(schema), 1)
 
+    def forget(self) -> None:
+        """Nothing is held."""
+
     def look(self, chunk: Chunk) -> None:
         """A value that does not fit tells nothing new: its type was asked for."""
 

@@ -39,6 +39,7 @@ class Text:
     def __init__(self, source: Source, options: ConvertOptions) -> None:
         self.source = source
         self._options = options
+        self._encoding: Encoding | None = None
 
     def samples(self) -> list[Sample]:
         """Return the text's head, middle and tail of `options.sample_bytes` each; all of it as one when it is no longer than these; of a packed
@@ -57,12 +58,18 @@ class Text:
 
     def open(self, passed: Callable[[int], None] = lambda _: None) -> ObjectText:
         """Begin a pass over the whole text; `passed` is called with the number of source bytes of each block that was read."""
-        encoding, _ = self._looked
+        encoding = self.encoding
         return ObjectText(self.source.open(passed), self._compression, encoding)
+
+    def forget(self) -> None:
+        """Let go of the samples, but not of what they told: who asks for them reads them again. For those who hold many texts."""
+        self._encoding = self.encoding
+        for name in ("_looked", "_head"):
+            self.__dict__.pop(name, None)
 
     @property
     def encoding(self) -> Encoding:
-        return self._looked[0]
+        return self._encoding or self._looked[0]
 
     @property
     def facts(self) -> Mapping[str, Any]:
