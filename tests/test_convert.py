@@ -193,7 +193,8 @@ def test_parquet_is_filtered_cast_and_saved_again(clouds: Clouds) -> None:
     assert table(clouds, "tables/a.parquet").to_pylist() == [
         {"number": 2, "amount": 15, "file": "a.parquet"}, {"number": 3, "amount": 25, "file": "a.parquet"},
     ]  # fmt: skip
-    assert ran.counts == {"listed": 1, "converted": 1, "rows_in": 3, "rows_out": 2}
+    assert ran.counts == {"listed": 1, "converted": 1, "rows_in": 3, "rows_out": 2, "rows_filtered": 1}
+    assert ran.rows["in/a.parquet"]["rows_filtered"] == 1
     assert ran.result["report"]["files"][0]["rows_filtered"] == 1
 
 

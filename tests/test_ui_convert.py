@@ -104,6 +104,14 @@ def test_the_report_of_a_file_tells_rows_columns_proof_and_rejects(home: Path, s
     assert "**zip**: int64 → string" in text
 
 
+def test_the_rows_balance_in_words(home: Path, spool: Spool) -> None:
+    counts = {"listed": 1, "converted": 1, "rows_in": 9, "rows_out": 5, "rows_rejected": 1, "rows_filtered": 3}
+    told = archived(spool, 53, engine="convert", result={"counts": counts})
+    assert "So do the rows: 9 read = 5 written + 1 rejected + 3 left out." in words(opened("job", id=told.id, tab="Result"))
+    told = archived(spool, 54, engine="convert", result={"counts": {**counts, "rows_in": 10}})
+    assert "The rows do not balance" in words(opened("job", id=told.id, tab="Result"))
+
+
 def test_another_file_is_a_choice_away(home: Path, spool: Spool) -> None:
     other = {**DONE, "source": "s3://b/c.csv", "rows_in": 77, "rejects": "", "rows_rejected": 0, "rows_out": 77, "source_checksum": ""}
     app = opened("job", id=done(spool, DONE, other).id, tab="Result")

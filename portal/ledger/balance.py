@@ -13,7 +13,7 @@ from portal.ledger.ledger import OUTCOMES, Columns
 FAILURES_SHOWN = 20
 OUTPUTS_SHOWN = 1000
 _MOVED = ("copied", "converted")
-_ROWS = ("rows_in", "rows_out", "rows_rejected")
+_ROWS = ("rows_in", "rows_out", "rows_rejected", "rows_filtered")
 
 
 @dataclass

@@ -10,6 +10,7 @@
 | source_size, target_size | bytes |
 | bytes_through | bytes of the object that passed this machine, every try counted |
 | resumed_bytes | bytes that an earlier attempt had brought to the target and that were not moved again |
+| rows_in | rows of the source, = rows_out + rows_rejected + rows_filtered (left out by where) |
 | started_at, finished_at | UTC |
 | source_modified | RFC 3339, as the store says it |
 """
@@ -49,7 +50,7 @@ SCHEMA = pa.schema(
         ("proof", pa.string()), ("outcome", pa.string()), ("reason", pa.string()), ("attempts", pa.int32()), ("started_at", _MOMENT),
         ("finished_at", _MOMENT), ("duration_s", pa.float64()), ("rows_in", pa.int64()), ("rows_out", pa.int64()), ("rows_rejected", pa.int64()),
         ("mode", pa.string()), ("cause", pa.string()), ("source_modified", pa.string()), ("storage_class", pa.string()),
-        ("bytes_through", pa.int64()), ("resumed_bytes", pa.int64()),
+        ("bytes_through", pa.int64()), ("resumed_bytes", pa.int64()), ("rows_filtered", pa.int64()),
     ]
 )  # fmt: skip
 

@@ -107,10 +107,11 @@ class Conversions:
             raise SourceChanged(f"{self._source.url.at(entry.key)} was replaced after it was listed.", hint="Run the job again.")
         done = self._convert(entry, info, overwrite=overwrite or self._is_ours(entry), moved=self._moved)
         return {
-            "outcome": "converted", "source_version": info.version_id or None, "target_size": done.target.size_bytes, "target_etag": done.target.etag,
-            "crc64nvme": done.target_crc64, "source_checksum": done.source_checksum or None, "proof": "converted" if done.read_back else "none",
-            "reason": " ".join(done.warnings), "rows_in": done.rows_in, "rows_out": done.rows_out, "rows_rejected": done.rows_rejected,
-            "mode": "convert", "bytes_through": done.source_bytes,
+            "outcome": "converted", "source_version": info.version_id or None, "target_size": done.target.size_bytes,
+            "target_etag": done.target.etag, "crc64nvme": done.target_crc64 or None, "source_checksum": done.source_checksum or None,
+            "proof": "converted" if done.read_back else "none", "reason": " ".join(done.warnings), "rows_in": done.rows_in,
+            "rows_out": done.rows_out, "rows_rejected": done.rows_rejected, "rows_filtered": done.rows_filtered, "mode": "convert",
+            "bytes_through": done.source_bytes,
         }  # fmt: skip
 
     def _is_ours(self, entry: Entry) -> bool:

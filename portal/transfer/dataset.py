@@ -145,7 +145,7 @@ def _converted(entries: Sequence[Entry], infos: Sequence[ObjectInfo], done: Conv
         yield {
             "n": entry.n, "outcome": "converted", "source_version": info.version_id or None, "source_checksum": told.compared or None,
             "proof": "converted" if done.read_back else "none", "rows_in": told.rows_in, "rows_out": told.rows_out,
-            "rows_rejected": told.rows_rejected, "mode": "convert", "bytes_through": told.size_bytes,
+            "rows_rejected": told.rows_rejected, "rows_filtered": told.rows_filtered, "mode": "convert", "bytes_through": told.size_bytes,
         }  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def _figures(done: Mapping[str, Any]) -> None:
     counts: Mapping[str, Any] = done.get("counts") or {}
     with st.container(horizontal=True):
         for name, value in counts.items():
-            if value or name not in _PLAIN_COUNTS or name in ("listed", "failed"):
+            if value or name not in (*_PLAIN_COUNTS, "rows_filtered") or name in ("listed", "failed"):
                 st.metric(name.replace("_", " ").capitalize(), f"{value:,}" if isinstance(value, int) else str(value), border=True)
         if done.get("bytes"):
             st.metric("Bytes", wording.size(done["bytes"]), border=True)
@@ -78,9 +78,20 @@ def _books(counts: Mapping[str, Any]) -> None:
     balance = " + ".join(f"{value:,} {name}" for name, value in parts if value) or "0"
     even = sum(value for _, value in parts) == counts["listed"]
     st.caption(f"{'The books balance' if even else 'The books do not balance'}: {counts['listed']:,} listed = {balance}.")
+    if "rows_in" in counts:
+        _row_books(counts)
     if deleted := counts.get("deleted"):
         st.caption(f":material/delete: Apart from what was listed, {count_of(deleted, 'object')} that the source no longer has "
                    f"{'was' if deleted == 1 else 'were'} deleted at the target.")  # fmt: skip
+
+
+def _row_books(counts: Mapping[str, Any]) -> None:
+    parts = [(word, counts.get(name) or 0) for name, word in (("rows_out", "written"), ("rows_rejected", "rejected"), ("rows_filtered", "left out"))]
+    balance = " + ".join(f"{value:,} {word}" for word, value in parts if value) or "0"
+    if sum(value for _, value in parts) == counts["rows_in"]:
+        st.caption(f"So do the rows: {counts['rows_in']:,} read = {balance}.")
+    else:
+        st.caption(f":material/warning: The rows do not balance: {counts['rows_in']:,} read, {balance}.")
 
 
 def _proof(levels: Any) -> None:

@@ -22,7 +22,7 @@ MOST_DOWNLOADED = 300_000
 
 _COLUMNS = (
     "source_key", "outcome", "proof", "mode", "source_size", "target_key", "target_size", "reason", "rows_in", "rows_out", "rows_rejected",
-    "attempts", "duration_s", "bytes_through", "resumed_bytes", "storage_class", "source_modified", "crc64nvme", "md5",
+    "rows_filtered", "attempts", "duration_s", "bytes_through", "resumed_bytes", "storage_class", "source_modified", "crc64nvme", "md5",
     "compared",
 )  # fmt: skip
 
@@ -120,6 +120,7 @@ def _titles() -> dict[str, Any]:
         "target_size": number("Written", format="bytes"), "bytes_through": number("Through here", format="bytes"),
         "resumed_bytes": number("Taken over", format="bytes"), "rows_in": number("Rows in", format="localized"),
         "rows_out": number("Rows out", format="localized"), "rows_rejected": number("Rejected", format="localized"),
+        "rows_filtered": number("Left out", format="localized"),
         "duration_s": number("Seconds", format="%.2f"), "storage_class": "Storage class", "source_modified": "Modified (source)",
         "crc64nvme": "CRC64NVME", "md5": "MD5", "compared": "Compared",
     }  # fmt: skip
