@@ -64,6 +64,8 @@ MEANS: dict[str, list[bool | None]] = {
     "ns > '9999-12-31' or ns < '0001-01-01'": [F, F, N, F],
     "ns = '1970-01-01 00:00:00.000000002'": [F, T, N, F],
     "z = '2026-01-01T01:00:00+01:00'": [T, N, F, N],
+    "z = '2025-12-31T22:00:00-02:00'": [T, N, F, N],
+    "length('it''s') = 4": [T, T, T, T],
     'geo.lat > 1.5 or "geo"."in".n = 7': [T, N, N, T],
     '"odd name" - 1 >= 2 and `odd name` <> 4': [F, F, T, F],
     "coalesce(a, m, 0) = 0": [F, F, T, F],
