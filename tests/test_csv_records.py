@@ -113,7 +113,9 @@ def test_arrow_is_used_only_where_it_reads_what_the_grammar_says(data: bytes, fo
 def test_arrow_is_used_for_plain_files() -> None:
     data = b'a,"b,\nc"\r\n1,""\n'
     assert texts.through_arrow(data, grammar_of(CsvForm()), 2, (b"",)) is not None
-    assert texts.through_arrow(b'a,5" x\n', grammar_of(CsvForm()), 2, (b"",)) is None
+    assert texts.through_arrow(b'a,5" x\n"b""",5"\n', grammar_of(CsvForm()), 2, (b"",)) is not None
+    assert texts.through_arrow(b'a,"x" \n', grammar_of(CsvForm()), 2, (b"",)) is None
+    assert texts.through_arrow(b'a,"x\n', grammar_of(CsvForm()), 2, (b"",)) is None
 
 
 @settings(quick, max_examples=300)
@@ -131,7 +133,7 @@ def test_whole_records_end_at_the_same_place_however_they_are_found(data: bytes,
         if library() is not None:
             assert csv_kernel.whole(data, form, final=False) == (walk.end, len(spans))
         if (ends := record_ends(data, form)) is not None:
-            assert last_end(ends, data, final=False) == walk.end
+            assert last_end(ends.mask, data, final=False) == walk.end
 
 
 def counted(data: bytes, form: CsvForm, sizes: Sequence[int], skip: int = 0) -> CsvCounter:
@@ -163,9 +165,27 @@ def test_count_skips_the_lines_before_the_data() -> None:
     assert counted(b"x\ny\na,b\n", CsvForm(), [1, 1], skip=4).records == 1
 
 
-def test_a_long_record_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_longer_than_a_window_is_counted_once_and_not_kept() -> None:
     data = b'a,"' + b"x\n" * 400_000 + b'"\nb,c\n'
     assert counted(data, CsvForm(), [300_000, 300_000]).records == 2
+    counter = CsvCounter(grammar_of(CsvForm()), 0)
+    counter.update(data)
+    assert counter.records == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "ends"),
+    [
+        (b'"a""b\n",c\n', [9]), (b'"""a\n""",""\n', [12]), (b'5" x\n"a\n"\n', [4, 9]), (b'x,5"\n6",y\n', [4, 9]),
+        (b'x,5"\n"a\n",y\n""\n', [4, 11, 14]), (b'5""\n"a\n"""\n', [3, 10]),
+    ],
+)  # fmt: skip
+def test_ends_are_found_at_once_where_quotes_are_doubled_or_mean_nothing(data: bytes, ends: list[int]) -> None:
+    found = record_ends(data, CsvForm())
+    assert found is not None
+    assert found.mask.nonzero()[0].tolist() == ends
+    assert found.sound
+    assert found.closed
 
 
 @quick

@@ -52,8 +52,8 @@ class CsvCounter:
         ends = record_ends(data, self._grammar.form)
         if ends is None:
             return self._walked(data, final)
-        end = last_end(ends, data, final=final)
-        self._count(np.frombuffer(data, np.uint8, end), ends[:end], final)
+        end = last_end(ends.mask, data, final=final)
+        self._count(np.frombuffer(data, np.uint8, end), ends.mask[:end], final)
         return end
 
     def _count(self, letters: np.ndarray, ends: np.ndarray, final: bool) -> None:

@@ -1,9 +1,9 @@
-"""Where lines and records end, over whole blocks at once: by the parity of quotes, where all of them are used as RFC 4180 says."""
+"""Where lines and records end, over whole blocks at once: by what quotes stand beside."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,39 +31,73 @@ def has(data: bytes, mark: bytes) -> bool:
     return bool(mark) and bool((np.frombuffer(data, np.uint8) == mark[0]).any())
 
 
-def record_ends(data: bytes, form: CsvForm) -> Any:
-    """Return a numpy mask of the line ends of data that are outside of quoted and escaped text; None where quotes, escapes and comments are used
-    in a way that only reading one value after the other can tell. Data begins where a record begins; its end may be anywhere."""
+class Ends(NamedTuple):
+    """Where records end."""
+
+    mask: Any
+    """numpy, a truth value for each byte: a line end outside of quoted and escaped text."""
+    sound: bool
+    """No quote in the data is out of place; else the mask is right up to the first that is."""
+    closed: bool
+    """The data does not end within a quoted value."""
+
+
+def record_ends(data: bytes, form: CsvForm) -> Ends | None:
+    """Return the line ends that end records; None where only reading one value after the other can tell. Data begins where a record begins; its
+    end may be anywhere."""
     escape = form.escape if form.escape != form.quote else b""
-    if escape and escape in data:
-        if form.comment and form.comment in data:
+    if has(data, escape):
+        if has(data, form.comment):
             return None
         data = re.sub(re.escape(escape) + b".", b"xx", data, flags=re.DOTALL)
     letters = np.frombuffer(data, np.uint8)
     ends = letters == _LF
     if (returns := letters == _CR).any():
         ends |= returns
-    if not form.quote:
-        return ends
-    quotes = letters == form.quote[0]
-    if not quotes.any():
-        return ends
-    if form.comment and form.comment in data:
+    quotes = letters == form.quote[0] if form.quote else None
+    if quotes is None or not quotes.any():
+        return Ends(ends, True, True)
+    if has(data, form.comment):
         return None
-    inside = np.bitwise_xor.accumulate(quotes.view(np.uint8)).view(np.bool_)
-    ends = ends > inside
     limits = letters == form.delimiter[0]
     limits |= ends
-    limits |= quotes
-    return ends if _regular(quotes, inside, limits) else None
+    return _by_parity(ends, quotes, limits) or (None if form.trim else _by_neighbours(ends, quotes, limits))
 
 
-def _regular(quotes: Any, inside: Any, limits: Any) -> bool:
-    """Whether each quote opens a value, closes one or is one of two within one: then being inside is a matter of odd and even.
+def _by_parity(ends: Any, quotes: Any, limits: Any) -> Ends | None:
+    """Where each quote opens a value, closes one or is one of two within one, being inside is a matter of odd and even.
 
-    `limits`: what a quote may stand beside: delimiters, line ends, quotes. Of two truth values, a > b is: a and not b, in one step."""
+    `limits`: delimiters and line ends. Of two truth values, a > b is: a and not b, in one step."""
+    inside = np.bitwise_xor.accumulate(quotes.view(np.uint8)).view(np.bool_)
+    beside = limits > inside
+    beside |= quotes
     opens, closes = quotes & inside, quotes > inside
-    return not (opens[1:] > limits[:-1]).any() and not (closes[:-1] > limits[1:]).any()
+    if (opens[1:] > beside[:-1]).any() or (closes[:-1] > beside[1:]).any():
+        return None
+    return Ends(ends > inside, True, not inside[-1])
+
+
+def _by_neighbours(ends: Any, quotes: Any, limits: Any) -> Ends | None:
+    """Tell by the neighbours of each run of quotes what it does, where values have quotes within that mean nothing (5" pipe).
+
+    A run of an odd number opens a value if something to delimit is before it and not behind it; it closes one, if one is open, if it is the other
+    way round; with both, only what came before could tell. One of an even number changes nothing: doubled quotes, or an empty value."""
+    places = np.flatnonzero(quotes)
+    first = np.flatnonzero(np.diff(places, prepend=-2) > 1)
+    starts, stops = places[first], places[np.append(first[1:], len(places)) - 1]
+    odd = (stops - starts) % 2 == 0
+    before = (starts == 0) | limits[starts - 1]
+    behind = (stops == len(quotes) - 1) | limits[np.minimum(stops + 1, len(quotes) - 1)]
+    if (odd & before & behind).any():
+        return None
+    turns = np.flatnonzero(odd & (before != behind))
+    opens = np.append(before[turns], False)  # the last one stands for: before the first
+    inside = opens[np.searchsorted(turns, np.arange(len(starts))) - 1]
+    wrong = ~behind & ((inside & odd) | (~inside & ~odd & before))
+    mask = ends.copy()
+    lines = np.flatnonzero(ends)
+    mask[lines[opens[np.searchsorted(starts[turns], lines) - 1]]] = False
+    return Ends(mask, not wrong.any(), not opens[len(turns) - 1])
 
 
 def last_end(ends: Any, data: bytes, *, final: bool) -> int:

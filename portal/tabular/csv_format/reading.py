@@ -35,7 +35,7 @@ def whole(grammar: Grammar, data: bytes, *, final: bool) -> int:
         return csv_kernel.whole(data, form, final=False)[0]
     ends = record_ends(data, form)
     if ends is not None:
-        return last_end(ends, data, final=False)
+        return last_end(ends.mask, data, final=False)
     walk = Walk(grammar, data, final=False)
     for _ in walk:
         pass

@@ -22,21 +22,17 @@ def parse_texts(data: bytes, grammar: Grammar, width: int, null_words: Sequence[
 def through_arrow(data: bytes, grammar: Grammar, width: int, null_words: Sequence[bytes]) -> CsvParsed | None:
     """Return None for what Arrow reads otherwise, or does not tell enough of: escapes, comments, quotes out of place, ragged records."""
     form = grammar.form
-    if not data or form.trim or has(data, grammar.escape_byte) or has(data, form.comment) or (ends := record_ends(data, form)) is None:
+    if not data or form.trim or has(data, grammar.escape_byte) or has(data, form.comment):
         return None
-    if has(data, form.quote) and _is_open(data, form.quote):
+    ends = record_ends(data, form)
+    if not ends or not (ends.sound and ends.closed):
         return None
-    inside = ~ends
-    starts = np.flatnonzero(inside & np.concatenate(([True], ends[:-1])))
+    starts = np.flatnonzero(np.concatenate(([True], ends.mask[:-1])) > ends.mask)
     table = _table(data, grammar, width, null_words)
     if table is None or table.num_rows != len(starts):
         return None
     columns = [_one_chunk(column) for column in table.columns]
     return CsvParsed(len(starts), columns, starts=starts.astype(np.int64))
-
-
-def _is_open(data: bytes, quote: bytes) -> bool:
-    return data.count(quote) % 2 == 1
 
 
 def _table(data: bytes, grammar: Grammar, width: int, null_words: Sequence[bytes]) -> Any:
