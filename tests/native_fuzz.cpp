@@ -24,7 +24,7 @@ const char* const pieces[] = {
 
 std::string text() {
     std::string out;
-    for (size_t left = below(8) ? below(40) : below(3000); left; --left) {
+    for (size_t left = below(8) ? below(40) : below(below(20) ? 3000 : 60000); left; --left) {
         size_t which = below(sizeof(pieces) / sizeof(*pieces) + 2);
         if (which < sizeof(pieces) / sizeof(*pieces)) {
             out += pieces[which];

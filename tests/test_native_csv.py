@@ -284,6 +284,20 @@ def test_the_arrays_are_sound_and_outlive_the_text() -> None:
     assert [column.to_pylist() for column in columns] == [["a", "b", None], [1, None, 3], [True, False, None], [2.5, None, 1.0]]
 
 
+def test_rows_that_become_shorter_than_those_before_them_are_all_there() -> None:
+    data = b"NA," + b"x" * 90 + b"\n" + b"".join(b"%d,%s\n" % (n, b"x" * 90) for n in range(5000)) + b"1,\n" * 100_000
+    number, text = parse(data, FORM, [ColumnSpec(pa.int64(), (b"NA",), True), TEXT]).columns
+    for column in (number, text):
+        column.validate(full=True)
+    assert number.null_count == pc.sum(number.is_null()).as_py() == 1
+    assert pc.sum(number).as_py() == sum(range(5000)) + 100_000 and pc.sum(pc.binary_length(text)).as_py() == 90 * 5001
+
+
+def test_booleans_do_not_shine_through_from_memory_used_before() -> None:
+    for word, value in ((b"true\n", True), (b"false\n", False)) * 3:
+        assert pc.unique(parse(word * 20_001, FORM, [ColumnSpec(pa.bool_())]).columns[0]).to_pylist() == [value]
+
+
 def test_threads_read_beside_each_other() -> None:
     data = b"".join(b"%d,%d.5,t%d\n" % (n, n, n) for n in range(20_000))
     specs = [ColumnSpec(pa.int64()), ColumnSpec(pa.float64()), TEXT]
