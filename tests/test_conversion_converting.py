@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,19 @@ def test_a_late_surprise_widens_when_asked_and_alters_no_earlier_value(tmp_path:
     assert result.done.widened == {"a": "int64 → string"}
     assert any("wider than the samples told: int64 → string" in warning for warning in result.done.warnings)
     assert result.done.rows_in == result.done.rows_out == 2001
+
+
+def test_a_file_is_done_again_when_the_first_try_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else both would hold their chunks in memory."""
+    alive = []
+
+    def proven(*found: Any) -> Any:
+        alive.extend(thread.name for thread in threading.enumerate() if thread.name == "read" or thread.name.startswith("parse"))
+        return looking.proven(*found)
+
+    monkeypatch.setattr(making, "proven", proven)
+    convert(tmp_path, csv("007,y", count=5_000_000), on_reject="widen", **SMALL)
+    assert alive == []
 
 
 def test_a_full_scan_decides_by_every_value_before_anything_is_written(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ _GOODBYE_S = 1.0
 
 def threads() -> int:
     """Return how many threads may work: the processors that this process may use, eight at most."""
-    return min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(_MOST_THREADS, there)
 
 
 def in_order(items: Iterable[Item], work: Callable[[Item], Result], *, check: Check, workers: int = 0) -> Iterator[Result]:

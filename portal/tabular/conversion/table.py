@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeVar
@@ -57,7 +57,7 @@ class Readable(Protocol):
         """Parse all of it, without counting or telling how far it is."""
         ...
 
-    def parse(self, schema: Schema, work: Callable[[Parsed], Result], passed: Passed, tally: Tally) -> Iterator[Result]:
+    def parse(self, schema: Schema, work: Callable[[Parsed], Result], passed: Passed, tally: Tally) -> Generator[Result, None, None]:
         """Yield work(parsed) for each chunk in order; `work` runs in the parsing threads. `tally` is filled at the end.
 
         Raises ConversionFailed, SourceChanged, ProofFailed, Cancelled and what stores raise."""
@@ -141,7 +141,7 @@ class Table:
     def scan(self, schema: Schema) -> Iterator[Parsed]:
         return in_order(self._chunks(lambda _: None, Tally(), None), self.reader.parser(schema), check=self.check)
 
-    def parse(self, schema: Schema, work: Callable[[Parsed], Result], passed: Passed, tally: Tally) -> Iterator[Result]:
+    def parse(self, schema: Schema, work: Callable[[Parsed], Result], passed: Passed, tally: Tally) -> Generator[Result, None, None]:
         parse = self.reader.parser(schema)
         counter = self.reader.counter()
         yield from in_order(self._chunks(passed, tally, counter), lambda chunk: work(parse(chunk)), check=self.check)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,17 +94,18 @@ def _write(table: Readable, shaping: Shaping, sink: Sink, written: Written, reje
 
     tally = Tally()
     rows = rejected = filtered = 0
-    for item in table.parse(shaping.source, shaped, passed, tally):
-        for misfit in item.misfits:
-            if may_widen:
-                raise Surprise(misfit)
-            rejects.add(misfit)
-        rows, rejected, filtered = rows + item.batch.num_rows, rejected + len(item.misfits), filtered + item.filtered
-        for name, remark in item.remarks.items():
-            written.remarks.setdefault(name, remark)
-        if item.batch.num_rows:
-            written.digest.update(item.batch)
-            sink.write(item.batch)
+    with closing(table.parse(shaping.source, shaped, passed, tally)) as items:
+        for item in items:
+            for misfit in item.misfits:
+                if may_widen:
+                    raise Surprise(misfit)
+                rejects.add(misfit)
+            rows, rejected, filtered = rows + item.batch.num_rows, rejected + len(item.misfits), filtered + item.filtered
+            for name, remark in item.remarks.items():
+                written.remarks.setdefault(name, remark)
+            if item.batch.num_rows:
+                written.digest.update(item.batch)
+                sink.write(item.batch)
     balance(tally.rows_in, rows, rejected, filtered)
     tally.rows_out, tally.rows_rejected, tally.rows_filtered = rows, rejected, filtered
     written.rows_in, written.rows_out = written.rows_in + tally.rows_in, written.rows_out + rows

@@ -7,7 +7,7 @@ apart from those that are decoded. After the rows, all bytes are read once more 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count, islice
@@ -107,7 +107,7 @@ class ParquetTable:
         """Cast all rows, without counting or telling how far it is."""
         return in_order(self._batches(schema), Casts.make(self._arrow, schema, self._options), check=self._check)
 
-    def parse(self, schema: Schema, work: Callable[[Parsed], Result], passed: Passed, tally: Tally) -> Iterator[Result]:
+    def parse(self, schema: Schema, work: Callable[[Parsed], Result], passed: Passed, tally: Tally) -> Generator[Result, None, None]:
         """Yield work(parsed) for each batch in order; `work` runs in the casting threads. `tally` is filled at the end.
 
         Raises ConversionFailed, SourceChanged, ProofFailed, Cancelled and what stores raise."""
