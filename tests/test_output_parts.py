@@ -98,6 +98,13 @@ def test_values_that_name_folders_come_back(table: pa.Table, other: pa.Table, cu
         assert all(not set(pq.read_schema(Path("/") / each.object.key).names) & set(table.column_names) for each in done)
 
 
+def test_a_folder_that_comes_back_gets_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts_module, "MOST_OPEN", 1)
+    table = pa.table({"a": [1, 2, 1, 2], "n": [1, 2, 3, 4]})
+    done = proven(table, tmp_path, ConvertOptions(partition_by=("a",)), cuts=[1, 2, 3])
+    assert [each.part.name for each in done] == [f"a={a}/part-0000{n}.parquet" for a in (1, 2) for n in (0, 1)]
+
+
 @given(column=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9), text=st.none() | NAMING[pa.string()])
 def test_names_of_folders_say_one_value(column: str, text: str | None) -> None:
     name = folder_name(column, text)

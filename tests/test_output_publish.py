@@ -17,7 +17,7 @@ from portal.tabular.options import ConvertOptions
 from portal.tabular.output import data_set
 from portal.tabular.output.data_set import publish_data_set
 from portal.tabular.output.manifest import SUCCESS, UNFINISHED
-from portal.tabular.output.publish import Published, Target, publish_file
+from portal.tabular.output.publish import Published, Target, publish_file, withdraw
 from portal.tabular.output.sink import Part
 from portal.tabular.proving.digest import Digest
 from portal.tabular.proving.read_back import read_back
@@ -98,6 +98,22 @@ def test_a_file_that_is_not_proven_leaves_what_it_would_replace(place: tuple[Sto
     with pytest.raises(ProofFailed):
         publish_file(make()[0][0], target(store, overwrite=True), key, refuted)
     assert keys(store, folder) == ([key] if isinstance(store, Renames) else [])
+
+
+def test_what_is_not_proven_is_gone_under_its_hidden_name_too(clouds: Clouds, make: Make) -> None:
+    folder = clouds.home / "data" / "set"
+    with pytest.raises(ProofFailed):
+        publish_file(make()[0][0], target(clouds.local), f"{str(folder).lstrip('/')}/a.parquet", refuted)
+    assert list(folder.iterdir()) == []
+
+
+def test_what_somebody_put_in_the_place_of_ours_is_not_withdrawn(place: tuple[Store, str], make: Make) -> None:
+    store, folder = place
+    parts, digest = make()
+    done = publish_file(parts[0], target(store), f"{folder}a.parquet", proof(store, digest))
+    put(store, done.object.key, "precious")
+    withdraw(store, done)
+    assert get(store, done.object.key) == b"precious"
 
 
 def test_a_data_set_is_read_as_one_table_and_its_marker_lists_it(place: tuple[Store, str], make: Make, tmp_path: Path) -> None:

@@ -116,6 +116,13 @@ def test_layouts_do_not_matter(kind: Any) -> None:
 
 
 @DIGESTS
+def test_what_stands_in_memory_where_there_is_no_value_does_not_matter(kind: Any) -> None:
+    mask = np.array([False, True, False])
+    one, other = (pa.array(np.array([1, hidden, 3]), mask=mask) for hidden in (2, 7))
+    assert digest(kind, pa.table({"a": one})).columns() == digest(kind, pa.table({"a": other})).columns()
+
+
+@DIGESTS
 def test_what_looks_alike_is_told_apart(kind: Any) -> None:
     pairs: list[tuple[Any, Any]] = [
         (pa.array(["ab", "c"]), pa.array(["a", "bc"])), (pa.array(["", "a"]), pa.array([None, "a"])), (pa.array([0, 1]), pa.array([None, 1])),
