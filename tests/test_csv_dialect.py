@@ -42,6 +42,11 @@ def test_delimiter(name: str) -> None:
     assert found(text, **options).form.delimiter.decode() == delimiter
 
 
+def test_excels_line_is_no_record() -> None:
+    assert found("sep=|\na|b\n").start == 6
+    assert found("sep=|\na|b\n", delimiter="|").start == 0
+
+
 def test_a_name_in_tsv_speaks_for_tabs_where_others_do_as_well() -> None:
     assert found("a\tb,c\n1\t2,3\n", "file.tsv.gz").form.delimiter == b"\t"
     assert found("a\tb,c\n1\t2,3\n", "file.csv").form.delimiter == b","

@@ -253,6 +253,10 @@ def test_a_header_longer_than_a_sample_is_read(either: str) -> None:
     assert found.counted == len(found.rows) == 1
 
 
+def test_more_lines_than_a_sample_holds_are_skipped() -> None:
+    assert read("note\n" * 1000 + "a,b\n1,2\n", sample_bytes=1024, skip_lines=1000).rows == [{"a": 1, "b": 2}]
+
+
 def table(rows: int, value: Callable[[int], str] = str) -> str:
     return "id,text,n\n" + "".join(f'{n},"some, text\nof {n}, ""quoted""\n{n},x,y",{value(n)}\n' for n in range(rows))
 

@@ -176,8 +176,8 @@ def test_a_record_longer_than_a_window_is_counted_once_and_not_kept() -> None:
 @pytest.mark.parametrize(
     ("data", "ends"),
     [
-        (b'"a""b\n",c\n', [9]), (b'"""a\n""",""\n', [12]), (b'5" x\n"a\n"\n', [4, 9]), (b'x,5"\n6",y\n', [4, 9]),
-        (b'x,5"\n"a\n",y\n""\n', [4, 11, 14]), (b'5""\n"a\n"""\n', [3, 10]),
+        (b'"a""b\n",c\n', [9]), (b'"""a\n""",""\n', [11]), (b'5" x\n"a\n"\n', [4, 9]), (b'x,5"\n6",y\n', [4, 9]),
+        (b'x,5"\n"a\n",y\n""\n', [4, 11, 14]), (b'5""\n"a\n"""\n', [3, 10]), (b'5"\n",",6"\n",\n"\n', [2, 9, 14]),
     ],
 )  # fmt: skip
 def test_ends_are_found_at_once_where_quotes_are_doubled_or_mean_nothing(data: bytes, ends: list[int]) -> None:

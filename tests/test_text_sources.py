@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal.errors import Cancelled, ConversionFailed, ProofFailed, SourceChanged
-from portal.stores.base import Store
+from portal.stores.base import ObjectInfo, Store
 from portal.tabular.options import ConvertOptions
 from portal.tabular.text.objects import StoreObject
 from portal.tabular.text.sampling import places
@@ -187,6 +187,17 @@ def test_an_object_that_changes_is_refused(tmp_path: Path) -> None:
     path.write_bytes(CONTENT * 2)
     with pytest.raises(SourceChanged):
         read_all(text)
+
+
+def test_a_read_of_another_length_than_listed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file.csv"
+    path.write_bytes(CONTENT)
+    store = local_store(tmp_path)
+    source = StoreObject(store, store.stat(key_of(path))).open(lambda _: None)
+    monkeypatch.setattr(source, "_info", ObjectInfo("file.csv", len(CONTENT) + 1))
+    with pytest.raises(SourceChanged, match=f"{len(CONTENT)} came"):
+        source.finish()
+    source.close()
 
 
 def test_progress_can_cancel(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -119,12 +118,10 @@ class _Score:
     width: int
     agreeing: int
     rows: int
-    torn: float
-    """Share of rows in which the delimiter stands within what looks like a number."""
 
     @property
-    def value(self) -> tuple[float, float]:
-        return self.agreeing / self.rows, -self.torn
+    def share(self) -> float:
+        return self.agreeing / self.rows
 
 
 def _score(sample: bytes, options: ConvertOptions, delimiter: str, final: bool) -> _Score | None:
@@ -133,19 +130,12 @@ def _score(sample: bytes, options: ConvertOptions, delimiter: str, final: bool) 
     if not widths:
         return None
     width, agreeing = max(widths.items(), key=lambda item: (item[1], item[0]))
-    return _Score(delimiter, width, agreeing, len(rows), _torn(rows, delimiter, options)) if width > 1 else None
-
-
-def _torn(rows: Sequence[Sequence[str]], delimiter: str, options: ConvertOptions) -> float:
-    """With a comma as delimiter and a semicolon within the cells, numbers like 1,5 would be torn."""
-    if delimiter != "," or options.decimal_point == ".":
-        return 0.0
-    return sum(any(";" in cell for cell in row) for row in rows) / max(1, len(rows))
+    return _Score(delimiter, width, agreeing, len(rows)) if width > 1 else None
 
 
 def _best(scores: list[_Score]) -> tuple[str, str, str]:
-    best = max(scores, key=lambda score: score.value)
-    equal = [score.delimiter for score in scores if score.value == best.value]
+    best = max(scores, key=lambda score: score.share)
+    equal = [score.delimiter for score in scores if score.share == best.share]
     doubt = f"The file reads as well with the delimiters {' and '.join(map(repr, equal))}; {best.delimiter!r} was taken." if len(equal) > 1 else ""
     return best.delimiter, f"{best.delimiter!r} gives {best.width} columns in {best.agreeing} of the first {best.rows} rows", doubt
 

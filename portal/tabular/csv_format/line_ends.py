@@ -61,7 +61,8 @@ def record_ends(data: bytes, form: CsvForm) -> Ends | None:
         return None
     limits = letters == form.delimiter[0]
     limits |= ends
-    return _by_parity(ends, quotes, limits) or (None if form.trim else _by_neighbours(ends, quotes, limits))
+    regular = _by_parity(ends, quotes, limits)
+    return regular or (None if form.trim else _by_neighbours(ends, quotes, limits))
 
 
 def _by_parity(ends: Any, quotes: Any, limits: Any) -> Ends | None:
@@ -77,27 +78,34 @@ def _by_parity(ends: Any, quotes: Any, limits: Any) -> Ends | None:
     return Ends(ends > inside, True, not inside[-1])
 
 
-def _by_neighbours(ends: Any, quotes: Any, limits: Any) -> Ends | None:
+def _by_neighbours(ends: Any, quotes: Any, limits: Any) -> Ends:
     """Tell by the neighbours of each run of quotes what it does, where values have quotes within that mean nothing (5" pipe).
 
     A run of an odd number opens a value if something to delimit is before it and not behind it; it closes one, if one is open, if it is the other
-    way round; with both, only what came before could tell. One of an even number changes nothing: doubled quotes, or an empty value."""
+    way round; with both it does what is due. One of an even number changes nothing: doubled quotes, or an empty value."""
     places = np.flatnonzero(quotes)
     first = np.flatnonzero(np.diff(places, prepend=-2) > 1)
     starts, stops = places[first], places[np.append(first[1:], len(places)) - 1]
     odd = (stops - starts) % 2 == 0
     before = (starts == 0) | limits[starts - 1]
     behind = (stops == len(quotes) - 1) | limits[np.minimum(stops + 1, len(quotes) - 1)]
-    if (odd & before & behind).any():
-        return None
-    turns = np.flatnonzero(odd & (before != behind))
-    opens = np.append(before[turns], False)  # the last one stands for: before the first
+    turns = np.flatnonzero(odd & (before | behind))
+    opens = np.append(_states(before[turns], behind[turns]), False)  # the last one stands for: before the first
     inside = opens[np.searchsorted(turns, np.arange(len(starts))) - 1]
     wrong = ~behind & ((inside & odd) | (~inside & ~odd & before))
     mask = ends.copy()
     lines = np.flatnonzero(ends)
     mask[lines[opens[np.searchsorted(starts[turns], lines) - 1]]] = False
     return Ends(mask, not wrong.any(), not opens[len(turns) - 1])
+
+
+def _states(before: Any, behind: Any) -> Any:
+    """Whether a value is open after each turn: as the last sure one says, and turned by each since that could be either."""
+    either = before & behind
+    turned = np.cumsum(either)
+    sure = np.maximum.accumulate(np.where(either, -1, np.arange(len(either))))
+    open_then = (sure >= 0) & before[sure]
+    return open_then ^ ((turned - np.where(sure >= 0, turned[sure], 0)) % 2 == 1)
 
 
 def last_end(ends: Any, data: bytes, *, final: bool) -> int:

@@ -83,13 +83,15 @@ class CsvReader:
             start, end = self._records_of(sample)
             if end > start:
                 offset = sample.offset + start if sample.offset >= 0 else -1
-                chunks.append(Chunk(len(chunks), sample.data[start:end], offset, self._line if sample.first else 0))
+                chunks.append(Chunk(len(chunks), sample.data[start:end], offset, self._line if offset == self._offset else 0))
         return chunks
 
     def _records_of(self, sample: Sample) -> tuple[int, int]:
-        if not sample.first:
+        """Where whole records begin and end in a sample; what stands before the data is none, wherever the sample begins."""
+        if not 0 <= sample.offset <= self._offset:
             return whole_records(sample.data, self._grammar, len(self._names), last=sample.last)
-        return self._offset, self._offset + whole(self._grammar, sample.data[self._offset :], final=sample.last)
+        start = self._offset - sample.offset
+        return start, start + whole(self._grammar, sample.data[start:], final=sample.last)
 
     def look(self, chunk: Chunk) -> None:
         """Raises ConversionFailed where a record is broken."""

@@ -20,7 +20,6 @@ _COMMON = frozenset((_WESTERN + _SIGNS).encode("cp1252"))
 _SIGN_IN_WORD = re.compile(rb"[A-Za-z][" + re.escape("€£§°²³µ«»–—“”„…•®©™¡¿ªº½¼¾×±".encode("cp1252")) + rb"][A-Za-z]")
 """ł, ą, ż and ś of Central European encodings look so in Windows-1252."""
 _HIGH = re.compile(rb"[\x80-\xff]+")
-_MULTI_BYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _EXAMPLES = 5
 
 
@@ -165,7 +164,6 @@ def _is_western(text: bytes, runs: list[bytes]) -> bool:
         and sum(len(run) for run in runs if len(run) > 2) <= 0.05 * high
         and sum(len(run) for run in runs if len(run) > 1) <= 0.5 * high
         and high <= 0.3 * len(text)
-        and len(_MULTI_BYTE.findall(text)) <= 0.02 * high
         and not _SIGN_IN_WORD.search(text)
     )
 
