@@ -161,6 +161,15 @@ def test_count_tells_blank_lines_comments_and_bare_returns() -> None:
         assert (counter.records, counter.blank_lines, counter.comments, counter.bare_returns) == (3, 3, 1, 1)
 
 
+def test_count_of_what_is_read_value_by_value_tells_the_same() -> None:
+    counter = counted(b'\n#x\na, "b"\r\n\r\n\nc,d\re', CsvForm(comment=b"#", trim=True), [5, 3])
+    assert (counter.records, counter.blank_lines, counter.comments, counter.bare_returns) == (3, 3, 1, 1)
+
+
+def test_escaped_line_ends_and_quotes_end_nothing() -> None:
+    assert counted(b'a\\\nb\n\\"c\n"d\\"\n"\n', CsvForm(escape=b"\\"), []).records == 3
+
+
 def test_count_skips_the_lines_before_the_data() -> None:
     assert counted(b"x\ny\na,b\n", CsvForm(), [1, 1], skip=4).records == 1
 
