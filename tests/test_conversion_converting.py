@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_a_late_surprise_widens_when_asked_and_alters_no_earlier_value(tmp_path:
 
 def test_a_file_is_done_again_when_the_first_try_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else both would hold their chunks in memory."""
-    alive = []
+    alive: list[str] = []
 
     def proven(*found: Any) -> Any:
         alive.extend(thread.name for thread in threading.enumerate() if thread.name == "read" or thread.name.startswith("parse"))
@@ -66,6 +67,49 @@ def test_a_full_scan_decides_by_every_value_before_anything_is_written(tmp_path:
     result = convert(tmp_path, csv("2.5,y"), full_scan=True, **SMALL)
     assert result.types == {"a": "double", "b": "string"}
     assert result.done.widened == {"a": "int64 → double"}
+
+
+@pytest.mark.parametrize(("filler", "rows", "kind"), [
+    ("1.5,x", ["0.12345678901234567891,y"], "decimal128(21, 20)"),
+    ("1.5,x", ["0.12345678901234567891,y", "1e300,y"], "double"),
+    ("03/04/2024,x", ["13/04/2024,y"], "date32[day]"),
+    ("03/04/2024,x", ["04/13/2024,y"], "date32[day]"),
+    ("03/04/2024,x", ["12/04/2024,y"], "string"),
+    ("03/04/2024,x", ["13/04/2024,y", "04/13/2024,y"], "string"), ("03/04/2024 05:00,x", ["13/04/2024 05:00,y"], "timestamp[us]"),
+    ("1,x", ["300,y"], "int16"), ("NA,x", ["5,y"], "int8"),
+])  # fmt: skip
+def test_a_full_scan_decides_as_if_all_of_it_were_the_sample(filler: str, rows: list[str], kind: str, tmp_path: Path) -> None:
+    text = csv(*rows, filler=filler)
+    result = convert(tmp_path, text, full_scan=True, smallest_integers=True, **SMALL)
+    assert result.types["a"] == kind
+    assert result.types == convert(tmp_path, text, smallest_integers=True, full_scan=True).types
+    assert (result.done.rows_in, result.done.rows_out) == (2000 + len(rows), 2000 + len(rows))
+    assert re.fullmatch("every value, in (1 pass|[23] passes)", result.done.reading["decided_by"])
+
+
+@pytest.mark.parametrize(("filler", "row", "kind"), [
+    ('{"a": {"d": "03/04/2024", "n": 1}}', '{"a": {"d": "13/04/2024", "n": 1}}', "struct<d: date32[day], n: int64>"),
+    ('{"a": [{"d": null}]}', '{"a": [{"d": "2024-04-13"}]}', "list<element: struct<d: date32[day]>>"),
+    ('{"a": {}}', '{"a": {"x": 1}}', "struct<x: int64>"),
+])  # fmt: skip
+def test_a_full_scan_settles_what_stands_inside_objects_and_arrays(filler: str, row: str, kind: str, tmp_path: Path) -> None:
+    result = convert(tmp_path, csv(row, header=filler, filler=filler), "file.ndjson", full_scan=True, **SMALL)
+    assert result.types["a"].replace("item:", "element:") == kind
+
+
+def test_what_a_full_scan_settled_is_not_called_wider(tmp_path: Path) -> None:
+    result = convert(tmp_path, csv("13/04/2024,y", filler="03/04/2024,x"), full_scan=True, **SMALL)
+    assert any("'a' is narrower than the samples told: string → date32[day] (DD/MM/YYYY)" in warning for warning in result.done.warnings)
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("file.csv", 'a,b\n1,"{}"\n2,"{}"\n'), ("file.ndjson", '{{"a": 1, "b": "{}"}}\n{{"a": 2, "b": "{}"}}\n'),
+    ("file.json", '[{{"a": 1, "b": "{}"}},\n{{"a": 2, "b": "{}"}}]'),
+])  # fmt: skip
+def test_records_larger_than_a_sample_are_looked_at_whole(name: str, text: str, tmp_path: Path) -> None:
+    result = convert(tmp_path, text.format("x" * 20_000, "y" * 20_000), name, **SMALL)
+    assert result.types == {"a": "int64", "b": "string"}
+    assert [len(row["b"]) for row in result.rows] == [20_000, 20_000]
 
 
 def test_a_new_name_in_the_middle_of_json_becomes_a_column(tmp_path: Path) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow.parquet as pq
 import pytest
 
 from portal.errors import ConversionFailed
+from portal.stores.base import ObjectInfo, Reader, Store
 from portal.tabular.conversion.converting import convert_dataset
+from portal.tabular.conversion.looking import sampled
 from portal.tabular.conversion.tables import Tables
 from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import Converted
@@ -64,12 +68,40 @@ def test_constants_differ_by_file(tmp_path: Path) -> None:
     assert rows(tmp_path, done) == [{"x": 1, "from": "a.ndjson"}, {"x": 2, "from": "b.ndjson"}]
 
 
-def test_samples_of_many_files_are_not_held(tmp_path: Path) -> None:
-    store = local_store(tmp_path)
+@dataclass
+class Asked:
+    """A store that tells which reads are opened."""
+
+    store: Store
+    reads: list[tuple[str, int | None]] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def open_read(self, key: str, *, start: int = 0, length: int | None = None, pin: ObjectInfo | None = None) -> Reader:
+        self.reads.append((Path(key).name, length))
+        return self.store.open_read(key, start=start, length=length, pin=pin)
+
+
+def many(folder: Path) -> tuple[Asked, list[ObjectInfo]]:
+    store = Asked(local_store(folder))
     for name in ("a.csv", "b.csv", "c.csv"):
-        (tmp_path / name).write_text("a\n1\n")
-    sources = [StoreObject(store, store.stat(key_of(tmp_path / name))) for name in ("a.csv", "b.csv", "c.csv")]
-    tables = Tables.opened(sources, ConvertOptions(), lambda: None)
-    assert len(list(tables.samples())) == 3
+        (folder / name).write_text("a,b\n,1\n")
+    return store, [store.store.stat(key_of(folder / name)) for name in ("a.csv", "b.csv", "c.csv")]
+
+
+@pytest.mark.parametrize(("full_scan", "passes"), [(False, 1), (True, 2)])
+def test_each_file_costs_one_range_and_one_read_for_each_pass(full_scan: bool, passes: int, tmp_path: Path) -> None:
+    store, infos = many(tmp_path)
+    convert_dataset(cast(Store, store), infos, store.store, key_of(tmp_path / "set"), ConvertOptions(full_scan=full_scan))
+    asked = Counter(store.reads)
+    assert [asked[info.key.rpartition("/")[2], info.size_bytes] for info in infos] == [1] * 3
+    assert [asked[info.key.rpartition("/")[2], None] for info in infos] == [passes] * 3
+
+
+def test_samples_of_many_files_are_not_held(tmp_path: Path) -> None:
+    store, infos = many(tmp_path)
+    tables = Tables([StoreObject(store.store, info) for info in infos], ConvertOptions(), lambda: None)
+    assert sampled(tables).names == ("a", "b")
     assert not any({"_looked", "_head"} & set(table.text.__dict__) for table in tables.all)  # type: ignore[attr-defined]
     assert len(list(tables.samples())) == 3

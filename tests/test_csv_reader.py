@@ -20,7 +20,7 @@ from portal.tabular.columns.schema import Schema
 from portal.tabular.csv_format import reading
 from portal.tabular.csv_format.reader import CsvReader
 from portal.tabular.options import ConvertOptions
-from portal.tabular.rows import Misfit
+from portal.tabular.rows import Chunk, Misfit
 from tests.texts import text_of
 
 quick = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -304,3 +304,15 @@ def test_line_ends_that_mix_and_blank_lines_are_told_once_counted() -> None:
         "1 blank lines were passed over.", "1 rows end in a carriage return alone, others do not: were these parts of values?",
     )  # fmt: skip
     assert read("a,b\r1,2\r").warnings == ()
+
+
+@pytest.mark.parametrize(("offset", "line", "told"), [
+    (100, 7, 'Line 8: text follows a closing quote ("); the value begins in line 8 (byte 106).'),
+    (100, 0, 'Byte 109: text follows a closing quote ("); the value begins in byte 106.'),
+    (-1, 0, 'Somewhere in the middle: text follows a closing quote (").'),
+])  # fmt: skip
+def test_a_broken_record_is_told_by_what_is_known_of_its_place(offset: int, line: int, told: str) -> None:
+    reader = CsvReader(text_of("a,b\n1,2\n"), ConvertOptions())
+    with pytest.raises(ConversionFailed) as caught:
+        reader.look(Chunk(0, b'1,2\n1,"x" y\n', offset, line))
+    assert caught.value.message == told

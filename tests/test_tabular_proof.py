@@ -176,6 +176,22 @@ def test_a_preview_tells_what_would_not_fit(tmp_path: Path) -> None:
     assert [(misfit["line"], misfit["column"]) for misfit in preview.misfits] == [(3, "a"), (4, "")]
 
 
+@pytest.mark.parametrize(("encoding", "known"), [("utf-8", True), ("utf-16", False)])
+@pytest.mark.parametrize(("name", "header", "good", "bad"), [
+    ("file.csv", "a,b\n", "1,xx\n", "x,yy\n"), ("file.ndjson", "", '{"a": 1}\n', '{"a": "x"}\n'),
+])  # fmt: skip
+def test_a_preview_says_no_line_that_it_does_not_know(
+    name: str, header: str, good: str, bad: str, encoding: str, known: bool, tmp_path: Path
+) -> None:  # fmt: skip
+    text = f"{header}{good * 3000}{bad}{good * 3000}"
+    (tmp_path / name).write_text(text, encoding=encoding)
+    store = local_store(tmp_path)
+    found = preview_object(store, store.stat(key_of(tmp_path / name)), ConvertOptions(types={"a": "int64"}, sample_bytes=1024))
+    (misfit,) = found.misfits
+    assert misfit["line"] is None
+    assert misfit["offset"] == (text.index(bad) if known else None)
+
+
 def test_a_source_deleted_after_listing_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a\n1\n")
     store = local_store(tmp_path)

@@ -133,7 +133,7 @@ class Rejects:
             self._file = self._path.open("w", encoding="utf-8")
         source = {"source": self.source} if self.source else {}
         if self._file:
-            self._file.write(json.dumps({**source, **asdict(misfit)}, ensure_ascii=False) + "\n")
+            self._file.write(json.dumps({**source, **placed(misfit)}, ensure_ascii=False) + "\n")
 
     def close(self) -> None:
         if self._file:
@@ -150,7 +150,19 @@ class Rejects:
 def describe(misfit: Misfit) -> str:
     """Return where and why a record does not fit, in a sentence."""
     column = f", column {misfit.column!r}" if misfit.column else ""
-    return f"Line {misfit.line}{column}: {misfit.reason}."
+    return f"{where(misfit.line, misfit.offset)}{column}: {misfit.reason}."
+
+
+def where(line: int, offset: int) -> str:
+    """Return a place in a source for a message: by its line, else by its byte, else that it is in a sample."""
+    if line > 0:
+        return f"Line {line}"
+    return f"Byte {offset}" if offset >= 0 else "Somewhere in the middle"
+
+
+def placed(misfit: Misfit) -> dict[str, Any]:
+    """Return a misfit as JSON values, None for a line or an offset that nobody has counted."""
+    return {**asdict(misfit), "line": misfit.line if misfit.line > 0 else None, "offset": misfit.offset if misfit.offset >= 0 else None}
 
 
 def shown(value: str) -> str:

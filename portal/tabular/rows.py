@@ -24,9 +24,9 @@ class Chunk:
     data: bytes
     """UTF-8; begins where a record begins and ends where one ends."""
     offset: int
-    """Of the first byte in the source's text, in bytes of UTF-8 after the byte order mark."""
+    """Of the first byte in the source's text, in bytes of UTF-8 after the byte order mark; -1: nobody knows (a sample)."""
     line: int
-    """Number of the line the data begins with; 1 is the first of the source."""
+    """Number of the line the data begins with; 1 is the first of the source; 0: nobody knows (a sample)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Misfit:
     """A record that does not fit the schema, or is none."""
 
     line: int
-    """Where the record starts; 1 is the first line of the source."""
+    """Where the record starts; 1 is the first line of the source, 0: nobody knows."""
     offset: int
-    """The same in bytes of the source's text."""
+    """The same in bytes of the source's text; -1: nobody knows."""
     column: str
     """'' when it is the whole record."""
     reason: str

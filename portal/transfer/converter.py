@@ -18,9 +18,10 @@ from portal.tabular import given_schema
 from portal.tabular.conversion import converting
 from portal.tabular.conversion.preview import preview_object
 from portal.tabular.options import DATA_SET_MARK, ConvertOptions
-from portal.tabular.outcome import Converted
+from portal.tabular.outcome import Converted, describe
 from portal.tabular.output.opening import makes_one_file
 from portal.tabular.params import ConversionParams
+from portal.tabular.rows import Misfit
 from portal.transfer.carry import mark_of
 from portal.transfer.columns_file import ColumnsFile
 
@@ -123,7 +124,7 @@ def _log(job: JobContext, told: Mapping[str, Any]) -> None:
     for row in told["rows"]:
         job.log.info("  %s", row)
     for misfit in told["misfits"]:
-        where = f", column {misfit['column']!r}" if misfit["column"] else ""
-        job.log.warning("  would not fit: line %s%s: %s: %s", misfit["line"], where, misfit["reason"], misfit["raw"])
+        found = Misfit(**{**misfit, "line": misfit["line"] or 0, "offset": -1 if misfit["offset"] is None else misfit["offset"]})
+        job.log.warning("  would not fit: %s %s", describe(found), misfit["raw"])
     for warning in told["warnings"]:
         job.log.warning("  %s", warning)

@@ -80,12 +80,18 @@ def _number(seen: Seen, options: ConvertOptions) -> tuple[ColumnType, str] | str
     if options.decimals == "decimal" and numbers.rounded:
         return f"text, because no exact decimal holds all its numbers and {shown(numbers.rounded)} has more digits than a 64-bit float keeps"
     rounded = f"correctly rounded: {shown(numbers.rounded)} has more digits than a 64-bit float keeps" if numbers.rounded else ""
-    return column_types.FLOAT, _joined(rounded, _written(options, whole=False))
+    for_good = "no exact decimal holds all its numbers" if rounded and _no_decimal(numbers) else ""
+    return column_types.FLOAT, _joined(rounded, for_good, _written(options, whole=False))
+
+
+def _no_decimal(numbers: Numbers) -> bool:
+    """Exponents, values without end, more digits than there are: no later value makes a decimal of these."""
+    return numbers.endless or numbers.whole + numbers.scale > _MOST_DIGITS
 
 
 def _why_decimal(numbers: Numbers, options: ConvertOptions) -> str:
     """Return why numbers with a point are exact decimals, '' when they are floats, or no decimal has so many digits."""
-    if not numbers.pointed or numbers.endless or numbers.whole + numbers.scale > _MOST_DIGITS or options.decimals == "float":
+    if not numbers.pointed or _no_decimal(numbers) or options.decimals == "float":
         return ""
     if options.decimals == "decimal":
         return "as asked for"

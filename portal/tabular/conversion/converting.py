@@ -19,7 +19,7 @@ from portal.tabular.conversion.lean import without_pandas
 from portal.tabular.conversion.making import Made, Making, Progress
 from portal.tabular.conversion.origins import origin_of
 from portal.tabular.conversion.table import Tally
-from portal.tabular.conversion.tables import Tables, refuse_unlike
+from portal.tabular.conversion.tables import Tables
 from portal.tabular.conversion.writing import Written
 from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import ColumnReport, Converted, SourceReport
@@ -85,8 +85,7 @@ def _convert(
 ) -> Converted:  # fmt: skip
     without_pandas()
     refuse_existing(order)
-    tables = Tables.opened([StoreObject(source, info) for info in infos], order.options, order.check)
-    refuse_unlike(tables.all)
+    tables = Tables([StoreObject(source, info) for info in infos], order.options, order.check)
     origins = [origin_of(source, info, order.mark) for info in infos]
     with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=scratch) as folder:
         made = Making(tables, order.options, Path(folder), rejects, origins, Progress(progress)).make()
@@ -99,8 +98,9 @@ def _told(tables: Tables, made: Made, delivered: Delivered) -> Converted:
     return Converted(
         written.rows_in, written.rows_out, written.rows_rejected, _columns(written), written.tallies[0].crc64 if one else "",
         sum(tally.source_bytes for tally in written.tallies), delivered.target, delivered.crc64, True, _warnings(tables, made),
-        written.tallies[0].compared if one else "", dict(tables.facts), written.rows_filtered, delivered.parts, written.schema.to_json(),
-        delivered.schema_key, made.widened, tuple(_source(table.name, tally) for table, tally in zip(tables.all, written.tallies, strict=True)),
+        written.tallies[0].compared if one else "", {**tables.facts, "decided_by": made.decided_by}, written.rows_filtered, delivered.parts,
+        written.schema.to_json(), delivered.schema_key, made.widened,
+        tuple(_source(table.name, tally) for table, tally in zip(tables.all, written.tallies, strict=True)),
     )  # fmt: skip
 
 
@@ -124,5 +124,10 @@ def _columns(written: Written) -> tuple[ColumnReport, ...]:
 def _warnings(tables: Tables, made: Made) -> tuple[str, ...]:
     schema = made.written.schema
     remarks = [f"Column {name!r}: {remark}." for name, remark in made.written.remarks.items()]
-    wider = [f"Column {name!r} is wider than the samples told: {change}." for name, change in made.widened.items()]
+    wider = [f"Column {name!r} is {_than(change)} than the samples told: {change}." for name, change in made.widened.items()]
     return tuple(dict.fromkeys([*tables.warnings, *schema.warnings, *remarks, *wider]))
+
+
+def _than(change: str) -> str:
+    """What the samples leave open is text until a value settles it, so nothing narrower comes of anything else."""
+    return "narrower" if change.startswith("string ") else "wider"

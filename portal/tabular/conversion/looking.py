@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from itertools import count
+from typing import Protocol
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from portal.tabular.columns.column_types import TEXT
 from portal.tabular.columns.schema import Schema
+from portal.tabular.conversion.doubts import Doubts
 from portal.tabular.options import ConvertOptions
 from portal.tabular.rows import Chunk, Parsed
 
@@ -30,8 +29,6 @@ class Seen(Protocol):
 
     def schema(self) -> Schema: ...
 
-    def parsed_samples(self, schema: Schema) -> Iterator[Parsed]: ...
-
     def scan(self, schema: Schema) -> Iterator[Parsed]:
         """Parse all of it under a schema."""
         ...
@@ -44,41 +41,39 @@ def sampled(source: Seen) -> Schema:
     return source.schema()
 
 
-def proven(source: Seen, schema: Schema, options: ConvertOptions) -> Schema:
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A schema that every value of a source was held against, and what it took."""
+
+    schema: Schema
+    passes: int
+
+    @property
+    def told(self) -> str:
+        return f"every value, in {self.passes} {'pass' if self.passes == 1 else 'passes'}"
+
+
+def proven(source: Seen, schema: Schema, options: ConvertOptions) -> Proven:
     """Return a schema that every value of the source fits, those apart that no wider type would hold or whose type was asked for.
 
-    The source is parsed under `schema`. Chunks with values that do not fit are looked at as samples are. A wider schema that surely holds what
-    fitted the earlier one needs no other pass: all that did not fit was looked at when it was decided on.
+    The source is parsed under `schema`. Chunks with values that do not fit, or that settle what is in doubt, are looked at as samples are. A wider
+    schema that surely holds what fitted the earlier one needs no other pass: all that did not fit was looked at when it was decided on. A narrower
+    one does, and so does every other, until a whole pass changes nothing.
 
     Arguments:
         schema: what `sampled` returned.
-        options: what may mean 'no value': a column that has nothing else so far is text only until a value is found.
     """
-    words = pa.array(["", *options.null_values, *options.typed_null_values], pa.string())
-    empty = _empty(source, schema, words)
-    while True:
+    for passes in count(1):
+        doubts = Doubts(schema, options)
         for parsed in source.scan(schema):
-            news = {name for name in empty if _has_values(parsed, name, words)}
-            if parsed.misfits or news:
+            if doubts.settled_by(parsed) or parsed.misfits:
                 source.look(parsed.chunk)
-                empty -= news
+                doubts.looked(source.schema())
         wider = source.schema()
         if same(wider, schema) or wider.holds(schema, texts=source.texts):
-            return wider
+            return Proven(wider, passes)
         schema = wider
-
-
-def _empty(source: Seen, schema: Schema, words: Any) -> set[str]:
-    """Return the columns that are text only because the samples have no value of them."""
-    empty = {column.name for column in schema.columns if column.type == TEXT and not column.asked}
-    for parsed in source.parsed_samples(schema) if empty else ():
-        empty = {name for name in empty if not _has_values(parsed, name, words)}
-    return empty
-
-
-def _has_values(parsed: Parsed, name: str, words: Any) -> bool:
-    values = parsed.batch.column(name).drop_null()
-    return len(values) > 0 and not pc.all(pc.is_in(values, words)).as_py()
+    raise AssertionError("unreachable")
 
 
 def same(one: Schema, other: Schema) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from portal.errors import ConversionFailed
 from portal.tabular.columns.schema import Schema
-from portal.tabular.conversion.looking import proven, same, sampled, widened
+from portal.tabular.conversion.looking import Proven, proven, same, sampled, widened
 from portal.tabular.conversion.tables import Tables
 from portal.tabular.conversion.writing import Surprise, Written, write
 from portal.tabular.options import ConvertOptions
@@ -43,6 +43,8 @@ class Made:
     written: Written
     widened: Mapping[str, str] = field(default_factory=dict)
     """See `portal.tabular.outcome.Converted`."""
+    decided_by: str = "samples"
+    """What the columns' types were decided by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +63,19 @@ class Making:
         """Raises as `portal.tabular.conversion.converting.convert_object` does before it publishes."""
         guessed = sampled(self.tables)
         if self.options.full_scan:
-            schema = proven(self.tables, guessed, self.options)
-            return Made(self._write(schema), widened(guessed, schema))
+            return self._of(proven(self.tables, guessed, self.options), guessed)
         if self.options.on_reject != "widen":
             return Made(self._write(guessed))
         try:
             return Made(self._write(guessed, may_widen=True))
         except Surprise as surprise:
-            schema = proven(self.tables, guessed, self.options)
-            if same(schema, guessed):
+            found = proven(self.tables, guessed, self.options)
+            if same(found.schema, guessed):
                 raise ConversionFailed(describe(surprise.misfit), hint=UNMENDABLE) from None
-            return Made(self._write(schema), widened(guessed, schema))
+            return self._of(found, guessed)
+
+    def _of(self, found: Proven, guessed: Schema) -> Made:
+        return Made(self._write(found.schema), widened(guessed, found.schema), found.told)
 
     def _write(self, schema: Schema, *, may_widen: bool = False) -> Written:
         files = self.folder / "files"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from queue import Empty, Queue
@@ -29,7 +29,7 @@ def threads() -> int:
     return min(_MOST_THREADS, there)
 
 
-def in_order(items: Iterable[Item], work: Callable[[Item], Result], *, check: Check, workers: int = 0) -> Iterator[Result]:
+def in_order(items: Iterable[Item], work: Callable[[Item], Result], *, check: Check, workers: int = 0) -> Generator[Result, None, None]:
     """Yield work(item) for each item, in their order.
 
     The items are taken in a thread of their own, which is the only one that touches `items`. What they or `work` raise is raised where its

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,11 @@ from portal.stores.base import ObjectInfo, Store
 from portal.tabular.columns.type_names import name_of
 from portal.tabular.conversion.lean import without_pandas
 from portal.tabular.conversion.looking import proven, sampled
-from portal.tabular.conversion.opening import open_table
 from portal.tabular.conversion.origins import origin_of
+from portal.tabular.conversion.table import Readable
 from portal.tabular.conversion.tables import Tables
 from portal.tabular.options import ConvertOptions
-from portal.tabular.outcome import ColumnReport
+from portal.tabular.outcome import ColumnReport, placed
 from portal.tabular.rows import Check, Misfit
 from portal.tabular.shaping.shape import Shaping
 from portal.tabular.text.objects import StoreObject
@@ -40,7 +40,7 @@ class Preview:
     """How the source is read and the evidence for it."""
     rows_filtered: int = 0
     misfits: tuple[dict[str, Any], ...] = ()
-    """The first ones: line, offset, column, reason, raw."""
+    """The first ones: line, offset, column, reason, raw; line and offset None where only reading all before them would tell."""
     whole: bool = False
     """All records were looked at, not samples."""
     schema: str = ""
@@ -68,25 +68,25 @@ def preview_object(
         scratch: not used; previews need no files.
     """
     without_pandas()
-    table = open_table(StoreObject(source, info), options, check)
-    tables = Tables([table])
-    schema = sampled(tables)
+    tables = Tables([StoreObject(source, info)], options, check)
+    schema, decided_by = sampled(tables), "samples"
     if options.full_scan:
-        schema = proven(tables, schema, options)
+        found = proven(tables, schema, options)
+        schema, decided_by = found.schema, found.told
     shaping = Shaping.make(schema, options, origin_of(source, info, "preview"))
-    seen = _parsed(tables, shaping, rows)
+    seen = _parsed(tables.first, shaping, rows)
     columns = tuple(ColumnReport(column.name, name_of(column.type), 0, column.note) for column in shaping.schema.columns)
     warnings = tuple(dict.fromkeys([*tables.warnings, *schema.warnings, *seen.warnings]))
-    misfits = tuple(asdict(misfit) for misfit in seen.misfits[:_MISFITS_SHOWN])
+    misfits = tuple(placed(misfit) for misfit in seen.misfits[:_MISFITS_SHOWN])
     return Preview(
-        columns, seen.records, tuple(seen.rows), len(seen.misfits), warnings, dict(tables.facts), seen.filtered, misfits, table.in_one_sample,
-        schema.to_json(),
+        columns, seen.records, tuple(seen.rows), len(seen.misfits), warnings, {**tables.facts, "decided_by": decided_by}, seen.filtered, misfits,
+        tables.first.in_one_sample, schema.to_json(),
     )  # fmt: skip
 
 
-def _parsed(tables: Tables, shaping: Shaping, rows: int) -> _Seen:
+def _parsed(table: Readable, shaping: Shaping, rows: int) -> _Seen:
     seen = _Seen()
-    for parsed in tables.parsed_samples(shaping.source):
+    for parsed in table.parsed_samples(shaping.source):
         batch, filtered = shaping.apply(parsed.batch)
         seen.records, seen.filtered = seen.records + parsed.records, seen.filtered + filtered
         seen.misfits += parsed.misfits

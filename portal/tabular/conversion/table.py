@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
@@ -126,7 +126,7 @@ class Table:
 
     def parsed_samples(self, schema: Schema) -> Iterator[Parsed]:
         """Parse the samples under a schema."""
-        return map(self.reader.parser(schema), self.samples())
+        return map(_as_known, map(self.reader.parser(schema), self.samples()))
 
     def forget(self) -> None:
         self.text.forget()
@@ -156,3 +156,12 @@ class Table:
         if self._crc64 not in ("", tally.crc64):
             raise SourceChanged(f"{self.name} was read twice, and was another each time.", hint="It changes: run it again when it is finished.")
         self._crc64 = tally.crc64
+
+
+def _as_known(parsed: Parsed) -> Parsed:
+    """Take back the places of misfits that were counted from the beginning of a sample."""
+    chunk = parsed.chunk
+    if chunk.line < 1 or chunk.offset < 0:
+        line, offset = chunk.line > 0, chunk.offset >= 0
+        parsed.misfits = [replace(each, line=each.line * line, offset=each.offset if offset else -1) for each in parsed.misfits]
+    return parsed

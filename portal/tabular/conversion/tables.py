@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any
 
 from portal.errors import ConversionFailed
 from portal.tabular.columns.schema import Schema
 from portal.tabular.conversion.opening import open_table
+from portal.tabular.conversion.pipeline import in_order
 from portal.tabular.conversion.table import Readable
 from portal.tabular.options import ConvertOptions
 from portal.tabular.rows import Check, Chunk, Parsed
 from portal.tabular.text.objects import Source
 
+_ALIKE = ("format", "delimiter", "quote", "escape", "header", "names", "records")
+_OPENERS = 8
+"""Files of a data set that are looked at at the same time: mostly it is the store that is waited for."""
+
 
 @dataclass(slots=True)
 class Tables:
-    """Tables of one schema. The first one's reader looks at the chunks of all: they must be read alike."""
+    """Tables of one schema. The first one's reader looks at the chunks of all: they must be read alike.
 
-    all: Sequence[Readable]
+    They are opened when their samples are asked for first: what is read then tells how they are read and what they hold.
+    """
 
-    @classmethod
-    def opened(cls, sources: Sequence[Source], options: ConvertOptions, check: Check) -> Tables:
-        """Raises as `open_table` does."""
-        tables = []
-        for source in sources:
-            check()
-            tables.append(open_table(source, options, check))
-            if len(sources) > 1:
-                tables[-1].forget()
-        return cls(tables)
+    sources: Sequence[Source]
+    options: ConvertOptions
+    check: Check
+    all: list[Readable] = field(default_factory=list)
+    """Those that are open."""
 
     @property
     def first(self) -> Readable:
@@ -49,9 +51,25 @@ class Tables:
         return tuple(dict.fromkeys(warning for table in self.all for warning in table.warnings))
 
     def samples(self) -> Iterator[Chunk]:
-        for table in self.all:
+        """Yield the samples of all. Raises as `open_table` does, and ConversionFailed for a table that is not read as the others are."""
+        for table in list(self.all) or self._opened():
             yield from table.samples()
-            self._forget(table)
+            if len(self.sources) > 1:  # those of a thousand files are too much to hold
+                table.forget()
+
+    def _opened(self) -> Iterator[Readable]:
+        if len(self.sources) == 1:
+            self.all.append(open_table(self.sources[0], self.options, self.check))
+            yield self.first
+            return
+        with closing(in_order(self.sources, self._open, check=self.check, workers=_OPENERS)) as tables:
+            for table in tables:
+                self.all.append(table)
+                refuse_unlike(self.first, table)
+                yield table
+
+    def _open(self, source: Source) -> Readable:
+        return open_table(source, self.options, self.check)
 
     def look(self, chunk: Chunk) -> None:
         self.first.look(chunk)
@@ -59,33 +77,15 @@ class Tables:
     def schema(self) -> Schema:
         return self.first.schema()
 
-    def parsed_samples(self, schema: Schema) -> Iterator[Parsed]:
-        for table in self.all:
-            yield from table.parsed_samples(schema)
-            self._forget(table)
-
-    def _forget(self, table: Readable) -> None:
-        """The samples of one file are not worth reading twice; those of a thousand are too much to hold."""
-        if len(self.all) > 1:
-            table.forget()
-
     def scan(self, schema: Schema) -> Iterator[Parsed]:
         for table in self.all:
             yield from table.scan(schema)
 
 
-def refuse_unlike(tables: Sequence[Readable]) -> None:
-    """Raises ConversionFailed, naming the first table that is not read as the others are."""
-    first = _way(tables[0])
-    for table in tables[1:]:
-        for name, value in _way(table).items():
-            if value != first.get(name):
-                told = f"{table.name} cannot be in one data set with {tables[0].name}: {name} {value!r}, not {first.get(name)!r}."
-                raise ConversionFailed(told, hint="Convert files of one kind together; set the option when it was found out wrongly.")
-
-
-_ALIKE = ("format", "delimiter", "quote", "escape", "header", "names", "records")
-
-
-def _way(table: Readable) -> Mapping[str, Any]:
-    return {name: table.facts.get(name) for name in _ALIKE}
+def refuse_unlike(first: Readable, other: Readable) -> None:
+    """Raises ConversionFailed when two tables are not read alike."""
+    for name in _ALIKE:
+        value, wanted = other.facts.get(name), first.facts.get(name)
+        if value != wanted:
+            told = f"{other.name} cannot be in one data set with {first.name}: {name} {value!r}, not {wanted!r}."
+            raise ConversionFailed(told, hint="Convert files of one kind together; set the option when it was found out wrongly.")

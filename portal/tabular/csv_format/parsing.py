@@ -20,7 +20,7 @@ from portal.tabular.csv_format.line_ends import count_lines
 from portal.tabular.csv_format.reading import read
 from portal.tabular.csv_format.records import Grammar, Problem, Walk
 from portal.tabular.options import ConvertOptions
-from portal.tabular.outcome import shown
+from portal.tabular.outcome import shown, where
 from portal.tabular.rows import Chunk, Misfit, Parsed
 
 Problems = dict[int, tuple[str, str]]
@@ -144,14 +144,20 @@ def broken_in(chunk: Chunk, grammar: Grammar, near: int = 0) -> ConversionFailed
 
 
 def broken(form: CsvForm, data: bytes, problem: Problem, offset: int, line: int) -> ConversionFailed:
-    """Return the error of a record that is none; `offset` and `line` are where the data begins in the text."""
+    """Return the error of a record that is none; `offset` and `line` are where the data begins in the text, as in `Chunk`."""
     quote = form.quote.decode()
-    opened, at = (line + count_lines(data[:place]) for place in (problem.opened, problem.at))
+    opened, at = (_where(data, place, offset, line) for place in (problem.opened, problem.at))
+    byte = f" (byte {offset + problem.opened})" if line and offset >= 0 else ""
     if problem.kind == "open":
-        what = f"Line {opened}: a quote ({quote}) opens a value here (byte {offset + problem.opened}) and is never closed."
+        what = f"{opened}: a quote ({quote}) opens a value here{byte} and is never closed."
     elif problem.kind == "text":
-        what = f"Line {at}: text follows a closing quote ({quote}); the value begins in line {opened} (byte {offset + problem.opened})."
+        begins = f"; the value begins in {opened.lower()}{byte}" if line or offset >= 0 else ""
+        what = f"{at}: text follows a closing quote ({quote}){begins}."
     else:
-        what = f"Line {at}: the file ends with an escape character ({form.escape.decode()}) that has nothing to escape."
+        what = f"{at}: the file ends with an escape character ({form.escape.decode()}) that has nothing to escape."
     hint = 'Quotes inside a quoted value are doubled (""), or escaped if escape says so; if quotes mean nothing here, set quote to nothing.'
     return ConversionFailed(what, hint=hint)
+
+
+def _where(data: bytes, place: int, offset: int, line: int) -> str:
+    return where(line and line + count_lines(data[:place]), offset + place if offset >= 0 else -1)

@@ -15,6 +15,7 @@ from portal.tabular.json_format.scanning import new_scan, records_of
 from portal.tabular.json_format.shape import HINT, Shape, shape_of
 from portal.tabular.json_format.splitting import chunk_of_sample, chunks_of_lines, chunks_of_values
 from portal.tabular.options import ConvertOptions
+from portal.tabular.outcome import where
 from portal.tabular.rows import Chunk, Counter, Parser
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class JsonReader:
             if not trouble:
                 self._record.see(value)
             elif not self._trouble:
-                self._trouble = f"Line {chunk.line + chunk.data.count(_LINE_END, 0, start)}: {trouble}."
+                line, offset = chunk.line and chunk.line + chunk.data.count(_LINE_END, 0, start), chunk.offset + start if chunk.offset >= 0 else -1
+                self._trouble = f"{where(line, offset)}: {trouble}."
         self._record.settle(self._options)
 
     def schema(self) -> Schema:

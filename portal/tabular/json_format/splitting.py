@@ -162,7 +162,7 @@ class _Cutter:
 
 
 def chunk_of_sample(sample: Sample, kind: Kind) -> Chunk | None:
-    """Return the whole records of a sample; None when there is none. The line is right for the first sample only."""
+    """Return the whole records of a sample; None when there is none. The line is 0 but for the first sample: nobody has counted."""
     data, start = sample.data, 0
     if not sample.first:
         start = data.find(b"\n") + 1 if kind == "lines" else _start_of_record(sample, array=kind == "array")
@@ -171,7 +171,8 @@ def chunk_of_sample(sample: Sample, kind: Kind) -> Chunk | None:
     end = _end_of_lines(data, start, last=sample.last) if kind == "lines" else _end_of_values(sample, start, array=kind == "array")
     if kind == "array" and sample.first:
         start = max(0, data.find(b"[") + 1)
-    return Chunk(0, data[start:end], sample.offset + start, 1 + data.count(b"\n", 0, start)) if end > start else None
+    offset, line = (sample.offset + start if sample.offset >= 0 else -1), (1 + data.count(b"\n", 0, start) if sample.first else 0)
+    return Chunk(0, data[start:end], offset, line) if end > start else None
 
 
 def _end_of_lines(data: bytes, start: int, *, last: bool) -> int:
