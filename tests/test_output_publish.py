@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from portal.errors import AlreadyExists, Cancelled, ProofFailed, StoreError, Unreachable
-from portal.stores.base import Renames, Store
+from portal.stores.base import ObjectInfo, Renames, Store
 from portal.tabular.options import ConvertOptions
 from portal.tabular.output import data_set
 from portal.tabular.output.data_set import publish_data_set
@@ -97,7 +98,52 @@ def test_a_file_that_is_not_proven_leaves_what_it_would_replace(place: tuple[Sto
     put(store, key, "precious")
     with pytest.raises(ProofFailed):
         publish_file(make()[0][0], target(store, overwrite=True), key, refuted)
-    assert keys(store, folder) == ([key] if isinstance(store, Renames) else [])
+    assert keys(store, folder) == [key]
+    assert get(store, key) == b"precious"
+
+
+def test_a_proven_file_takes_the_place_of_another_by_a_copy_within_s3(clouds: Clouds, make: Make) -> None:
+    put(clouds.s3, "set/a.parquet", "precious")
+    parts, digest = make()
+    seen: list[bytes] = []
+
+    def prove(done: Sequence[Published]) -> None:
+        seen.append(get(clouds.s3, "set/a.parquet"))
+        proof(clouds.s3, digest)(done)
+
+    done = publish_file(parts[0], Target(clouds.s3, True, {"rows": "4"}, lambda: None), "set/a.parquet", prove)
+    assert seen == [b"precious"]
+    assert keys(clouds.s3, "set/") == ["set/a.parquet"] and get(clouds.s3, "set/a.parquet") == parts[0].path.read_bytes()
+    info = clouds.s3.stat("set/a.parquet")
+    assert (info.etag, info.metadata, info.content_type) == (done.object.etag, {"rows": "4"}, parts[0].content_type)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_copy_that_is_not_the_same_is_told_and_what_was_proven_stays(
+    told: bool, clouds: Clouds, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """Whether the store tells a checksum or the bytes must be read."""
+    put(clouds.s3, "set/a.parquet", "precious")
+    parts, digest = make()
+
+    def copy(pin: ObjectInfo, key: str) -> ObjectInfo:
+        put(clouds.s3, key, "something else")
+        info = clouds.s3.stat(key)
+        return info if told else replace(info, checksums={})
+
+    monkeypatch.setattr(clouds.s3, "copy", copy)
+    with pytest.raises(ProofFailed, match="not what was copied there") as caught:
+        publish_file(parts[0], target(clouds.s3, overwrite=True), "set/a.parquet", proof(clouds.s3, digest))
+    (staged,) = set(keys(clouds.s3, "set/")) - {"set/a.parquet"}
+    assert staged in caught.value.hint and get(clouds.s3, staged) == parts[0].path.read_bytes()
+
+
+def test_a_copy_that_does_not_go_through_leaves_what_was_there(clouds: Clouds, make: Make) -> None:
+    put(clouds.s3, "set/a.parquet", "precious")
+    parts, digest = make()
+    with pytest.raises(Unreachable):
+        publish_file(parts[0], target(Failing(clouds.s3, "copy", 0), overwrite=True), "set/a.parquet", proof(clouds.s3, digest))
+    assert keys(clouds.s3, "set/") == ["set/a.parquet"] and get(clouds.s3, "set/a.parquet") == b"precious"
 
 
 def test_what_is_not_proven_is_gone_under_its_hidden_name_too(clouds: Clouds, make: Make) -> None:

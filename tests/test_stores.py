@@ -16,8 +16,8 @@ from azure.storage.filedatalake import ContentSettings
 
 from portal.connections import AdlsConnection, LocalConnection, S3Connection
 from portal.errors import AlreadyExists, NotFound, SourceChanged
-from portal.stores import checksums
-from portal.stores.base import ObjectInfo, Renames, Store, walk
+from portal.stores import checksums, s3_copy
+from portal.stores.base import Copies, ObjectInfo, Renames, Store, walk
 from portal.stores.opening import open_account, open_store
 from portal.stores.seekable import SeekableReader
 from portal.stores.url import StoreURL
@@ -247,6 +247,29 @@ def test_a_rename_is_atomic_and_keeps_what_exists(place: Place) -> None:
     assert sorted(place.keys()) == ["new %42", "there"]
     place.store.rename(place.base + "new %42", place.base + "there", overwrite=True)
     assert (place.keys(), place.get("there")) == (["there"], b"1")
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_a_copy_within_the_bucket_replaces_and_holds_to_its_source(place: Place, in_parts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not isinstance(place.store, Copies):
+        pytest.skip("it renames instead")
+    if in_parts:
+        monkeypatch.setattr(s3_copy, "MAX_COPY_BYTES", 1)
+        monkeypatch.setattr(s3_copy, "_PART_BYTES", 5 << 20)
+    data = os.urandom((6 << 20) + 1)
+    first = place.put("é a.bin", data, metadata={"rows": "4"}, content_type="text/csv")
+    place.put("b.bin", b"old")
+    done = place.store.copy(first, "b.bin")
+    assert (place.get("b.bin"), done.metadata, done.content_type) == (data, {"rows": "4"}, "text/csv")
+    assert done.checksums.get("crc64nvme", crc64nvme(data)) == crc64nvme(data)
+    place.store.delete("é a.bin")
+    with pytest.raises(SourceChanged):
+        place.store.copy(first, "b.bin")
+    assert place.get("b.bin") == data
+
+
+def crc64nvme(data: bytes) -> str:
+    return checksums.crc64_hex(checksums.crc64(data))
 
 
 def test_a_seekable_reader_is_a_file(place: Place) -> None:

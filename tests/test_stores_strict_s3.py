@@ -9,8 +9,8 @@ import pytest
 
 from portal.connections import S3Connection
 from portal.errors import AccessDenied, AlreadyExists, NotFound, ProofFailed, SourceChanged, explain
-from portal.stores import checksums
-from portal.stores.base import Store, walk
+from portal.stores import checksums, s3_copy
+from portal.stores.base import Copies, Store, walk
 from portal.stores.opening import open_account, open_store
 from portal.stores.url import StoreURL
 from tests.transferring import get, put
@@ -52,6 +52,22 @@ def test_the_contract_holds(store: Store) -> None:
     store.delete("a/b c.bin")
     with pytest.raises(NotFound):
         store.stat("a/b c.bin")
+
+
+@pytest.mark.parametrize("most", [s3_copy.MAX_COPY_BYTES, 1])
+def test_a_copy_is_of_the_pinned_object_or_none(store: Store, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_copy, "MAX_COPY_BYTES", most)
+    assert isinstance(store, Copies)
+    first = put(store, "a/b c.bin", b"some")
+    put(store, "b.bin", b"old")
+    assert get(store, store.copy(first, "b.bin").key) == b"some"
+    put(store, "a/b c.bin", b"else")
+    with pytest.raises(SourceChanged, match="replaced after it was listed"):
+        store.copy(first, "b.bin")
+    store.delete("a/b c.bin")
+    with pytest.raises(SourceChanged, match="deleted"):
+        store.copy(first, "b.bin")
+    assert get(store, "b.bin") == b"some"
 
 
 def test_bytes_that_change_on_the_way_are_noticed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

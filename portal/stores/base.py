@@ -141,6 +141,17 @@ class Renames(Protocol):
         ...
 
 
+@runtime_checkable
+class Copies(Protocol):
+    """A store that copies an object within its container without a byte through us."""
+
+    def copy(self, pin: ObjectInfo, new_key: str) -> ObjectInfo:
+        """Make the pinned object appear whole under another key too, metadata with it, in place of what is there; returns what is there then.
+
+        Raises SourceChanged (it is no longer the pinned one)."""
+        ...
+
+
 def walk(store: Store, prefix: str = "", *, page_size: int = 1000) -> Iterator[ObjectInfo]:
     """Yield every object below a prefix, page by page, folders left out."""
     continuation: str | None = None

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from portal.connections import S3Connection
 from portal.errors import AlreadyExists, NotFound, SourceChanged, Unreachable
-from portal.stores import checksums, s3_client
+from portal.stores import checksums, s3_client, s3_copy
 from portal.stores.base import ObjectInfo, Page
 from portal.stores.s3_answers import NoBucket, OutOfRange, name_of
 from portal.stores.s3_errors import status_of, translated
@@ -135,6 +135,14 @@ class S3Store:
         except NotFound:
             return
         raise AlreadyExists(f"{self.url.at(key)} exists already.", hint="Choose another name or allow overwriting.")
+
+    def copy(self, pin: ObjectInfo, new_key: str) -> ObjectInfo:
+        """See `portal.stores.base.Copies`."""
+        try:
+            s3_copy.copy(self, pin, new_key)
+        except AlreadyExists as error:  # a condition that does not hold, which is the source's here
+            raise self._changed(pin.key, error, pin) from None
+        return self.stat(new_key)
 
     def delete(self, key: str) -> None:
         with self.translated("Deleting", key):

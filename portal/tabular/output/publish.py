@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from portal.errors import AlreadyExists, NotFound, ProofFailed, StoreError
-from portal.stores.base import ObjectInfo, Renames, Store
+from portal.stores.base import Copies, ObjectInfo, Renames, Store
 from portal.stores.checksums import crc64, crc64_hex
 from portal.stores.partial import partial_name
 from portal.tabular.output.sink import Part
@@ -42,17 +42,54 @@ class Target:
 
 
 def publish_file(part: Part, target: Target, key: str, prove: Prove) -> Published:
-    """Make a part an object. Where the store can rename, it has another name until it is proven: what it replaces stays until then.
+    """Make a part an object. What it replaces stays until it is proven: it has another name until then, where the store can rename, or where it
+    can copy and something would be replaced.
 
     Raises AlreadyExists, ProofFailed, what stores raise and what `check` raises; then nothing of ours is there."""
     refuse_existing(target, key)
-    if not isinstance(target.store, Renames):
+    copies = isinstance(target.store, Copies) and target.overwrite and _is_there(target.store, key)
+    if not (isinstance(target.store, Renames) or copies):
         done = _sent(part, target, key)
         withdrawing(target, [done], lambda: prove([done]))
         return done
     staged = stage(part, target, key)
     withdrawing(target, [staged], lambda: prove([staged]))
-    return unveil(staged, target, key)
+    return _replaced(staged, target, key) if copies else unveil(staged, target, key)
+
+
+def _is_there(store: Store, key: str) -> bool:
+    try:
+        store.stat(key)
+    except NotFound:
+        return False
+    return True
+
+
+def _replaced(staged: Published, target: Target, key: str) -> Published:
+    """Copy a proven part to its place, in which something stands. Raises ProofFailed when it is not the same there; the proven one stays then."""
+    store = target.store
+    if not isinstance(store, Copies):
+        raise TypeError("a store that cannot copy has nothing staged")
+    found: list[ObjectInfo] = []
+    withdrawing(target, [staged], lambda: found.append(store.copy(staged.object, key)))
+    done = replace(staged, object=found[0])
+    if _crc_of(store, done.object, target.check) != staged.crc64:
+        hint = f"What was proven is at {store.url.at(staged.object.key)}: copy it from there, or run it again."
+        raise ProofFailed(f"{store.url.at(key)} is not what was copied there, or was replaced by somebody else in that moment.", hint=hint)
+    withdraw(store, staged)
+    return done
+
+
+def _crc_of(store: Store, info: ObjectInfo, check: Check) -> str:
+    """Return the CRC64NVME that the store computed of an object, or that of its bytes."""
+    if "crc64nvme" in info.checksums:
+        return info.checksums["crc64nvme"]
+    crc = 0
+    with store.open_read(info.key, pin=info) as reader:
+        while block := reader.read(_BLOCK):
+            check()
+            crc = crc64(block, crc)
+    return crc64_hex(crc)
 
 
 def refuse_existing(target: Target, key: str) -> None:
