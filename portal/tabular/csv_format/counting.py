@@ -24,8 +24,11 @@ class CsvCounter:
     def update(self, block: bytes) -> None:
         if self._skip:
             self._skip, block = max(0, self._skip - len(block)), block[self._skip :]
-        if block:
-            self._rest = self._counted(self._rest + block if self._rest else block)
+        if not block:
+            return
+        rest = self._rest
+        end = self._piece(rest + block[:_WINDOW], final=False) if 0 < len(rest) < _WINDOW else 0
+        self._rest = self._counted(block, end - len(rest)) if end >= len(rest) else self._counted((rest + block)[end:], 0)
 
     def finish(self) -> int:
         """Return the number of records, those that do not fit included."""
@@ -34,9 +37,9 @@ class CsvCounter:
             self._rest = b""
         return self.records
 
-    def _counted(self, data: bytes) -> bytes:
-        """Count the whole records of data, a window at a time, which the processor's caches hold; returns what follows them."""
-        at, window = 0, _WINDOW
+    def _counted(self, data: bytes, at: int) -> bytes:
+        """Count the whole records of data from `at` on, a window at a time, which the processor's caches hold; returns what follows them."""
+        window = _WINDOW
         while at < len(data):
             end = self._piece(data[at : at + window], final=False)
             if end:

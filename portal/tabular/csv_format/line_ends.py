@@ -26,9 +26,9 @@ def count_lines(data: bytes) -> int:
     return count
 
 
-def has(data: bytes, mark: bytes) -> bool:
-    """Tell whether one byte, or none, is somewhere in data: several times as fast as `in`."""
-    return bool(mark) and bool((np.frombuffer(data, np.uint8) == mark[0]).any())
+def has(data: bytes, mark: bytes, start: int = 0) -> bool:
+    """Tell whether one byte, or none, is somewhere in data from `start` on."""
+    return bool(mark) and data.find(mark, start) >= 0
 
 
 class Ends(NamedTuple):
@@ -52,13 +52,13 @@ def record_ends(data: bytes, form: CsvForm) -> Ends | None:
         data = re.sub(re.escape(escape) + b".", b"xx", data, flags=re.DOTALL)
     letters = np.frombuffer(data, np.uint8)
     ends = letters == _LF
-    if (returns := letters == _CR).any():
-        ends |= returns
-    quotes = letters == form.quote[0] if form.quote else None
-    if quotes is None or not quotes.any():
+    if b"\r" in data:
+        ends |= letters == _CR
+    if not has(data, form.quote):
         return Ends(ends, True, True)
     if has(data, form.comment):
         return None
+    quotes = letters == form.quote[0]
     limits = letters == form.delimiter[0]
     limits |= ends
     regular = _by_parity(ends, quotes, limits)

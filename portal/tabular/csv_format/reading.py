@@ -24,16 +24,25 @@ def read(data: bytes, grammar: Grammar, specs: Sequence[ColumnSpec], text_nulls:
     return parse_texts(data, grammar, len(specs), text_nulls, pad=pad)
 
 
-def whole(grammar: Grammar, data: bytes, *, final: bool) -> int:
-    """Return where the last whole record of data ends, 0 when there is none; `final`: nothing follows, so that all is whole."""
+def whole(grammar: Grammar, data: bytes, *, final: bool, start: int = 0) -> int:
+    """Return where the last whole record of data ends, `start` when there is none.
+
+    Arguments:
+        final: nothing follows, so that all is whole.
+        start: where a record begins; what is before it is not looked at.
+    """
     form = grammar.form
     if final:
         return len(data)
-    if not has(data, form.quote) and not has(data, grammar.escape_byte):
-        return _last_line_end(data)
+    if not has(data, form.quote, start) and not has(data, grammar.escape_byte, start):
+        return _last_line_end(data, start)
     if library() is not None:
-        return csv_kernel.whole(data, form, final=False)[0]
-    ends = record_ends(data, form)
+        return start + csv_kernel.whole(memoryview(data)[start:], form, final=False)[0]
+    return start + _whole(grammar, data[start:])
+
+
+def _whole(grammar: Grammar, data: bytes) -> int:
+    ends = record_ends(data, grammar.form)
     if ends is not None:
         return last_end(ends.mask, data, final=False)
     walk = Walk(grammar, data, final=False)
@@ -42,7 +51,7 @@ def whole(grammar: Grammar, data: bytes, *, final: bool) -> int:
     return walk.end
 
 
-def _last_line_end(data: bytes) -> int:
+def _last_line_end(data: bytes, start: int) -> int:
     limit = len(data) - data.endswith(b"\r")
-    feed = data.rfind(b"\n", 0, limit)
+    feed = max(start - 1, data.rfind(b"\n", start, limit))
     return max(feed, data.rfind(b"\r", feed + 1, limit)) + 1

@@ -13,6 +13,7 @@ from portal.tabular.rows import Chunk
 from portal.tabular.text.text import TextStream
 
 CHUNK_BYTES = 4 << 20
+_NEAR = 1 << 14
 
 
 class Splitter:
@@ -28,17 +29,30 @@ class Splitter:
         number, offset, line = 0, self._skip, self._line
         while True:
             block = text.read(max(self._chunk_bytes - len(rest), self._chunk_bytes // 2, len(rest)))
-            data = rest + block if rest else block
-            end = whole(self._grammar, data, final=not block)
-            if end:
-                chunk = Chunk(number, data[:end], offset, line)
-                yield chunk
-                number, offset, line = number + 1, offset + end, line + count_lines(chunk.data)
-            rest = data[end:]
+            data, rest = self._cut(rest, block)
+            if data:
+                yield Chunk(number, data, offset, line)
+                number, offset, line = number + 1, offset + len(data), line + count_lines(data)
             if not block:
                 return
             if len(rest) > self._most:
                 raise self._too_long(rest, offset, line)
+
+    def _cut(self, rest: bytes, block: bytes) -> tuple[bytes, bytes]:
+        """Return the whole records of what was left over and the block that follows it, and what is left over now: copied once, unless the first
+        record is long."""
+        if not block:
+            return rest, b""
+        begin = self._first_begin(rest, block)
+        if begin < 0:
+            rest, block, begin = b"", rest + block, 0
+        end = whole(self._grammar, block, final=False, start=begin)
+        left = block[end:]
+        return (b"".join([rest, memoryview(block)[:end]]) if rest else block[:end], left) if end else (rest, left)
+
+    def _first_begin(self, rest: bytes, block: bytes) -> int:
+        """Return where in a block the first record begins that does not begin in the rest before it; negative when that is not near."""
+        return whole(self._grammar, rest + block[:_NEAR], final=False) - len(rest) if rest else 0
 
     def _too_long(self, rest: bytes, offset: int, line: int) -> ConversionFailed:
         problem = self._grammar.problem(rest, 0)

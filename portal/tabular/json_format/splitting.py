@@ -40,7 +40,7 @@ def chunks_of_lines(text: TextStream, limit: int, *, block_bytes: int = BLOCK_BY
             held.append(block)
             size += len(block)
             continue
-        data = b"".join([*held, block[:end]])
+        data = b"".join([*held, memoryview(block)[:end]])
         yield Chunk(number, data, offset, line)
         number, offset, line = number + 1, offset + len(data), line + data.count(b"\n")
         held, size = [block[end:]], len(block) - end
