@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from portal.errors import Unreachable
+from portal.errors import StoreError, Unreachable
 from portal.tabular.conversion import converting
+from portal.tabular.output import data_set
 from portal.transfer import dataset
 from tests.transferring import Clouds, Ran, get, keys, put
 
@@ -119,3 +120,36 @@ def test_files_that_become_folders_are_made_once_and_replaced_when_asked(two: Cl
     prefix = f"{two.home}/data/out/".lstrip("/") if place == "file" else "out/"
     found = [key.removeprefix(prefix).rpartition("/")[0] for key in keys(store, prefix) if key.endswith(".parquet")]
     assert sorted(found) == ["a/id=1", "a/id=2", "b/id=3"]
+
+
+@pytest.fixture(params=["half done", "told nobody"])
+def cut(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first conversion is cut off: before a data set is finished, or when it was and nothing of it is written down."""
+    real, seen = data_set._Attempt.finish, []
+
+    def finish(attempt: Any, done: Any) -> Any:
+        seen.append(done)
+        if len(seen) > 1:
+            return real(attempt, done)
+        monkeypatch.setattr(data_set._Attempt, "give_up", lambda _: monkeypatch.undo())
+        if request.param == "told nobody":
+            real(attempt, done)
+        raise StoreError("cut off")
+
+    monkeypatch.setattr(data_set._Attempt, "finish", finish)
+
+
+@pytest.mark.parametrize("options", [{}, {"dataset": False, "partition_by": ["id"], "types": {"id": "int64"}}], ids=["one data set", "folders"])
+def test_a_retry_replaces_what_the_job_before_it_left_and_nothing_else(two: Clouds, cut: None, options: dict[str, Any]) -> None:
+    two.s3.delete("in/b.csv")
+    target = f"{two.bucket}/orders"
+    first = convert(two, target=target, **options)
+    assert (first.code, first.error["type"]) == (1, "ConversionFailed")
+    left = keys(two.s3, "orders/")
+    assert [key for key in left if key.endswith(".parquet")]
+    assert convert(two, target=target, **options).counts.get("converted", 0) == 0
+    assert keys(two.s3, "orders/") == left
+    again = convert(two, two.context(retry_of=first.job.job_id), target=target, **options)
+    assert again.counts == {"listed": 1, "converted": 1, "rows_in": 2, "rows_out": 2}
+    found = keys(two.s3, "orders/")
+    assert len([key for key in found if key.endswith(".parquet")]) == (2 if options else 1) and not [key for key in found if "_UNFINISHED" in key]

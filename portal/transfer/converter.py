@@ -63,6 +63,7 @@ class Converter:
         done = converting.convert_object(
             self._source, info, self._target, self._key_of(entry), self._options, overwrite=overwrite, rejects=self._job.artefact(rejects),
             check=self._job.check_cancelled, progress=moved, scratch=self._job.folder, mark=mark_of(self._job.job_id, entry.n),
+            before=entry.ours.split(),
         )  # fmt: skip
         self._told(names, done, rejects)
         return done
@@ -71,11 +72,12 @@ class Converter:
         """Where the target is a folder of files, that folder: planned is what is written into it last."""
         return entry.target_key if makes_one_file(self._options) else entry.target_key.removesuffix(DATA_SET_MARK)
 
-    def dataset(self, infos: Sequence[ObjectInfo], key: str, *, overwrite: bool, moved: Callable[[int], None]) -> Converted:
-        """Make one data set of many objects in a folder; raises what `convert_dataset` raises."""
+    def dataset(self, infos: Sequence[ObjectInfo], key: str, *, overwrite: bool, before: Sequence[str], moved: Callable[[int], None]) -> Converted:
+        """Make one data set of many objects in a folder; raises what `convert_dataset` raises. `before`: ids of jobs that this does again."""
         done = converting.convert_dataset(
             self._source, infos, self._target, key, self._options, overwrite=overwrite, rejects=self._job.artefact(_REJECTS),
             check=self._job.check_cancelled, progress=moved, scratch=self._job.folder, mark=mark_of(self._job.job_id, 0),
+            before=[mark_of(job_id, 0) for job_id in before],
         )  # fmt: skip
         more = f" and {len(infos) - 1:,} more" if len(infos) > 1 else ""
         names = {"source": f"{self._source.url.at(infos[0].key)}{more}", "target": f"{self._target.url.at(key)}/"}

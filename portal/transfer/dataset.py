@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from portal.errors import Cancelled, PortalError, SourceChanged
 from portal.ledger.journal import JOURNAL_FILE, Journal, JournalState
 from portal.movers.messages import Failure, failure_of
+from portal.planning import plan
 from portal.planning.plan import Entry, Page, Verdict, cause_of
 from portal.planning.planner import Planned
 from portal.planning.preflight import Preflight
@@ -33,11 +34,14 @@ Tell = Callable[[int, int], None]
 class Together(Protocol):
     """Makes one data set of many objects; see `portal.transfer.converter`."""
 
-    def dataset(self, infos: Sequence[ObjectInfo], key: str, *, overwrite: bool, moved: Callable[[int], None]) -> Converted: ...
+    def dataset(
+        self, infos: Sequence[ObjectInfo], key: str, *, overwrite: bool, before: Sequence[str], moved: Callable[[int], None]
+    ) -> Converted: ...  # fmt: skip
 
 
 def checked(migration: Migration, planned: Planned, folder: str) -> Preflight:
-    """Return what stands in a data set's way: with overwrite=fail, anything below its folder that no earlier attempt of this job began.
+    """Return what stands in a data set's way: with overwrite=fail, anything below its folder, unless this job or one that it retries began it. Who
+    writes looks then: only what their marks are on is replaced.
 
     Arguments:
         folder: of the target, without a '/' at its end
@@ -45,15 +49,19 @@ def checked(migration: Migration, planned: Planned, folder: str) -> Preflight:
     target, policies = migration.route.target.store, migration.policies
     found = Preflight(bytearray(planned.listed))
     there = target.list_page(f"{folder}/", limit=1).objects
-    if there and policies.overwrite == "fail" and not _begun(migration, planned):
+    if there and policies.overwrite != "fail":
+        found.verdicts = bytearray([Verdict.REPLACE]) * planned.listed
+    elif there and _begun(migration, planned):
+        found.verdicts = bytearray([Verdict.UNKNOWN]) * planned.listed
+    elif there:
         found.verdicts = bytearray([Verdict.EXISTS]) * planned.listed
         found.occupied = [str(target.url.at(there[0].key))]
-    elif there:
-        found.verdicts = bytearray([Verdict.REPLACE]) * planned.listed
     return found
 
 
 def _begun(migration: Migration, planned: Planned) -> bool:
+    if any(any(page.ours) for page in plan.pages(planned.path)):
+        return True
     path = migration.folder / JOURNAL_FILE
     if not path.exists():
         return False
@@ -85,11 +93,11 @@ class DataSet:
             rows.close()
 
     def _tried(self, route: Route, entries: list[Entry], rows: Rows, overwrite: bool, tell: Tell) -> bool:
-        began = time.time_ns() // 1_000_000
+        began, before = time.time_ns() // 1_000_000, _earlier_jobs(entries)
         for attempt in range(1, MAX_TRIES + 1):
             try:
                 infos = looked(route.source.store, entries)
-                done = self._together.dataset(infos, self._folder, overwrite=overwrite, moved=lambda size: tell(0, size))
+                done = self._together.dataset(infos, self._folder, overwrite=overwrite, before=before, moved=lambda size: tell(0, size))
             except Cancelled:
                 raise
             except Exception as error:
@@ -106,6 +114,11 @@ class DataSet:
             tell(len(entries), 0)
             return False
         raise AssertionError("unreachable")
+
+
+def _earlier_jobs(entries: Iterable[Entry]) -> list[str]:
+    """Return the ids of the jobs that this one retries, and that began the entries."""
+    return sorted({mark.rpartition(".")[0] for entry in entries for mark in entry.ours.split()})
 
 
 def looked(store: Store, entries: Sequence[Entry]) -> list[ObjectInfo]:

@@ -35,7 +35,7 @@ _SCRATCH = "convert-"
 def convert_object(
     source: Store, info: ObjectInfo, target: Store, target_key: str, options: ConvertOptions | None = None, *,
     overwrite: bool = False, rejects: Path | None = None, check: Check = lambda: None, progress: Callable[[int], None] | None = None,
-    scratch: Path | None = None, mark: str = "convert",
+    scratch: Path | None = None, mark: str = "convert", before: Sequence[str] = (),
 ) -> Converted:  # fmt: skip
     """Convert one object. Memory is bounded whatever its size.
 
@@ -46,6 +46,7 @@ def convert_object(
         progress: called with the number of source bytes of each block that was read (increments, not totals), from another thread.
         scratch: folder for temporary files, which the result needs room in; default: that of the system.
         mark: by which the target is known as written for this very object (`portal.transfer.carry.mark_of`).
+        before: marks of earlier jobs that this does again: a folder that they left half done, or done, is replaced even without `overwrite`.
 
     Raises:
         ConversionFailed: a value would change, a row does not fit, the file is broken or empty; says where.
@@ -53,7 +54,7 @@ def convert_object(
         AlreadyExists, SourceChanged, ProofFailed and what stores raise.
     """
     options = options or ConvertOptions()
-    order = Order(options, target, target_key if makes_one_file(options) else f"{target_key.rstrip('/')}/", overwrite, check, mark)
+    order = Order(options, target, target_key if makes_one_file(options) else f"{target_key.rstrip('/')}/", overwrite, check, mark, before)
     modified = info.modified.isoformat() if info.modified else ""
     about = provenance(mark, str(source.url.root), info.key, info.etag, modified, info.version_id, info.storage_class)
     return _convert(source, [info], order, about, rejects, progress, scratch)
@@ -62,14 +63,14 @@ def convert_object(
 def convert_dataset(
     source: Store, infos: Sequence[ObjectInfo], target: Store, target_key: str, options: ConvertOptions | None = None, *,
     overwrite: bool = False, rejects: Path | None = None, check: Check = lambda: None, progress: Callable[[int], None] | None = None,
-    scratch: Path | None = None, mark: str = "convert",
+    scratch: Path | None = None, mark: str = "convert", before: Sequence[str] = (),
 ) -> Converted:  # fmt: skip
     """Convert many objects into one data set of one schema in the folder `target_key`: all of them, or nothing. See `convert_object`.
 
     Raises ConversionFailed also when the objects are not read alike (another delimiter, other columns)."""
     if not infos:
         raise ConversionFailed("There is nothing to make a data set of.", hint="Choose at least one file.")
-    order = Order(options or ConvertOptions(), target, target_key.rstrip("/") + "/", overwrite, check, mark)
+    order = Order(options or ConvertOptions(), target, target_key.rstrip("/") + "/", overwrite, check, mark, before)
     return _convert(source, infos, order, {MARK: mark}, rejects, progress, scratch)
 
 

@@ -29,6 +29,8 @@ class Order:
     overwrite: bool
     check: Check
     mark: str
+    before: Sequence[str] = ()
+    """Marks of the work that this does again."""
 
     @property
     def is_folder(self) -> bool:
@@ -48,7 +50,7 @@ class Delivered:
 def refuse_existing(order: Order) -> None:
     """Raises AlreadyExists before anything is read for nothing."""
     if order.is_folder:
-        earlier(order.target, order.key, overwrite=order.overwrite, mark=order.mark)
+        earlier(order.target, order.key, overwrite=order.overwrite, marks=[order.mark, *order.before])
     else:
         refuse_file(Target(order.target, order.overwrite, {}, order.check), order.key)
 
@@ -76,7 +78,7 @@ def deliver(written: Written, order: Order, about: Mapping[str, str]) -> Deliver
     if not order.is_folder:
         done = publish_file(written.parts[0], target, order.key, prove)
         return Delivered(done.object, done.crc64, (_report(done),), schema_key)
-    parts, success = publish_data_set(written.parts, target, order.key, prove, mark=order.mark)
+    parts, success = publish_data_set(written.parts, target, order.key, prove, mark=order.mark, before=order.before)
     size = sum(each.object.size_bytes for each in parts)
     return Delivered(replace(success, key=order.key, size_bytes=size), "", tuple(map(_report, parts)), schema_key)
 

@@ -7,7 +7,7 @@ appear one by one. Either way `_SUCCESS` is written last, and `_UNFINISHED` tell
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from portal.errors import StoreError
@@ -17,19 +17,22 @@ from portal.tabular.output.publish import Prove, Published, Target, publish_one,
 from portal.tabular.output.sink import Part
 
 
-def publish_data_set(parts: Sequence[Part], target: Target, folder: str, prove: Prove, *, mark: str) -> tuple[list[Published], ObjectInfo]:
+def publish_data_set(
+    parts: Sequence[Part], target: Target, folder: str, prove: Prove, *, mark: str, before: Sequence[str] = ()
+) -> tuple[list[Published], ObjectInfo]:  # fmt: skip
     """Publish parts below a folder (a key that ends in '/'); returns them and `_SUCCESS`.
 
     Arguments:
         mark: of the work that this is done for; what an earlier try of the same left is replaced even without `overwrite`.
+        before: marks of the work that this does again, whose leavings are replaced too.
 
     Raises:
         AlreadyExists: the folder holds a data set that may not be replaced, or objects of others.
         ProofFailed, what stores raise and what `check` raises: what was there before is there still, unless its removal had begun.
     """
-    before = earlier(target.store, folder, overwrite=target.overwrite, mark=mark)
+    there = earlier(target.store, folder, overwrite=target.overwrite, marks=[mark, *before])
     names = _names(parts, folder)
-    attempt = _Attempt(target, folder, before, mark)
+    attempt = _Attempt(target, folder, there, mark)
     try:
         attempt.begin(names)
         done = attempt.bring(parts, names, prove)
@@ -84,7 +87,7 @@ class _Attempt:
             self._store.delete(key)
 
     def finish(self, done: Sequence[Published]) -> ObjectInfo:
-        found = _put(self._store, self._folder + SUCCESS, Manifest.of(self._mark, done).to_json())
+        found = _put(self._store, self._folder + SUCCESS, Manifest.of(self._mark, done).to_json(), self._target.metadata)
         self._store.delete(self._folder + UNFINISHED)
         return found
 
@@ -100,7 +103,7 @@ class _Attempt:
             self._store.delete(self._folder + UNFINISHED)
 
 
-def _put(store: Store, key: str, text: bytes) -> ObjectInfo:
-    with store.open_write(key, overwrite=True, size_bytes=len(text), content_type="application/json") as writer:
+def _put(store: Store, key: str, text: bytes, metadata: Mapping[str, str] | None = None) -> ObjectInfo:
+    with store.open_write(key, overwrite=True, size_bytes=len(text), content_type="application/json", metadata=metadata) as writer:
         writer.write(text)
         return writer.commit()

@@ -7,7 +7,7 @@ https://hadoop.apache.org/docs/stable/hadoop-aws/tools/hadoop-aws/committer_arch
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,19 +66,19 @@ class Earlier:
     """Of an earlier data set, key → etag."""
 
 
-def earlier(store: Store, folder: str, *, overwrite: bool, mark: str) -> Earlier:
-    """Return what may be replaced in a folder: an earlier data set, or what an earlier try left there.
+def earlier(store: Store, folder: str, *, overwrite: bool, marks: Collection[str]) -> Earlier:
+    """Return what may be replaced in a folder: an earlier data set, or what an earlier try of the work of these marks left there.
 
     Raises AlreadyExists: something else is there, or a data set that may not be replaced."""
     (done, text), (undone, _) = read_manifest(store, folder + SUCCESS), read_manifest(store, folder + UNFINISHED)
     known = {**(undone.objects if undone else {}), **(done.objects if done else {})}
-    marks = {found.mark for found in (done, undone) if found}
+    found = {one.mark for one in (done, undone) if one}
     there = {info.key for info in walk(store, folder) if not _is_hidden(info.key.removeprefix(folder))}
     ours = {key: etag for key, etag in known.items() if key in there and etag in ("", store.stat(key).etag)}
     if foreign := sorted(there - set(ours)):
         hint = "Choose an empty folder."
         raise AlreadyExists(f"{store.url.at(folder)} holds objects of others, like {foreign[0].removeprefix(folder)}.", hint=hint)
-    if there and not overwrite and marks != {mark}:
+    if there and not overwrite and not (found and found <= set(marks)):
         raise AlreadyExists(f"{store.url.at(folder)} holds a data set already.", hint="Choose another folder, or let targets be replaced: overwrite.")
     return Earlier(text, ours)
 

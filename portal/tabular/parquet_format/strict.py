@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from portal.errors import ConversionFailed
 from portal.tabular.columns.casting import Caster
 from portal.tabular.columns.column_types import ColumnType, Kind, of_arrow
+from portal.tabular.columns.nearest import decimal_of, float_of
 from portal.tabular.columns.type_names import name_of
 from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import shown
@@ -110,12 +111,22 @@ def _number(source: ColumnType, target: Any) -> Cast:
     return _there_and_back(target)
 
 
+def _moved(values: Any, target: Any) -> Any:
+    """Cast without a check; between floats and decimals, to the nearest."""
+    floats = pa.types.is_floating(values.type), pa.types.is_floating(target)
+    if pa.types.is_decimal(values.type) and floats[1]:
+        return float_of(values, target)
+    if floats[0] and pa.types.is_decimal(target):
+        return decimal_of(values, target)
+    return pc.cast(values, target, safe=not all(floats))
+
+
 def _there_and_back(target: Any) -> Cast:
     """A value that comes back as it was has not been changed."""
 
     def cast(values: Any) -> Any:
-        there = pc.cast(values, target, safe=not (pa.types.is_floating(values.type) and pa.types.is_floating(target)))
-        back = pc.cast(there, values.type, safe=True)
+        there = _moved(values, target)
+        back = _moved(there, values.type)
         equal = pc.equal(back, values)
         if pa.types.is_floating(values.type):
             equal = pc.or_(equal, pc.and_(pc.is_nan(back), pc.is_nan(values)))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from portal.tabular.columns.nearest import float_of
 from portal.tabular.shaping.moments import UNITS
 
 Family = Literal["boolean", "integer", "float", "decimal", "text", "date", "timestamp", "null", "struct", "list", "other"]
@@ -77,10 +78,12 @@ def _time(left: Any, right: Any) -> Any:
     return pa.timestamp(max((stamp.unit for stamp in stamps), key=UNITS.index), "UTC" if stamps[0].tz else None)
 
 
-def brought(value: Any, kind: Any) -> Any:
-    """Cast an Arrow array or scalar. Raises pyarrow.ArrowInvalid when a value would change."""
+def brought(value: Any, kind: Any, *, safe: bool = True) -> Any:
+    """Cast an Arrow array or scalar; a decimal becomes the nearest float. Raises pyarrow.ArrowInvalid when another value would change and `safe`."""
     if value.type == kind:
         return value
     if pa.types.is_dictionary(value.type):
         value = value.dictionary_decode()
-    return pc.cast(value, kind, safe=not (family(value.type) == "decimal" and family(kind) == "float"))
+    if family(value.type) == "decimal" and family(kind) == "float":
+        return float_of(value, kind)
+    return pc.cast(value, kind, safe=safe)

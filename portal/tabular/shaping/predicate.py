@@ -148,6 +148,7 @@ class Predicate:
 
     def _compared(self, node: Applied, compare: Callable[[Any, Any], Any], left: Bound, right: Bound) -> Bound:
         left, right = self._as_time(left, right), self._as_time(right, left)
+        left, right = _as_short(left, right), _as_short(right, left)
         kind = self._common(node, left, right)
         if family(kind) == "null":
             return Bound(pa.bool_(), lambda batch: pa.nulls(batch.num_rows, pa.bool_()), node)
@@ -229,6 +230,15 @@ def _scalar(node: Value) -> Any:
     return pa.scalar(value, pa.large_string()) if isinstance(value, str) else pa.scalar(value)
 
 
+def _as_short(part: Bound, other: Bound) -> Bound:
+    """A fraction beside a 32-bit float is one: 0.1 there is another number than 0.1 in 64 bits."""
+    value = part.node.value if isinstance(part.node, Value) else None
+    if other.type != pa.float32() or not isinstance(value, float | Decimal) or not value % 1:
+        return part
+    scalar = brought(pa.scalar(value), pa.float32(), safe=False)
+    return Bound(scalar.type, lambda _: scalar, part.node)
+
+
 def _operand(kind: Any, decimals: bool) -> Any:
     """Return the type in which a number is computed with."""
     if family(kind) in ("decimal", "float"):
@@ -254,7 +264,7 @@ def _widened(kind: Any) -> Any:
 
 def _rounded(value: Any, kind: Any) -> Any:
     """What is computed in floats is rounded anyway."""
-    return pc.cast(value, kind, safe=False)
+    return brought(value, kind, safe=False)
 
 
 def _advice(left: Any, right: Any) -> str:
