@@ -206,6 +206,25 @@ def test_a_float_is_the_same_number_in_any_type_or_none(numbers: list[float | No
     assert [None if value is None else repr(float(value)) for value in there] == [None if number is None else repr(number) for number in kept]
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(-(10**15), 10**15) | st.integers(10**17, 10**20), max_size=6), st.integers(0, 15))
+def test_a_decimal_is_the_float_of_its_digits_and_back(digits: list[int], scale: int) -> None:
+    numbers = [D(number).scaleb(-scale) for number in digits]
+    fine, options = pa.decimal128(38, scale), ConvertOptions()
+    to_float = StrictCast.make("c", fine, parse("float64", "c"), options)
+    wrong = dict(to_float.problems(pa.array(numbers, fine)))
+    assert all(len(str(abs(digits[place])).rstrip("0")) > 15 or abs(numbers[place]) > 2**53 for place in wrong)
+    kept = [number for place, number in enumerate(numbers) if place not in wrong]
+    floats = to_float.cast(pa.array(kept, fine))
+    assert floats.to_pylist() == [float(number) for number in kept]
+    assert StrictCast.make("c", pa.float64(), parse(f"decimal(38,{scale})", "c"), options).cast(floats).to_pylist() == kept
+
+
+def test_a_large_float_is_the_integer_that_it_is() -> None:
+    cast = StrictCast.make("c", pa.float64(), parse("decimal(38,0)", "c"), ConvertOptions()).cast
+    assert cast(pa.array([2.0**60, None, 1e23, -(2.0**53)])).to_pylist() == [2**60, None, int(1e23), -(2**53)]
+
+
 FAR = [datetime(2020, 1, 1, 0, 0, 0, 123456), datetime(9999, 12, 31), None, datetime(1, 1, 1)]
 
 

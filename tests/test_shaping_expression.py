@@ -134,6 +134,26 @@ def test_what_it_cannot_mean_is_refused_with_the_place(text: str) -> None:
     assert told.value.hint
 
 
+FRACTIONS = st.builds(lambda digits, scale: Decimal(digits).scaleb(-scale), st.integers(-(10**15), 10**15), st.integers(0, 20))
+
+
+@settings(max_examples=60, deadline=None)
+@given(FRACTIONS | st.sampled_from([Decimal("0.7"), Decimal("4.35"), Decimal("-1.005"), Decimal("0.000123")]))
+def test_a_fraction_is_the_float_nearest_to_it(number: Decimal) -> None:
+    batch = pa.record_batch({"x": pa.array([float(number), None]), "short": pa.array([float(number), None], pa.float32())})
+    text = f"{number:f}"
+    for condition in (f"x = {text}", f"x between {text} and {text}", f"coalesce(x, {text}) = {text}", f"x * 1 = {text}", f"x in ({text})"):
+        assert Predicate(parse(condition), batch.schema).mask(batch)[0].as_py(), condition
+    if number % 1:
+        assert Predicate(parse(f"short = {text}"), batch.schema).mask(batch)[0].as_py()
+
+
+def test_a_column_of_decimals_beside_floats_is_the_floats_nearest_to_it() -> None:
+    numbers = [Decimal(digits).scaleb(-3) for digits in range(-5000, 5000, 7)]
+    batch = pa.record_batch({"m": pa.array(numbers, pa.decimal128(20, 3)), "x": pa.array([float(number) for number in numbers])})
+    assert Predicate(parse("m = x and m - x = 0"), batch.schema).mask(batch).true_count == len(numbers)
+
+
 @pytest.mark.parametrize("text", ["a * 9223372036854775807 > 0", "a < f", "a * a > 0"])
 def test_what_cannot_be_computed_exactly_is_refused(text: str) -> None:
     predicate = Predicate(parse(text), BATCH.schema)
