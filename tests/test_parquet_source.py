@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal.errors import ConversionFailed, Unreachable
+from portal.tabular.columns.schema import Column
 from portal.tabular.columns.type_names import parse
 from portal.tabular.conversion.table import Tally
 from portal.tabular.options import ConvertOptions
@@ -64,6 +65,10 @@ def rows_of(source: Any, **options: Any) -> tuple[pa.Table, list[Misfit]]:
     parts = list(reader.scan(schema))
     assert all(part.records == part.batch.num_rows + len(part.misfits) for part in parts)
     return pa.Table.from_batches([part.batch for part in parts], schema.arrow), [misfit for part in parts for misfit in part.misfits]
+
+
+def cast_of(source: Any, kind: Any, options: ConvertOptions) -> StrictCast:
+    return StrictCast.make(Column("c", kind, asked=True), source, options)
 
 
 EVERY_KIND = pa.table({
@@ -172,7 +177,7 @@ KINDS = ["int8", "int32", "uint16", "uint64", "float32", "float64", "decimal(5,2
 @given(st.lists(NUMBER, max_size=6), st.sampled_from(KINDS))
 def test_an_integer_is_the_same_number_in_any_type_or_none(numbers: list[int | None], kind: str) -> None:
     values = pa.array(numbers, pa.int64())
-    cast = StrictCast.make("c", values.type, parse(kind, "c"), ConvertOptions())
+    cast = cast_of(values.type, parse(kind, "c"), ConvertOptions())
     wrong = dict(cast.problems(values))
     kept = [number for place, number in enumerate(numbers) if place not in wrong]
     assert [None if value is None else int(value) for value in cast.cast(pa.array(kept, pa.int64())).to_pylist()] == kept
@@ -199,7 +204,7 @@ FLOATS = st.none() | st.floats() | st.sampled_from([0.1, 1.5, -0.0, 2.0**63])
 @given(st.lists(FLOATS, max_size=6), st.sampled_from(["float32", "int64", "decimal(20,4)", "string"]))
 def test_a_float_is_the_same_number_in_any_type_or_none(numbers: list[float | None], kind: str) -> None:
     values = pa.array(numbers, pa.float64())
-    cast = StrictCast.make("c", values.type, parse(kind, "c"), ConvertOptions())
+    cast = cast_of(values.type, parse(kind, "c"), ConvertOptions())
     wrong = dict(cast.problems(values))
     kept = [number for place, number in enumerate(numbers) if place not in wrong]
     there = cast.cast(pa.array(kept, pa.float64())).to_pylist()
@@ -211,17 +216,17 @@ def test_a_float_is_the_same_number_in_any_type_or_none(numbers: list[float | No
 def test_a_decimal_is_the_float_of_its_digits_and_back(digits: list[int], scale: int) -> None:
     numbers = [D(number).scaleb(-scale) for number in digits]
     fine, options = pa.decimal128(38, scale), ConvertOptions()
-    to_float = StrictCast.make("c", fine, parse("float64", "c"), options)
+    to_float = cast_of(fine, parse("float64", "c"), options)
     wrong = dict(to_float.problems(pa.array(numbers, fine)))
     assert all(len(str(abs(digits[place])).rstrip("0")) > 15 or abs(numbers[place]) > 2**53 for place in wrong)
     kept = [number for place, number in enumerate(numbers) if place not in wrong]
     floats = to_float.cast(pa.array(kept, fine))
     assert floats.to_pylist() == [float(number) for number in kept]
-    assert StrictCast.make("c", pa.float64(), parse(f"decimal(38,{scale})", "c"), options).cast(floats).to_pylist() == kept
+    assert cast_of(pa.float64(), parse(f"decimal(38,{scale})", "c"), options).cast(floats).to_pylist() == kept
 
 
 def test_a_large_float_is_the_integer_that_it_is() -> None:
-    cast = StrictCast.make("c", pa.float64(), parse("decimal(38,0)", "c"), ConvertOptions()).cast
+    cast = cast_of(pa.float64(), parse("decimal(38,0)", "c"), ConvertOptions()).cast
     assert cast(pa.array([2.0**60, None, 1e23, -(2.0**53)])).to_pylist() == [2**60, None, int(1e23), -(2**53)]
 
 

@@ -13,6 +13,7 @@ from portal.tabular.conversion.opening import open_table
 from portal.tabular.conversion.pipeline import in_order
 from portal.tabular.conversion.table import Readable
 from portal.tabular.options import ConvertOptions
+from portal.tabular.parquet_format.table import ParquetTable
 from portal.tabular.rows import Check, Chunk, Parsed
 from portal.tabular.text.objects import Source
 
@@ -75,7 +76,10 @@ class Tables:
         self.first.look(chunk)
 
     def schema(self) -> Schema:
-        return self.first.schema()
+        first, *others = self.all
+        if isinstance(first, ParquetTable):
+            return first.schema_with([table for table in others if isinstance(table, ParquetTable)])
+        return first.schema()
 
     def scan(self, schema: Schema) -> Iterator[Parsed]:
         for table in self.all:

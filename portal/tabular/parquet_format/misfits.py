@@ -39,8 +39,7 @@ class Casts:
     @classmethod
     def make(cls, source: Any, schema: Schema, options: ConvertOptions) -> Casts:
         """`source` is the pyarrow.Schema of the file. Raises ConversionFailed for a type that a column cannot be cast to."""
-        kinds = {column.name: (source.field(column.name).type, column.type) for column in schema.columns}
-        return cls(schema, {name: StrictCast.make(name, there, wanted, options) for name, (there, wanted) in kinds.items()})
+        return cls(schema, {column.name: StrictCast.make(column, source.field(column.name).type, options) for column in schema.columns})
 
     def __call__(self, rows: Rows) -> Parsed:
         chunk = Chunk(rows.number, b"", rows.first, rows.first + 1)

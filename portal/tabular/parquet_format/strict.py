@@ -14,6 +14,7 @@ from portal.errors import ConversionFailed
 from portal.tabular.columns.casting import Caster
 from portal.tabular.columns.column_types import ColumnType, Kind, of_arrow
 from portal.tabular.columns.nearest import decimal_of, float_of
+from portal.tabular.columns.schema import Column
 from portal.tabular.columns.type_names import name_of
 from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import shown
@@ -34,9 +35,10 @@ class StrictCast:
     cast: Cast
 
     @classmethod
-    def make(cls, column: str, source: Any, target: ColumnType, options: ConvertOptions) -> StrictCast:
-        """Return the cast from an Arrow type. Raises ConversionFailed when no value could ever be cast without changing its meaning."""
-        return cls(target, _cast(column, source, target, options))
+    def make(cls, column: Column, source: Any, options: ConvertOptions) -> StrictCast:
+        """Return the cast from an Arrow type to that of a column. Raises ConversionFailed when no value could ever be cast without changing its
+        meaning."""
+        return cls(column.type, _cast(column, source, options))
 
     def problems(self, values: Any) -> list[tuple[int, str]]:
         """Return (place, reason) for each value of an array that does not fit, by halving what holds one."""
@@ -63,19 +65,26 @@ def text_of(value: Any) -> str:
         return str(pc.cast(value, pa.string()).as_py())
 
 
-def _cast(column: str, source: Any, target: ColumnType, options: ConvertOptions) -> Cast:
-    kind = of_arrow(source)
+def _cast(column: Column, source: Any, options: ConvertOptions) -> Cast:
+    kind, target = of_arrow(source), column.type
+    if pa.types.is_null(source):
+        return lambda values: pa.nulls(len(values), target.arrow)
     if kind == target or (kind.arrow == target.arrow and not target.form):
         return lambda values: _plain(values, target.arrow)
     if (kind.kind == "string" or (kind.kind == "integer" and target.form)) and target.kind in {*_SIMPLE, "json"}:
-        caster = Caster.make(column, target, options, asked=True)
+        caster = Caster.make(column.name, target, options, asked=column.asked, nulls=_null_words(options))
         return lambda values: caster.cast(_plain(values, pa.string()))
     if not target.form and (steps := _steps(kind, target)):
         return lambda values: steps(_plain(values, kind.arrow))
     raise ConversionFailed(
-        f"Column {column!r} is {name_of(kind)} and shall be {name_of(target)}: that would change what its values mean.",
+        f"Column {column.name!r} is {name_of(kind)} and shall be {name_of(target)}: that would change what its values mean.",
         hint="Take the type that it has, a wider one of its kind, or string.",
     )  # fmt: skip
+
+
+def _null_words(options: ConvertOptions) -> tuple[str, ...]:
+    """A Parquet file says itself where there is no value: no text means that, unless it was said."""
+    return () if options.null_values == ConvertOptions.model_fields["null_values"].default else options.null_values
 
 
 def _plain(values: Any, kind: Any) -> Any:

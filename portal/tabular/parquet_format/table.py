@@ -26,6 +26,7 @@ from portal.tabular.options import ConvertOptions
 from portal.tabular.parquet_format import int96
 from portal.tabular.parquet_format.misfits import Casts
 from portal.tabular.parquet_format.ranges import RangeFile
+from portal.tabular.parquet_format.uniting import Stored, united
 from portal.tabular.rows import Check, Chunk, Parsed
 from portal.tabular.shaping.expression import parse as parse_where
 from portal.tabular.text.objects import Passed, Source
@@ -102,6 +103,11 @@ class ParquetTable:
         schema = Schema(tuple(columns))
         Casts.make(self._arrow, schema, self._options)
         return schema
+
+    def schema_with(self, others: Sequence[ParquetTable]) -> Schema:
+        """Return the schema of a data set of this table and others with the same columns. Raises ConversionFailed where no type holds all values
+        of a column as they are, and none was asked for."""
+        return united([Stored(table.name, table._arrow, table.schema()) for table in (self, *others)])
 
     def scan(self, schema: Schema) -> Iterator[Parsed]:
         """Cast all rows, without counting or telling how far it is."""
