@@ -291,6 +291,30 @@ def test_a_sample_without_one_whole_record_is_left_out() -> None:
     assert [chunk.data[:8] for chunk in chunks] == [b"1,2\n"]
 
 
+EMBEDDED = "id,t\n" + "".join(f"{n},x\n" for n in range(300)) + '999,"' + "".join(f"{n},y\n" for n in range(2000)) + '\n"\n'
+
+
+@pytest.mark.parametrize("sample_bytes", [1024, 2048, 4096, 8192])
+def test_a_sample_that_begins_within_a_value_of_lines_like_records_refuses_nothing(sample_bytes: int, either: str) -> None:
+    content = EMBEDDED + "".join(f'{n},"z"\n' for n in range(10))
+    found = read(content, sample_bytes=sample_bytes)
+    assert (found.error, found.counted, len(found.rows)) == ("", 311, 311)
+    assert found.rows[300]["t"].endswith("1999,y\n\n")
+
+
+@pytest.mark.parametrize("rows", [10, 400])
+def test_what_follows_such_a_value_is_looked_at(rows: int) -> None:
+    text = text_of(EMBEDDED + "".join(f'{n},"z"\n' for n in range(rows)), sample_bytes=4096)
+    chunks = CsvReader(text, ConvertOptions(sample_bytes=4096)).sampled(text.samples())
+    assert chunks[-1].data.endswith(f'{rows - 1},"z"\n'.encode()) and b",y" not in chunks[-1].data
+
+
+def test_a_text_that_is_broken_near_its_end_is_told_by_who_reads_it_all(either: str) -> None:
+    body = "a,b\n" + "1,2\n" * 5000
+    assert "Line 5002: text follows a closing quote" in read(f'{body}1,"x"y\n{body[4:400]}', sample_bytes=1024).error
+    assert "a quote (\") opens a value here" in read(f'{body}1,"x\n{body[4:400]}', sample_bytes=1024).error
+
+
 def test_facts_name_the_dialect_and_its_evidence() -> None:
     reader = CsvReader(text_of("a;b\n1;2\n"), ConvertOptions())
     assert reader.facts["delimiter"] == ";"

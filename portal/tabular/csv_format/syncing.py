@@ -16,16 +16,23 @@ _LINE_END = re.compile(rb"\r\n|[\r\n]")
 def whole_records(data: bytes, grammar: Grammar, width: int, *, last: bool) -> tuple[int, int]:
     """Return where whole records of a text begin and end in a piece of it that begins anywhere; (0, 0) when that cannot be told.
 
-    The first line is taken from which on nearly all records have the text's number of values, and none is broken: within a quoted value with
-    line ends that is not so for long.
+    The first line is taken from which on nearly all records have the text's number of values, and none is broken up to the piece's end: within a
+    quoted value with line ends that is not so for long. Where the text itself is broken, who reads it from its start tells.
 
     Arguments:
         last: the piece ends where the text does.
     """
-    for line_end in islice(_LINE_END.finditer(data), _STARTS):
+    start = 0
+    for _ in range(_STARTS):
+        line_end = _LINE_END.search(data, start)
+        if line_end is None:
+            break
         start = line_end.end()
         if _fits(data, grammar, width, start, last):
-            return start, _end(data, grammar, start, last)
+            end, broken = _end(data, grammar, start, last)
+            if not broken:
+                return start, end
+            start = end
     return 0, 0
 
 
@@ -35,10 +42,10 @@ def _fits(data: bytes, grammar: Grammar, width: int, start: int, last: bool) -> 
     return bool(widths) and not walk.problem and widths[0] == width and widths.count(width) >= _FITTING * len(widths)
 
 
-def _end(data: bytes, grammar: Grammar, start: int, last: bool) -> int:
-    if last:
-        return len(data)
-    walk = Walk(grammar, data, final=False, start=start)
+def _end(data: bytes, grammar: Grammar, start: int, last: bool) -> tuple[int, bool]:
+    """Return where the whole records that begin at `start` end, and whether a broken one ends them."""
+    walk = Walk(grammar, data, final=last, start=start)
     for _ in walk:
         pass
-    return walk.end
+    problem = walk.problem if last else grammar.problem(data, walk.end)
+    return walk.end, problem is not None and (last or problem.kind == "text")
