@@ -15,6 +15,9 @@ Each object ends in combined.parquet, and in combined.txt as rclone check --comb
   recorded   the target's metadata name this very version of the source; all that can be said of a converted object
   size       only the lengths are equal: this is not called verified
 
+With convert, the schemas that stand beside converted files (_NAME.schema.json), and the parts of converted folders, belong to the results: they are
+not extra. The parts that are there must be those that the folder's _SUCCESS lists.
+
 The filters hold for both sides: what they leave out is not missed, and names that they leave out at the target are not extra. When everything is
 equal the job succeeds; when something differs, is missing or could not be compared it is partial (exit status 3). Nothing is changed.
 
@@ -57,9 +60,10 @@ class Params(SourceParams):
     bad_names: Literal["fail", "rename"] = param(
         "fail", help="rename: names that the target cannot hold were encoded, as migrate does; fail: they have no copy", group="Target", advanced=True
     )
-    convert: Literal["none", "parquet"] = param(
-        "none", help="parquet: CSV and JSON files were converted, and are compared by what their copies record", group="Target", advanced=True
-    )
+    convert: Literal["none", "parquet", "folders"] = param(
+        "none", group="Target", advanced=True,
+        help="CSV and JSON files were converted, and are compared by what their copies record; folders: with partition_by or split_bytes",
+    )  # fmt: skip
 
     proof: Literal["listing", "stored", "read"] = param(
         "stored", group="Proof",
@@ -101,20 +105,20 @@ def _comparison(params: Params, job: JobContext, comparer: Any, source: Side, en
 
     return Comparison(
         rules, params.filters, Listing(rules, Lister(ends[0], check), source.store.stat), Lister(ends[1], check), comparer,
-        params.concurrency, params.one_way, job.folder, meter.tell,
+        params.concurrency, params.one_way, job.folder, meter.tell, params.convert,
     )  # fmt: skip
 
 
 def _rules(params: Params) -> Rules:
     from portal.planning.planning import Rules
-    from portal.tabular.options import suits, target_name
+    from portal.tabular.options import suits, written_name
 
     def converted_name(name: str) -> str | None:
-        return target_name(name) if suits(name) else None
+        return written_name(name, folder=params.convert == "folders") if suits(name) else None
 
     return Rules(
         params.source.key, params.target.key, params.target.scheme, flat_folder=params.flat_folder if params.layout == "flat" else None,
-        bad_names=params.bad_names, converted_name=converted_name if params.convert == "parquet" else None,
+        bad_names=params.bad_names, converted_name=converted_name if params.convert != "none" else None,
     )  # fmt: skip
 
 
@@ -183,7 +187,7 @@ def _closed(listed: int, report: Report, params: Params, job: JobContext, read_b
         outcome="partial" if differs else "succeeded", counts=counts, bytes=report.source_bytes, warnings=(told,) if told else (),
         report={
             "proof": report.proofs(), "different_by": dict(report.different), "differences": report.shown, "verified": counts["equal"] - unproven,
-            "read_bytes": read_bytes, **({"dry_run": True} if job.dry_run else {}),
+            "read_bytes": read_bytes, **({"beside": report.beside} if report.beside else {}), **({"dry_run": True} if job.dry_run else {}),
         },
     )  # fmt: skip
 

@@ -24,7 +24,7 @@ from portal.planning import listing
 from portal.tabular.conversion.converting import convert_object
 from portal.tabular.options import ConvertOptions
 from portal.wire.ends import Found, Pin
-from tests.transferring import Clouds, Ran, get, put
+from tests.transferring import Clouds, Ran, get, keys, put
 
 S3_TO_LAKE = Kinds("s3", "blob")
 PAIR = Pair("a.csv", "a.csv", 3, "e1", "", 3, "t1", "", "", converted=False)
@@ -382,6 +382,53 @@ def test_converted_objects_are_compared_by_what_their_copies_record(clouds: Clou
     ran = verify(clouds, proof="read", convert="parquet")
     assert combined(ran) == ["= a.csv", "* b.csv", "! c.csv"]
     assert (rows(ran)["a.csv"]["level"], rows(ran)["a.csv"]["target_key"]) == ("recorded", "a.parquet")
+
+
+def converted(clouds: Clouds, **params: Any) -> None:
+    for key in ("a.csv", "d/b.ndjson", "d/c.csv"):
+        put(clouds.s3, key, '{"a": 1, "b": 2}' if key.endswith("json") else "a,b\n1,2\n2,3\n")
+    assert clouds.run("convert", source=f"{clouds.bucket}/", target=f"{clouds.lake}/out", **params).code == 0
+
+
+@pytest.mark.parametrize(("params", "convert"), [({}, "parquet"), ({"partition_by": ["a"]}, "folders"), ({"split_bytes": 1}, "folders")])
+def test_what_was_converted_verifies_whole(clouds: Clouds, params: dict[str, Any], convert: str) -> None:
+    converted(clouds, **({"types": {"a": "string"}} if "partition_by" in params else {}), **params)
+    ran = verify(clouds, target=f"{clouds.lake}/out", convert=convert)
+    assert (ran.code, combined(ran)) == (0, ["= a.csv", "= d/b.ndjson", "= d/c.csv"])
+    assert ran.result["report"]["proof"] == {"recorded": 3} and ran.result["report"]["beside"] >= 3
+    assert rows(ran)["a.csv"]["target_key"] == ("out/a.parquet" if convert == "parquet" else "out/a/_SUCCESS")
+
+
+def test_a_schema_belongs_to_a_result_that_is_there_and_to_nothing_else(clouds: Clouds) -> None:
+    converted(clouds)
+    clouds.adls.delete("out/a.parquet")
+    put(clouds.adls, "out/_x.parquet.schema.json")
+    put(clouds.adls, "out/d/_b.parquet.schema.json.bak")
+    ran = verify(clouds, target=f"{clouds.lake}/out", convert="parquet")
+    extra = ["- _a.parquet.schema.json", "- _x.parquet.schema.json", "- d/_b.parquet.schema.json.bak"]
+    assert sorted(combined(ran)) == sorted([*extra, "+ a.csv", "= d/b.ndjson", "= d/c.csv"])
+    plain = verify(clouds, target=f"{clouds.lake}/out")
+    assert plain.counts["only_target"] == 7
+
+
+@pytest.mark.parametrize(("change", "reason"), [("delete", "is missing"), ("replace", "was replaced"), ("add", "is no part of what was converted")])
+def test_a_folder_is_equal_only_with_all_its_parts_and_no_others(clouds: Clouds, change: str, reason: str) -> None:
+    converted(clouds, split_bytes=1)
+    key = next(key for key in keys(clouds.adls, "out/d/c/") if key.endswith(".parquet"))
+    if change == "delete":
+        clouds.adls.delete(key)
+    else:
+        put(clouds.adls, key if change == "replace" else "out/d/c/Another.parquet", b"PAR1")
+    ran = verify(clouds, target=f"{clouds.lake}/out", convert="folders")
+    assert combined(ran) == ["= a.csv", "= d/b.ndjson", "* d/c.csv"]
+    assert reason in rows(ran)["d/c.csv"]["reason"]
+
+
+def test_a_folder_without_its_mark_is_no_target(clouds: Clouds) -> None:
+    converted(clouds, split_bytes=1)
+    clouds.adls.delete("out/d/c/_SUCCESS")
+    ran = verify(clouds, target=f"{clouds.lake}/out", convert="folders")
+    assert ran.counts["only_source"] == 1 and ran.counts["only_target"] >= 2 and ran.counts["equal"] == 2
 
 
 def test_an_object_that_changes_meanwhile_is_an_error(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:

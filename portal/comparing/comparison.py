@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from portal.comparing.belongings import Belongings, Converted, joined_name
 from portal.comparing.evidence import Compared, Pair
 from portal.comparing.join import Row, SortedRows, joined
 from portal.comparing.report import Line, Report
@@ -53,6 +54,7 @@ class Comparison:
     folder: Path
     tell: Callable[[int, int | None, str], None]
     """Told (objects, objects in all or None, note); raises Cancelled when the job shall stop."""
+    converted: Converted = "none"
 
     def run(self, report: Report) -> int:
         """Compare everything into an open report; returns how many objects were listed at the source.
@@ -82,7 +84,7 @@ class Comparison:
         reasons = self._refusals(below, page.sizes, page.modified, page.classes)
         for entry, name, md5, left_out in zip(page.entries(), below, page.md5s, reasons, strict=True):
             excluded = bool(left_out) or entry.action == "exclude"
-            target = entry.target_key if entry.action != "fail" else ""
+            target = joined_name(entry.target_key, self.converted) if entry.action != "fail" else ""
             yield (
                 target, name, entry.key, entry.size_bytes, entry.etag, md5, excluded, entry.action == "convert",
                 "" if entry.moves else entry.reason,
@@ -95,7 +97,7 @@ class Comparison:
     def _list_target(self, rows: SortedRows) -> None:
         for page in self.target.pages(self.rules.folder):
             rows.add(
-                (names.readable(key), size, etag, source, md5)
+                (joined_name(names.readable(key), self.converted), size, etag, source, md5, names.readable(key))
                 for key, size, etag, source, md5, folder in zip(
                     page.keys, page.sizes, page.etags, page.sources, page.md5s, page.folders, strict=True
                 )
@@ -105,12 +107,16 @@ class Comparison:
 
     def _pairs(self, sources: Iterable[Row], targets: Iterable[Row], report: Report, one_way: bool) -> Iterator[tuple[Line, Pair | None]]:
         """Yield what becomes a line; with a pair when it still has to be compared."""
-        before = ""
+        before, belongings = "", Belongings()
         for source, target in joined(sources, targets):
             if target is not None and source is not None and target[0] != before:
                 report.paired_targets, before = report.paired_targets + 1, target[0]
+                if source[7]:
+                    belongings.paired(before)
             if source is None:
-                if (line := self._only_target(target, report, one_way)) is not None:
+                if target is not None and belongings.have(target[0]):
+                    report.beside += 1
+                elif (line := self._only_target(target, report, one_way)) is not None:
                     yield line, None
             elif source[6]:
                 report.excluded += 1
@@ -124,7 +130,7 @@ class Comparison:
     def _only_target(self, target: Row | None, report: Report, one_way: bool) -> Line | None:
         if target is None:
             return None
-        key, size, etag, *_ = target
+        _, size, etag, _, _, key = target
         name = key[len(self.rules.folder) :]
         plain = names.decoded(name) if self.rules.bad_names == "rename" else name
         if one_way or self._by_name.refusals([plain], Listed([plain], [size], [""], [""], [""], [False], [""], [""]))[0]:
@@ -163,7 +169,7 @@ def _ended(line: Line, compared: Future[Compared] | None) -> Line:
 
 
 def _beside(source: Row, target: Row) -> tuple[Line, Pair]:
-    key, name, source_key, size, etag, md5, _, converted, _ = source
-    _, target_size, target_etag, recorded, target_md5 = target
+    _, name, source_key, size, etag, md5, _, converted, _ = source
+    _, target_size, target_etag, recorded, target_md5, key = target
     pair = Pair(source_key, key, size, etag, md5, target_size, target_etag, target_md5, recorded, converted)
     return Line(name, source_key, key, size, target_size, etag, target_etag, Compared("error")), pair

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Literal
 
 from portal.comparing import evidence as evidence
+from portal.comparing.belongings import is_folder_of_parts
 from portal.comparing.evidence import Compared, Kinds, Pair
 from portal.errors import Cancelled, NotFound, PortalError, SourceChanged, explain
 from portal.planning.listing import patiently
+from portal.tabular.output.manifest import SUCCESS, is_hidden, parsed
 from portal.transfer.digests import Digests
 from portal.wire.ends import End, Found, Pin
 
@@ -56,7 +58,7 @@ class Comparer:
 
     def _wants_more(self, found: Compared, pair: Pair) -> bool:
         if pair.converted:
-            return not pair.recorded
+            return not pair.recorded or (self._proof != "listing" and is_folder_of_parts(pair.target_key))
         if found.kind == "different" and found.level == "size":
             return False
         return self._proof != "listing" and found.level not in ("stored", "read")
@@ -65,12 +67,42 @@ class Comparer:
         target = self._found("target", pair.target_key, pair.target_size, pair.target_etag)
         said = pair._replace(recorded=target.about.metadata.get("source_etag", ""))
         if pair.converted:
-            return evidence.by_record(said)
+            told = evidence.by_record(said)
+            return self._whole(pair, target) or told if told.kind == "equal" and is_folder_of_parts(pair.target_key) else told
         source = self._found("source", pair.source_key, pair.size_bytes, pair.etag)
         by_stores = evidence.by_checksums(source, target, self._kinds)
         if self._proof == "read" and (by_stores is None or by_stores.doubtful):
             return self._read(said, source, target)
         return by_stores or evidence.by_listing(said, self._kinds)
+
+    def _whole(self, pair: Pair, mark: Found) -> Compared | None:
+        """Hold the objects of a converted folder against the list that its mark has of them; None when they are the same."""
+        text = memoryview(bytearray(mark.size_bytes))
+        self._asked("target", lambda end: end.read(Pin(pair.target_key, mark.size_bytes, mark.etag, mark.version_id), text))
+        manifest = parsed(bytes(text))
+        if manifest is None:
+            return Compared("error", "none", "", f"{pair.target_key} does not tell which objects belong to it")
+        there = self._below(pair.target_key.removesuffix(SUCCESS))
+        for key in sorted(manifest.objects.keys() | there.keys()):
+            if manifest.objects.get(key) != there.get(key):
+                what = "is missing" if key not in there else "was replaced" if key in manifest.objects else "is no part of what was converted"
+                return Compared("different", "recorded", "parts", f"{key} {what}")
+        return None
+
+    def _below(self, folder: str) -> dict[str, str]:
+        """Return key → ETag of the data in a folder."""
+        found: dict[str, str] = {}
+        continuation: str | None = None
+        while True:
+            page = patiently(
+                lambda at=continuation: self._good("target", self._openers["target"]).list_page(folder, continuation=at),  # type: ignore[misc]
+                lambda: self._renew("target"), lambda: self._passed(0),
+            )  # fmt: skip
+            names = zip(page.keys, page.etags, page.folders, strict=True)
+            found |= {key: etag for key, etag, is_folder in names if not is_folder and not is_hidden(key.removeprefix(folder))}
+            continuation = page.continuation
+            if continuation is None:
+                return found
 
     def _found(self, side: Side, key: str, size_bytes: int, etag: str) -> Found:
         """Look at an object. Raises NotFound, SourceChanged when it is not the one that was listed."""

@@ -56,6 +56,8 @@ class Report:
         self.shown: list[dict[str, str]] = []
         self.ignored = 0
         """Only at the target, and left out by the filters."""
+        self.beside = 0
+        """Only at the target, and put there by a conversion beside a result that has a source: schemas, parts of a folder."""
         self.excluded = 0
         self.paired_targets = 0
         """Targets that have a source, even one that is excluded."""
@@ -118,7 +120,7 @@ class Report:
         told = sum(self.classes.values()) - self.classes["only-target"] + self.excluded
         if told != listed:
             raise BooksDoNotBalance(f"{listed} objects were listed at the source, but {told} have a class.", hint="Report it.")
-        told = self.paired_targets + self.classes["only-target"] + self.ignored
+        told = self.paired_targets + self.classes["only-target"] + self.ignored + self.beside
         if told != targets:
             raise BooksDoNotBalance(f"{targets} objects were listed at the target, but {told} are accounted for.", hint="Report it.")
 

@@ -49,11 +49,17 @@ def read_manifest(store: Store, key: str) -> tuple[Manifest | None, bytes]:
             text = reader.read(_LONGEST_BYTES)
     except NotFound:
         return None, b""
+    found = parsed(text)
+    return (found, text) if found else (None, b"")
+
+
+def parsed(text: bytes) -> Manifest | None:
+    """Return the manifest that a text is; None when we did not write it."""
     try:
         found = json.loads(text)
-        return (Manifest(found["mark"], dict(found["objects"])), text) if found["format"] == _FORMAT else (None, b"")
+        return Manifest(found["mark"], dict(found["objects"])) if found["format"] == _FORMAT else None
     except (ValueError, KeyError, TypeError):
-        return None, b""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,7 @@ def earlier(store: Store, folder: str, *, overwrite: bool, marks: Collection[str
     (done, text), (undone, _) = read_manifest(store, folder + SUCCESS), read_manifest(store, folder + UNFINISHED)
     known = {**(undone.objects if undone else {}), **(done.objects if done else {})}
     found = {one.mark for one in (done, undone) if one}
-    there = {info.key for info in walk(store, folder) if not _is_hidden(info.key.removeprefix(folder))}
+    there = {info.key for info in walk(store, folder) if not is_hidden(info.key.removeprefix(folder))}
     ours = {key: etag for key, etag in known.items() if key in there and etag in ("", store.stat(key).etag)}
     if foreign := sorted(there - set(ours)):
         hint = "Choose an empty folder."
@@ -83,5 +89,6 @@ def earlier(store: Store, folder: str, *, overwrite: bool, marks: Collection[str
     return Earlier(text, ours)
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Tell whether readers of a data set pass over an object, by its name below the folder."""
     return any(segment[:1] in ("_", ".") and "=" not in segment for segment in name.split("/"))
