@@ -56,6 +56,7 @@ def test_type_that_is_asked_for_is_taken(name: str) -> None:
 
 
 MISFITS: dict[str, list[str]] = {
+    "decimal(3,3)": ["-0", "-.000", "-0.0", "1"],
     "boolean": ["1", "yes", "tRUE", "true "],
     "int8": ["128", "-129", "-0", "007", "+5", "1.0", "1e2", "1 ", "0x1", "1_0", "٣", "1\n", "1\0"],
     "float64": ["1e999", "1e-999", "007", "+5", "9007199254740993", "INF", "-nan", "1_0", "1,5", ".", "-", "e5", "1e", "NaN "],
@@ -96,6 +97,7 @@ def test_what_is_no_value_of_the_type_is_a_problem(kind: str, text: str) -> None
         ("decimal(5,2)", "1.234", "'1.234' does not fit decimal(5,2) without rounding"), ("decimal(5,2)", "1234", "'1234' does not fit decimal(5,2)"),
         ("date", "x", "'x' is not an ISO date (2013-01-31)"), ("date(DD.MM.YYYY)", "x", "'x' is not a date written as DD.MM.YYYY"),
         ("date", "2013-02-29", "'2013-02-29' does not fit date"), ("boolean", "x", "'x' is not true or false"),
+        ("decimal(5,2)", "-0.0", "'-0.0' does not fit decimal(5,2): its sign would be lost"),
         ("timestamp[UTC]", "2013-01-31T05:00:00", "'2013-01-31T05:00:00' does not fit timestamp[UTC]"),
     ],
 )  # fmt: skip

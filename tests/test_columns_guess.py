@@ -126,6 +126,8 @@ OPTIONS: dict[str, tuple[list[str], dict[str, Any], str, str]] = {
     "proven decimals": (["1.50", "12.3"], {"decimals": "decimal", "full_scan": True}, "decimal(4,2)", "room for 2 digits"),
     "integers are no decimals": (["1"], {"decimals": "decimal"}, "int64", ""),
     "no exact decimals, but exact floats": (["1.5", "1e5"], {"decimals": "decimal"}, "float64", ""),
+    "a zero with a sign is no decimal": (["1.5", "-0.0"], {"decimals": "decimal"}, "float64", "no exact decimal holds the sign of '-0.0'"),
+    "nor beside many digits": (["-.0", "0.1234567890123456789"], {}, "float64", "no exact decimal holds the sign of '-.0'"),
     "neither": (["1.5e5", "0.1234567890123456789"], {"decimals": "decimal"}, "string", "no exact decimal holds all"),
     "floats as asked for": (["0.1234567890123456789"], {"decimals": "float"}, "float64", "correctly rounded"),
     "floats and no id": (["1.5", "9007199254740993"], {"decimals": "float"}, "string", "is not exact"),

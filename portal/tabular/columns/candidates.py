@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from portal.tabular.columns.casting import BOOLEAN, first, held, inexact_integer
+from portal.tabular.columns.casting import BOOLEAN, first, held, inexact_integer, negative_zero
 from portal.tabular.columns.column_types import INTEGERS, ColumnType, Kind
 from portal.tabular.columns.number_forms import NOT_FINITE, NumberForm
 from portal.tabular.columns.significance import SAFE_DIGITS, long_digits, rounded_digits
@@ -143,9 +143,9 @@ class Numbers(Candidate):
         """Some number is finite; has a point; has an exponent or no end."""
         self.whole = self.scale = 0
         """Most digits seen before and after the point."""
-        self.inexact = self.rounded = self.long = ""
+        self.inexact = self.rounded = self.long = self.negative_zero = ""
         """An integer that no float is, or beyond 64 bits (and so a name rather than a quantity); a number with more digits than its float gives
-        back; one that has more than 17 such digits."""
+        back; one that has more than 17 such digits; a zero whose sign no decimal has."""
 
     def likely(self, head: str) -> bool:
         return matches(self._form.real(), head) or matches(NOT_FINITE, head)
@@ -168,6 +168,7 @@ class Numbers(Candidate):
         found = rounded_digits(texts, numbers)
         self.rounded = self.rounded or found
         if not self.endless:
+            self.negative_zero = self.negative_zero or negative_zero(texts, numbers)
             self._measure(pc.utf8_ltrim(texts, "-"), rounded=bool(found))
         return True
 

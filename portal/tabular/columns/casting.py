@@ -103,7 +103,9 @@ class Caster:
         if not self._has_form(text):
             noun = f"a {self.type.kind} written as {self.type.form}" if self.type.form else _NOUNS[self.type.kind]
             return f"{shown(text)} is not {noun}"
-        without = " without rounding" if self.type.kind == "decimal" and self._rounds(text) else ""
+        without = ""
+        if self.type.kind == "decimal" and self._rounds(text):
+            without = ": its sign would be lost" if not text.strip("-0.,") else " without rounding"
         return f"{shown(text)} does not fit {name_of(self.type)}{without}"
 
     def _has_form(self, text: str) -> bool:
@@ -144,8 +146,11 @@ class Caster:
         texts = self.numbers.plain(_checked(values, self.numbers.exact()))
         texts = _checked(texts, self.numbers.decimal(kind.precision, kind.scale))
         if self.asked:
-            texts = pc.replace_substring_regex(texts, r"(\.[0-9]*?)0+$", r"\1")
-        return pc.cast(texts, kind)
+            return pc.cast(pc.replace_substring_regex(texts, r"(\.[0-9]*?)0+$", r"\1"), kind)
+        cast = pc.cast(texts, kind)
+        if negative_zero(texts, cast):
+            raise pa.ArrowInvalid("a decimal has no negative zero")
+        return cast
 
     def _date(self, values: Any) -> Any:
         return read_dates(values, self.type.form)
@@ -196,6 +201,13 @@ def inexact_integer(texts: Any, numbers: Any) -> str:
     large = pc.and_(large, pc.match_substring_regex(texts, "^-?[0-9]+$"))
     pairs = zip(texts.filter(large).to_pylist(), numbers.filter(large).to_pylist(), strict=True)
     return next((text for text, number in pairs if text and int(number) != int(text)), "")
+
+
+def negative_zero(texts: Any, numbers: Any) -> str:
+    """Return the first of the plain texts that is zero with a sign, by the numbers that were read from them; '' if there is none."""
+    zeros = texts.filter(pc.equal(numbers, pa.scalar(0, numbers.type)))
+    signed = zeros.filter(pc.starts_with(zeros, "-"))
+    return str(signed[0].as_py()) if len(signed) else ""
 
 
 def first(texts: Any, mask: Any) -> str:

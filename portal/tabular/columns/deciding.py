@@ -80,13 +80,19 @@ def _number(seen: Seen, options: ConvertOptions) -> tuple[ColumnType, str] | str
     if options.decimals == "decimal" and numbers.rounded:
         return f"text, because no exact decimal holds all its numbers and {shown(numbers.rounded)} has more digits than a 64-bit float keeps"
     rounded = f"correctly rounded: {shown(numbers.rounded)} has more digits than a 64-bit float keeps" if numbers.rounded else ""
-    for_good = "no exact decimal holds all its numbers" if rounded and _no_decimal(numbers) else ""
-    return column_types.FLOAT, _joined(rounded, for_good, _written(options, whole=False))
+    return column_types.FLOAT, _joined(rounded, _for_good(numbers, options), _written(options, whole=False))
+
+
+def _for_good(numbers: Numbers, options: ConvertOptions) -> str:
+    """Return why floats of many digits, or where decimals were asked for, stay floats."""
+    if numbers.negative_zero and numbers.pointed and (numbers.rounded or options.decimals == "decimal"):
+        return f"no exact decimal holds the sign of {shown(numbers.negative_zero)}"
+    return "no exact decimal holds all its numbers" if numbers.rounded and _no_decimal(numbers) else ""
 
 
 def _no_decimal(numbers: Numbers) -> bool:
-    """Exponents, values without end, more digits than there are: no later value makes a decimal of these."""
-    return numbers.endless or numbers.whole + numbers.scale > _MOST_DIGITS
+    """Exponents, values without end, signs of zeros, more digits than there are: no later value makes a decimal of these."""
+    return bool(numbers.endless or numbers.negative_zero) or numbers.whole + numbers.scale > _MOST_DIGITS
 
 
 def _why_decimal(numbers: Numbers, options: ConvertOptions) -> str:
