@@ -20,6 +20,7 @@ _COMMON = frozenset((_WESTERN + _SIGNS).encode("cp1252"))
 _SIGN_IN_WORD = re.compile(rb"[A-Za-z][" + re.escape("€£§°²³µ«»–—“”„…•®©™¡¿ªº½¼¾×±".encode("cp1252")) + rb"][A-Za-z]")
 """ł, ą, ż and ś of Central European encodings look so in Windows-1252."""
 _HIGH = re.compile(rb"[\x80-\xff]+")
+_SIGN = re.compile(r"[\r\n\t ,;|:\"0-9]")
 _EXAMPLES = 5
 
 
@@ -63,7 +64,7 @@ def detect(pieces: Sequence[tuple[int, bytes]], asked: str) -> Encoding:
         if head.startswith(mark) and (asked == "auto" or _plain(name).startswith(_plain(asked))):
             return Encoding(name, len(mark), f"byte order mark {mark.hex(' ').upper()}")
     if asked != "auto":
-        return _asked(asked, head)
+        return _asked(asked, pieces)
     return _wide(pieces) or _utf8(pieces) or _western(pieces)
 
 
@@ -71,16 +72,34 @@ def _plain(encoding: str) -> str:
     return encoding.lower().replace("-", "").replace("_", "").removesuffix("sig")
 
 
-def _asked(asked: str, head: bytes) -> Encoding:
+def _asked(asked: str, pieces: Sequence[tuple[int, bytes]]) -> Encoding:
     try:
         "".encode(asked)
         name = codecs.lookup(asked).name
     except (LookupError, UnicodeError) as error:
         raise ConversionFailed(f"Nobody knows the encoding {asked!r}.", hint="Try utf-8, utf-16, cp1252 or latin-1.") from error
     if _plain(name) in ("utf16", "utf32"):
-        big = head[0:1] == b"\0"
-        return Encoding(f"{name}-{'be' if big else 'le'}", 0, "as asked for; without a byte order mark, its order by the first byte")
+        return _ordered(name, pieces)
     return Encoding("utf-8" if _plain(name) == "utf8" else asked, 0, "as asked for")
+
+
+def _ordered(name: str, pieces: Sequence[tuple[int, bytes]]) -> Encoding:
+    """Tell the order of the bytes by the one that gives text, and line ends, delimiters and digits in it."""
+    found = {order: _signs(pieces, f"{name}-{order}") for order in ("le", "be")}
+    likely, other = sorted(found, key=lambda order: found[order], reverse=True)
+    if found[likely] <= 0 or found[other] > 0.1 * found[likely]:
+        told = f"The file has no byte order mark, and its bytes do not tell in which order {name} has them."
+        raise ConversionFailed(told, hint=f"Set encoding to {name}-le (Windows) or {name}-be.")
+    signs = f"{found[likely]} line ends, delimiters and digits, the other {max(0, found[other])}"
+    return Encoding(f"{name}-{likely}", 0, f"as asked for; without a byte order mark, its order by what this one gives: {signs}")
+
+
+def _signs(pieces: Sequence[tuple[int, bytes]], name: str) -> int:
+    """Count what nearly every table has; -1: the bytes are no text in the encoding."""
+    last = len(pieces) - 1
+    if any(problem(offset, piece, name, last=number == last) for number, (offset, piece) in enumerate(pieces)):
+        return -1
+    return sum(len(_SIGN.findall(piece[begin_of(piece, name) if offset else 0 :].decode(name, "ignore"))) for offset, piece in pieces)
 
 
 def _wide(pieces: Sequence[tuple[int, bytes]]) -> Encoding | None:
