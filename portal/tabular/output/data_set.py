@@ -6,15 +6,18 @@ appear one by one. Either way `_SUCCESS` is written last, and `_UNFINISHED` tell
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from portal.errors import StoreError
+from portal.errors import NotFound, StoreError
 from portal.stores.base import ObjectInfo, Renames, Store
 from portal.tabular.output.manifest import SUCCESS, UNFINISHED, Earlier, Manifest, earlier
-from portal.tabular.output.publish import Prove, Published, Target, publish_one, stage, unveil, withdraw
+from portal.tabular.output.publish import Prove, Published, Target, publish_one, stage, unveil
 from portal.tabular.output.sink import Part
+
+_LOG = logging.getLogger("portal.tabular")
 
 
 def publish_data_set(
@@ -31,11 +34,10 @@ def publish_data_set(
         ProofFailed, what stores raise and what `check` raises: what was there before is there still, unless its removal had begun.
     """
     there = earlier(target.store, folder, overwrite=target.overwrite, marks=[mark, *before])
-    names = _names(parts, folder)
-    attempt = _Attempt(target, folder, there, mark)
+    attempt = _Attempt(target, folder, there, mark, _names(parts, folder))
     try:
-        attempt.begin(names)
-        done = attempt.bring(parts, names, prove)
+        attempt.begin()
+        done = attempt.bring(parts, prove)
         attempt.clear()
         return done, attempt.finish(done)
     except BaseException:
@@ -51,56 +53,85 @@ def _names(parts: Iterable[Part], folder: str) -> list[str]:
 
 
 class _Attempt:
-    def __init__(self, target: Target, folder: str, before: Earlier, mark: str) -> None:
-        self._target, self._store, self._folder, self._before, self._mark = target, target.store, folder, before, mark
-        self._brought: list[Published] = []
-        self._cleared = False
+    """One attempt: what it has changed so far, and the way back. `names`: the keys that the parts get, which nobody else uses."""
 
-    def begin(self, names: Sequence[str]) -> None:
-        _put(self._store, self._folder + UNFINISHED, Manifest(self._mark, {**self._before.objects, **dict.fromkeys(names, "")}).to_json())
-        self._hide()
+    def __init__(self, target: Target, folder: str, there: Earlier, mark: str, names: Sequence[str]) -> None:
+        self._target, self._store, self._folder, self._there, self._mark, self._names = target, target.store, folder, there, mark, names
+        self._brought: list[Published] = []
+        self._hidden = self._clears = self._finishes = self._done = False
+
+    def begin(self) -> None:
+        _put(self._store, self._folder + UNFINISHED, Manifest(self._mark, {**self._there.objects, **dict.fromkeys(self._names, "")}).to_json())
+        if not isinstance(self._store, Renames):
+            self._hide()
 
     def _hide(self) -> None:
-        """Where parts appear one by one, what was there is no whole data set from now on."""
-        if self._before.success and not isinstance(self._store, Renames):
+        """What was there is no whole data set from now on: parts of another appear beside it, one by one."""
+        if self._there.success is not None:
+            self._hidden = True
             self._store.delete(self._folder + SUCCESS)
 
-    def bring(self, parts: Sequence[Part], names: Sequence[str], prove: Prove) -> list[Published]:
+    def bring(self, parts: Sequence[Part], prove: Prove) -> list[Published]:
         if not isinstance(self._store, Renames):
-            for part, name in zip(parts, names, strict=True):
+            for part, name in zip(parts, self._names, strict=True):
                 found = publish_one(part, self._store, name, overwrite=False, metadata=self._target.metadata, check=self._target.check)
                 self._brought.append(found)
             prove(self._brought)
             return self._brought
-        for part, name in zip(parts, names, strict=True):
+        for part, name in zip(parts, self._names, strict=True):
             self._brought.append(stage(part, self._target, name))
         prove(self._brought)
-        self._store.delete(self._folder + SUCCESS)
-        for place, name in enumerate(names):
+        self._hide()
+        for place, name in enumerate(self._names):
             self._brought[place] = unveil(self._brought[place], self._target, name)
         return self._brought
 
     def clear(self) -> None:
         """Remove the data set that is replaced."""
-        self._cleared = bool(self._before.objects)
-        for key in self._before.objects:
+        self._clears = bool(self._there.objects)
+        for key in self._there.objects:
             self._store.delete(key)
 
     def finish(self, done: Sequence[Published]) -> ObjectInfo:
+        """Once `_SUCCESS` stands all is done: `_UNFINISHED` beside it tells the next attempt nothing that it does not know."""
+        self._finishes = True
         found = _put(self._store, self._folder + SUCCESS, Manifest.of(self._mark, done).to_json(), self._target.metadata)
-        self._store.delete(self._folder + UNFINISHED)
+        self._done = True
+        try:
+            self._store.delete(self._folder + UNFINISHED)
+        except StoreError as error:
+            _LOG.warning("The data set %s is finished; %s stays there: %s", self._store.url.at(self._folder), UNFINISHED, error)
         return found
 
     def give_up(self) -> None:
-        """Leave what was there before. Once its removal has begun, the new parts stay, and `_UNFINISHED`, so that the next try may clear all."""
-        if self._cleared:
+        """Leave what was there before. Once its removal has begun, the new parts stay, and `_UNFINISHED`, so that the next try may clear all;
+        and so do they when a store that was not reached may or may not have taken away what tells that they are whole."""
+        if self._done or self._clears:
             return
-        for each in self._brought:
-            withdraw(self._store, each)
-        with suppress(StoreError):
-            if self._before.success:
-                _put(self._store, self._folder + SUCCESS, self._before.success)
+        try:
+            self._go_back()
+        except StoreError as error:
+            _LOG.warning("The unfinished data set %s stays as it is for the next try: %s", self._store.url.at(self._folder), error)
+
+    def _go_back(self) -> None:
+        """In this order, so that nothing half done is ever without `_UNFINISHED`, or with `_SUCCESS`."""
+        if self._finishes:
+            self._store.delete(self._folder + SUCCESS)
+        brought = {each.object.key: each.object.etag for each in self._brought}
+        for key in {**dict.fromkeys(self._names, ""), **brought}:
+            self._remove(key, brought.get(key, ""))
+        if self._hidden and self._there.success is not None:
+            _put(self._store, self._folder + SUCCESS, self._there.success)
+        if self._there.unfinished is not None:
+            _put(self._store, self._folder + UNFINISHED, self._there.unfinished)
+        else:
             self._store.delete(self._folder + UNFINISHED)
+
+    def _remove(self, key: str, etag: str) -> None:
+        """Remove an object of ours, unless somebody has replaced it meanwhile. One that was named without our hearing of it is ours too."""
+        with suppress(NotFound):
+            if self._store.stat(key).etag == etag or not etag:
+                self._store.delete(key)
 
 
 def _put(store: Store, key: str, text: bytes, metadata: Mapping[str, str] | None = None) -> ObjectInfo:

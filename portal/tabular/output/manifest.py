@@ -42,15 +42,14 @@ class Manifest:
         return cls(mark, {each.object.key: each.object.etag for each in done}, about)
 
 
-def read_manifest(store: Store, key: str) -> tuple[Manifest | None, bytes]:
-    """Return a manifest and its text; None when there is none, or one that we did not write."""
+def read_manifest(store: Store, key: str) -> tuple[Manifest | None, bytes | None]:
+    """Return a manifest, None for one that we did not write, and its text, None when there is none."""
     try:
         with store.open_read(key) as reader:
             text = reader.read(_LONGEST_BYTES)
     except NotFound:
-        return None, b""
-    found = parsed(text)
-    return (found, text) if found else (None, b"")
+        return None, None
+    return parsed(text), text
 
 
 def parsed(text: bytes) -> Manifest | None:
@@ -66,8 +65,10 @@ def parsed(text: bytes) -> Manifest | None:
 class Earlier:
     """What stands in a folder before a data set is published there."""
 
-    success: bytes = b""
-    """The text of its `_SUCCESS`; empty when it was never finished."""
+    success: bytes | None = None
+    """The text of its `_SUCCESS`, whoever wrote it; None when it was never finished."""
+    unfinished: bytes | None = None
+    """The text of `_UNFINISHED`, which an earlier try left; None when there is none."""
     objects: Mapping[str, str] = field(default_factory=dict)
     """Of an earlier data set, key → etag."""
 
@@ -76,7 +77,7 @@ def earlier(store: Store, folder: str, *, overwrite: bool, marks: Collection[str
     """Return what may be replaced in a folder: an earlier data set, or what an earlier try of the work of these marks left there.
 
     Raises AlreadyExists: something else is there, or a data set that may not be replaced."""
-    (done, text), (undone, _) = read_manifest(store, folder + SUCCESS), read_manifest(store, folder + UNFINISHED)
+    (done, text), (undone, begun) = read_manifest(store, folder + SUCCESS), read_manifest(store, folder + UNFINISHED)
     known = {**(undone.objects if undone else {}), **(done.objects if done else {})}
     found = {one.mark for one in (done, undone) if one}
     there = {info.key for info in walk(store, folder) if not is_hidden(info.key.removeprefix(folder))}
@@ -86,7 +87,7 @@ def earlier(store: Store, folder: str, *, overwrite: bool, marks: Collection[str
         raise AlreadyExists(f"{store.url.at(folder)} holds objects of others, like {foreign[0].removeprefix(folder)}.", hint=hint)
     if there and not overwrite and not (found and found <= set(marks)):
         raise AlreadyExists(f"{store.url.at(folder)} holds a data set already.", hint="Choose another folder, or let targets be replaced: overwrite.")
-    return Earlier(text, ours)
+    return Earlier(text, begun, ours)
 
 
 def is_hidden(name: str) -> bool:
