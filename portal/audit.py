@@ -17,7 +17,7 @@ COLUMNS = audit_row.COLUMNS
 schema = audit_days.schema
 
 _SUMS = (
-    "bytes", "rows_in", "rows_out", "rows_rejected", "objects_listed", "objects_copied", "objects_converted", "objects_skipped",
+    "bytes", "rows_in", "rows_out", "rows_rejected", "rows_filtered", "objects_listed", "objects_copied", "objects_converted", "objects_skipped",
     "objects_failed", "objects_excluded",
 )  # fmt: skip
 

@@ -51,6 +51,10 @@ class Selection:
         return sum(found.num_rows for _, found in self.days())
 
 
+_NOT_IN_TABLES = {"rows_filtered"}
+"""Columns that tables of earlier versions have not: rows in - out - rejected tells it there."""
+
+
 def rows_load(selection: Selection, table: TableName, file: Path) -> Load:
     """Write the rows to a Parquet file and return how they are merged: on the job's id, compared by the record's SHA-256."""
     from pyarrow import parquet
@@ -58,7 +62,7 @@ def rows_load(selection: Selection, table: TableName, file: Path) -> Load:
     with parquet.ParquetWriter(file, audit.schema(), compression="snappy") as writer:
         for _, found in selection.days():
             writer.write_table(found)
-    columns = {column.name: _SNOWFLAKE_TYPES[column.type] for column in audit_row.COLUMNS}
+    columns = {column.name: _SNOWFLAKE_TYPES[column.type] for column in audit_row.COLUMNS if column.name not in _NOT_IN_TABLES}
     return Load(table, columns, ("job_id",), file, compare="record_sha256")
 
 

@@ -58,6 +58,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("rows_in", "integer", "Rows read"),
     Column("rows_out", "integer", "Rows written"),
     Column("rows_rejected", "integer", "Rows that did not fit and went to the rejects file"),
+    Column("rows_filtered", "integer", "Rows that a conversion's where left out"),
     *(Column(f"proof_{level.replace('-', '_')}", "integer", f"Objects whose proof reached the level '{level}'") for level in PROOF_LEVELS),
     Column("source", "text", "Where it read from"),
     Column("target", "text", "Where it wrote to"),
@@ -137,7 +138,7 @@ def _last_attempt(job: Job) -> dict[str, Any]:
 def _counts(result: Mapping[str, Any]) -> dict[str, int | None]:
     counts = _mapping(result.get("counts"))
     values = {f"objects_{name}": _integer(counts.get(name)) for name in ("listed", "copied", "converted", "skipped", "failed", "excluded")}
-    for name in ("rows_in", "rows_out", "rows_rejected"):
+    for name in ("rows_in", "rows_out", "rows_rejected", "rows_filtered"):
         values[name] = _integer(counts.get(name))
     if values["rows_out"] is None:
         values["rows_out"] = _integer(counts.get("rows"))

@@ -54,6 +54,12 @@ def test_a_row_tells_what_the_record_tells(config: Settings) -> None:
     assert list(row) == [column.name for column in audit.COLUMNS]
 
 
+def test_a_row_tells_the_rows_that_a_filter_left_out() -> None:
+    job = finished_job(result={"counts": {"listed": 1, "converted": 1, "rows_in": 9, "rows_out": 5, "rows_rejected": 1, "rows_filtered": 3}})
+    row = audit_row.row(job.to_json().encode(), job.id)
+    assert [row[name] for name in ("rows_in", "rows_out", "rows_rejected", "rows_filtered")] == [9, 5, 1, 3]
+
+
 def test_waiting_counts_from_when_the_job_was_due() -> None:
     job = finished_job(not_before="2026-11-20T10:00:01.000Z")
     assert audit_row.row(job.to_json().encode(), job.id)["wait_s"] == 0.5
