@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from portal.errors import ConversionFailed, explain
 from portal.native.library import library
 from portal.tabular.columns.schema import Schema
 from portal.tabular.csv_format import reading
+from portal.tabular.csv_format.parsing import first_long
 from portal.tabular.csv_format.reader import CsvReader
 from portal.tabular.options import ConvertOptions
 from portal.tabular.rows import Chunk, Misfit
@@ -213,6 +215,14 @@ def test_nulls_are_unquoted_words_and_in_typed_columns_quoted_ones_too(either: s
         {"n": 1, "t": "x"}, {"n": None, "t": ""}, {"n": None, "t": "NA"}, {"n": None, "t": "NA"}, {"n": None, "t": None},
     ]  # fmt: skip
     assert [row["t"] for row in read(data, null_values=("NA",)).rows] == ["x", "", None, "NA", ""]
+
+
+@quick
+@given(st.lists(st.none() | st.from_regex(r"[+-]?0{0,3}[0-9]{0,20}[.,]?[0-9]{0,20}(e-?[0-9]{1,3})?|NaN|-Infinity", fullmatch=True), max_size=8))
+def test_the_first_number_of_many_digits_is_found(texts: list[str | None]) -> None:
+    digits = [re.sub("[eE].*$", "", text or "").translate(str.maketrans("", "", "+-.,")).strip("0") for text in texts]
+    wanted = next((place for place, found in enumerate(digits) if len(found) > 17 and found.isdigit()), None)
+    assert first_long(pa.array(texts, pa.string())) == wanted
 
 
 def test_digits_beyond_a_float_are_told(either: str) -> None:

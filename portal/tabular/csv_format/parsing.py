@@ -113,14 +113,15 @@ def spec_of(kind: ColumnType, options: ConvertOptions) -> ColumnSpec:
 
 def first_long(texts: Any) -> int | None:
     """Return the first row with a number of more than 17 significant digits."""
-    long = pc.greater(pc.binary_length(texts), MOST_DIGITS)
-    if not pc.any(long, min_count=0).as_py():
-        return None
-    digits = pc.replace_substring_regex(pc.replace_substring_regex(texts, "[eE].*$", ""), "[-+., '_]", "")
+    rows = pc.indices_nonzero(pc.greater(pc.binary_length(texts), MOST_DIGITS))
+    few = texts.take(rows)
+    few = pc.ascii_ltrim(few, "+-0")  # patterns are slow: nearly all are told by their lengths
+    longer = pc.greater(pc.binary_length(few), pc.add(pc.cast(pc.match_substring(few, "."), pa.int32()), MOST_DIGITS))
+    rows, few = rows.filter(longer), few.filter(longer)
+    digits = pc.replace_substring_regex(pc.replace_substring_regex(few, "[eE].*$", ""), "[-+., '_]", "")
     digits = pc.utf8_trim(digits, "0")
-    long = pc.and_(pc.greater(pc.binary_length(digits), MOST_DIGITS), pc.match_substring_regex(digits, "^[0-9]+$"))
-    place = pc.index(pc.fill_null(long, False), True).as_py()
-    return None if place < 0 else int(place)
+    place = pc.index(pc.and_(pc.greater(pc.binary_length(digits), MOST_DIGITS), pc.match_substring_regex(digits, "^[0-9]+$")), True).as_py()
+    return None if place < 0 else int(rows[place].as_py())
 
 
 def _placed(chunk: Chunk, misfits: list[Misfit]) -> list[Misfit]:
