@@ -12,6 +12,7 @@ from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import PartReport
 from portal.tabular.output.data_set import publish_data_set
 from portal.tabular.output.manifest import earlier
+from portal.tabular.output.opening import order_in_files
 from portal.tabular.output.publish import Published, Target, publish_file
 from portal.tabular.output.publish import refuse_existing as refuse_file
 from portal.tabular.proving.read_back import read_back
@@ -71,7 +72,8 @@ def deliver(written: Written, order: Order, about: Mapping[str, str]) -> Deliver
 
     def prove(published: Sequence[Published]) -> None:
         """The schema is written while the result is not to be seen yet: when it cannot be, neither of them is there."""
-        read_back(published, written.digest, order.target, order.check)
+        order_in = order_in_files(written.output.arrow, order.options)
+        read_back(published, written.digest, order.target, order.check, order=order_in)
         if schema_key:
             write_document(written.schema, order.target, schema_key, overwrite=order.overwrite, metadata=about)
 

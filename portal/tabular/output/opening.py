@@ -24,7 +24,7 @@ def open_sink(folder: Path, schema: Any, options: ConvertOptions) -> Sink:
     folders = tuple(dict.fromkeys(options.partition_by))
     refuse_columns(schema, folders)
     inner = without(schema, folders)
-    order = order_of(inner, [key for key in options.sort_by if key.removeprefix("-") not in folders])
+    order = order_in_files(schema, options)
 
     def make(name: str) -> File:
         if options.output != "parquet":
@@ -34,6 +34,12 @@ def open_sink(folder: Path, schema: Any, options: ConvertOptions) -> Sink:
     suffix, size = f".{options.output}", options.split_bytes
     sink: Sink = PartitionedSink(make, schema, folders, suffix, size) if folders else SplitSink(make, schema, suffix, size)
     return SortedSink(sink, folder, schema, [*folders, *options.sort_by]) if options.sort_by else sink
+
+
+def order_in_files(schema: Any, options: ConvertOptions) -> list[tuple[str, str]]:
+    """Return (column, direction) of each key that every file is sorted by. Raises ConversionFailed as `open_sink`."""
+    folders = tuple(dict.fromkeys(options.partition_by))
+    return order_of(without(schema, folders), [key for key in options.sort_by if key.removeprefix("-") not in folders])
 
 
 def digest_for(schema: Any, options: ConvertOptions) -> Digest:

@@ -16,6 +16,7 @@ from portal.tabular.output.folders import values_of, with_folders, without
 from portal.tabular.output.publish import Published, withdraw
 from portal.tabular.proving.digest import Digest
 from portal.tabular.proving.of_text import csv_batches, ndjson_batches
+from portal.tabular.proving.order import Order
 from portal.tabular.proving.window import PassingFile
 from portal.tabular.rows import Check
 
@@ -23,8 +24,13 @@ _BATCH_ROWS = 65_536
 _NAMES: dict[Output, str] = {"parquet": "Parquet", "csv": "CSV", "ndjson": "NDJSON"}
 
 
-def read_back(published: Sequence[Published], written: Digest, store: Store, check: Check) -> None:
+def read_back(
+    published: Sequence[Published], written: Digest, store: Store, check: Check, *, order: Sequence[tuple[str, str]] = ()
+) -> None:  # fmt: skip
     """Read every part from the target, in order, and compare all of them together with the digest of what was given to the sink.
+
+    Arguments:
+        order: the columns and directions that the rows of each part are sorted by.
 
     Raises:
         ProofFailed, Unreachable: something differs, or cannot be read; what arrived is removed from the target first, so that nobody
@@ -33,7 +39,7 @@ def read_back(published: Sequence[Published], written: Digest, store: Store, che
     found = written.fresh()
     try:
         for each in published:
-            _read_part(each, found, store, check)
+            _read_part(each, found, Order(order, each.object.key), store, check)
         if difference := written.difference(found):
             raise ProofFailed(difference, hint="Run it again.")
     except (ProofFailed, Unreachable):
@@ -42,13 +48,14 @@ def read_back(published: Sequence[Published], written: Digest, store: Store, che
         raise
 
 
-def _read_part(each: Published, found: Digest, store: Store, check: Check) -> None:
+def _read_part(each: Published, found: Digest, order: Order, store: Store, check: Check) -> None:
     key, before = each.object.key, found.rows
     problem: Exception | None = None
     with PassingFile(store, each.object, check) as file:
         try:
             for batch in _batches(file, each, found.schema):
                 found.update(batch)
+                order.update(batch)
         except (pa.ArrowException, OSError) as error:
             problem = ProofFailed(f"{key} cannot be read as {_NAMES[each.part.format]}.")
             problem.__cause__ = error
