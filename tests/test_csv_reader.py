@@ -219,6 +219,9 @@ def test_nulls_are_unquoted_words_and_in_typed_columns_quoted_ones_too(either: s
 
 @quick
 @given(st.lists(st.none() | st.from_regex(r"[+-]?0{0,3}[0-9]{0,20}[.,]?[0-9]{0,20}(e-?[0-9]{1,3})?|NaN|-Infinity", fullmatch=True), max_size=8))
+@example([None, "0.12345678901234567", "123456789012345678"])
+@example(["-0.00123456789012345678", "1234567890123456789"])
+@example(["12345678901234567.0", "12345678901234567.1"])
 def test_the_first_number_of_many_digits_is_found(texts: list[str | None]) -> None:
     digits = [re.sub("[eE].*$", "", text or "").translate(str.maketrans("", "", "+-.,")).strip("0") for text in texts]
     wanted = next((place for place, found in enumerate(digits) if len(found) > 17 and found.isdigit()), None)
