@@ -14,6 +14,5 @@ def built() -> None:
     """Build the kernel if need be, and forget that it was missing."""
     if COMPILER:
         build.build(COMPILER)
-        library.absence.cache_clear()
-        library.library.cache_clear()
+        library.forget()
         library.library()  # now: the tests take PORTAL_NATIVE_DIR away

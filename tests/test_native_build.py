@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -27,14 +28,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(build, "SOURCES", tmp_path / "src")
     monkeypatch.setenv("PORTAL_NATIVE_DIR", str(tmp_path / "built"))
     monkeypatch.setenv("CXX", str(tmp_path / "c++"))
-    forget()
+    library.forget()
     yield tmp_path
-    forget()
-
-
-def forget() -> None:
-    library.absence.cache_clear()
-    library.library.cache_clear()
+    library.forget()
 
 
 def test_a_build_is_kept_until_a_source_changes(place: Path) -> None:
@@ -58,6 +54,44 @@ def test_a_library_of_other_sources_is_not_loaded(place: Path) -> None:
 def test_a_library_that_cannot_be_loaded_is_told_and_left(place: Path) -> None:
     build.build(build.compiler())
     assert library.library() is None and library.absence().startswith("it cannot be loaded (")
+
+
+@pytest.mark.parametrize("which", ["file", "folder"])
+def test_a_library_that_others_can_write_to_is_not_loaded(place: Path, which: str) -> None:
+    target = build.build(build.compiler())
+    (target if which == "file" else target.parent).chmod(0o777)
+    assert library.library() is None and "can be written to by others" in library.absence()
+
+
+@pytest.mark.parametrize("which", ["file", "folder"])
+def test_a_library_of_another_user_is_not_loaded(place: Path, which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = build.build(build.compiler())
+    planted, real = target if which == "file" else target.parent, Path.stat
+    as_other = lambda path, **more: os.stat_result([*real(path)[:4], 4711, *real(path)[5:10]]) if path == planted else real(path, **more)  # noqa: E731
+    monkeypatch.setattr(Path, "stat", as_other)
+    assert library.library() is None and "belongs to another user (uid 4711)" in library.absence()
+
+
+def test_nothing_is_built_where_others_can_write(place: Path) -> None:
+    (place / "built").mkdir()
+    (place / "built").chmod(0o777)
+    with pytest.raises(build.BuildFailed, match="can be written to by others"):
+        build.build(build.compiler())
+
+
+def test_a_build_replaces_a_library_that_others_can_write_to(place: Path) -> None:
+    target = build.build(build.compiler())
+    target.write_text("planted")
+    target.chmod(0o666)
+    assert build.build(build.compiler()).read_text() == "made\n"
+
+
+@needs_compiler
+def test_a_library_without_our_functions_is_no_kernel(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX")
+    (place / "src" / "kernel.cpp").write_text('extern "C" __attribute__((visibility("default"))) int portal_csv_whole() { return 0; }\n')
+    build.build(COMPILER)
+    assert library.library() is None and "it lacks portal_csv_parse" in library.absence()
 
 
 @pytest.mark.parametrize("text", ["#!/bin/sh\necho no such header >&2; exit 1\n", ""])
@@ -96,9 +130,9 @@ def test_the_compiler_of_the_ziglang_wheel_is_the_last_resort(place: Path, monke
 
 def test_it_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORTAL_NATIVE", "0")
-    forget()
+    library.forget()
     assert library.library() is None and "PORTAL_NATIVE=0" in library.absence()
-    forget()
+    library.forget()
 
 
 def test_check_tells_whether_the_kernel_is_there(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,12 +140,12 @@ def test_check_tells_whether_the_kernel_is_there(home: Path, monkeypatch: pytest
     main(["check"])
     assert ("The converter has its kernel." in capsys.readouterr().out) == (not library.absence())
     monkeypatch.setenv("PORTAL_NATIVE", "0")
-    forget()
+    library.forget()
     main(["check"])
     main(["check", "--json"])
     told = capsys.readouterr().out
     assert "The converter has no kernel: it is turned off (PORTAL_NATIVE=0)." in told and '"kernel": false' in told
-    forget()
+    library.forget()
 
 
 @needs_compiler

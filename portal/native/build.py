@@ -39,6 +39,19 @@ def path() -> Path:
     return folder() / f"kernel-{_digest()}.so"
 
 
+def doubt(library: Path) -> str:
+    """Return why a library may not be what was built here, '' when only this user and root can have put it there. Raises OSError."""
+    real = library.resolve()
+    return _changeable(real) or _changeable(real.parent)
+
+
+def _changeable(place: Path) -> str:
+    status = place.stat()
+    if status.st_uid not in (0, os.geteuid()):
+        return f"{place} belongs to another user (uid {status.st_uid})"
+    return f"{place} can be written to by others (chmod go-w)" if status.st_mode & 0o022 else ""
+
+
 def _digest() -> str:
     digest = hashlib.sha256(repr((FLAGS, sysconfig.get_platform(), platform.libc_ver())).encode())
     for source in sorted(path for path in SOURCES.iterdir() if path.suffix in (".h", ".cpp")):
@@ -59,12 +72,15 @@ def compiler() -> list[str]:
 def build(command: Sequence[str]) -> Path:
     """Build the library, unless it is there, and return its path. Others see it whole or not at all. Raises BuildFailed."""
     target = path()
-    if target.exists():
+    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if why := _changeable(target.parent):
+        raise BuildFailed(f"{why}: a library there is never loaded.")
+    if target.exists() and not doubt(target):
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         made = Path(scratch) / target.name
         compile_to(made, command, FLAGS, SOURCES / "kernel.cpp")
+        made.chmod(0o755)
         if path() != target:
             raise BuildFailed("The sources changed while they were compiled.")
         os.replace(made, target)
