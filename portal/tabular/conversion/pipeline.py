@@ -10,6 +10,7 @@ from concurrent.futures import TimeoutError as NotYet
 from queue import Empty, Queue
 from typing import TypeVar
 
+from portal.native.memory import give_back, keep_blocks
 from portal.tabular.rows import Check
 
 Item = TypeVar("Item")
@@ -39,6 +40,7 @@ def in_order(items: Iterable[Item], work: Callable[[Item], Result], *, check: Ch
         check: called while waiting, ten times a second at least; what it raises ends everything.
         workers: number of threads; 0: `threads()`.
     """
+    keep_blocks()
     workers = workers or threads()
     feed: Queue[Future[Result] | None] = Queue(workers + _AHEAD)
     stop = threading.Event()
@@ -53,6 +55,7 @@ def in_order(items: Iterable[Item], work: Callable[[Item], Result], *, check: Ch
         stop.set()
         _drain(feed, feeder)
         executor.shutdown(wait=True, cancel_futures=True)
+        give_back()
 
 
 def _feed(

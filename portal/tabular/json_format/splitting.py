@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from portal.errors import ConversionFailed
 from portal.tabular.json_format.decoding import DECODER, SPACE, reason_of
 from portal.tabular.json_format.scanning import PythonScan, Scan, Scanned, State
 from portal.tabular.json_format.shape import HINT, Kind
-from portal.tabular.outcome import shown
 from portal.tabular.rows import Chunk
+from portal.tabular.showing import shown
 
 if TYPE_CHECKING:
     from portal.tabular.text.sampling import Sample
@@ -21,6 +23,8 @@ _SPACE_BYTES = SPACE.encode()
 _MOST_TRIED = 1000
 _GLANCE_BYTES = 1 << 14
 """Tried first, so that an object within a record costs little."""
+_WINDOW = 1 << 16
+"""Bytes that the processor's nearest cache holds with what is made of them."""
 _CUT_TAIL = 16
 """An error this near to the end of what was read may only mean that there is more to read."""
 _WANTED = {State.START: "'['", State.FIRST: "a record or ']'", State.AFTER: "',' or ']'"}
@@ -42,10 +46,16 @@ def chunks_of_lines(text: TextStream, limit: int, *, block_bytes: int = BLOCK_BY
             continue
         data = b"".join([*held, memoryview(block)[:end]])
         yield Chunk(number, data, offset, line)
-        number, offset, line = number + 1, offset + len(data), line + data.count(b"\n")
+        number, offset, line = number + 1, offset + len(data), line + _line_feeds(data)
         held, size = [block[end:]], len(block) - end
     if size:
         yield Chunk(number, b"".join(held), offset, line)
+
+
+def _line_feeds(data: bytes) -> int:
+    """As `data.count`, several times as fast where there are many."""
+    letters = np.frombuffer(data, np.uint8)
+    return sum(int(np.count_nonzero(letters[start : start + _WINDOW] == ord("\n"))) for start in range(0, len(data), _WINDOW))
 
 
 def _refuse_long(size: int, limit: int, line: int) -> None:
