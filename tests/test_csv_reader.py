@@ -189,6 +189,14 @@ BROKEN: dict[str, tuple[str, dict[str, Any], str]] = {
     "escape": ("a\n1\n2\\", {"escape": "\\"}, "Line 3: the file ends with an escape character (\\) that has nothing to escape."),
     "a record beyond the limit": ("a\n1\n" + "x" * 3000, {"max_record_bytes": 1024}, "Line 3: the record that begins here (byte 4) is longer"),
     "a quote beyond the limit": ('a\n1\n"\n' + "x\n" * 3000, {"max_record_bytes": 1024}, "A quote that opens in line 3 is not closed by then"),
+    "a long record among others": (
+        "a,b\n" + "1,2\r\n" * 9 + '1,"' + "x\n" * 700 + '"\n1,2\n', {"max_record_bytes": 1024}, "Line 11: the record that begins here",
+    ),
+    "a long record among others with escapes and comments": (
+        "a,b\n#" + "y" * 2000 + '\n1,\\"\n1,' + "x" * 1025 + "\n1,2\n", {"max_record_bytes": 1024, "escape": "\\", "comment": "#"},
+        "Line 4: the record that begins here (byte 2011) is longer than 1024 bytes",
+    ),
+    "a long header in a long sample": ("x" * 1025 + "\n1\n", {"max_record_bytes": 1024}, "Line 1: the first record is longer than"),
     "a first record beyond the limit": ("x" * 30_000, {"max_record_bytes": 1024, "sample_bytes": 1024}, "Line 1: the first record is longer than"),
     "only comments": ("#a\n#b\n", {"comment": "#"}, "only blank lines and comments"),
     "only blank lines": ("\n\r\n\r", {}, "only blank lines"),

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from portal.errors import ConversionFailed
 from portal.tabular.json_format.counting import counter_of
+from portal.tabular.json_format.limits import limited
 from portal.tabular.json_format.parsing import JsonParser
 from portal.tabular.json_format.reader import JsonReader
 from portal.tabular.json_format.scanning import PythonScan, new_scan, records_of
-from portal.tabular.json_format.shape import Shape, shape_of
+from portal.tabular.json_format.shape import Kind, Shape, shape_of
 from portal.tabular.json_format.splitting import chunk_of_sample, chunks_of_lines, chunks_of_values
 from portal.tabular.options import ConvertOptions
 from portal.tabular.rows import Chunk
@@ -133,6 +134,26 @@ def test_a_record_beyond_the_limit_is_refused_and_never_held(kind: str) -> None:
     with pytest.raises(ConversionFailed, match="line 2 is longer than 10,000 bytes"):
         list(chunks_of_lines(text, 10_000, block_bytes=1000) if kind == "lines" else chunks_of_values(
             text, 10_000, new_scan, array=kind == "array", block_bytes=1000))  # fmt: skip
+
+
+LONG = b'{"a":"' + b"[" * 1017 + b'"}'
+"""A record of 1025 bytes."""
+
+
+@pytest.mark.parametrize("scan", [PythonScan, None], ids=["python", "kernel"])
+@pytest.mark.parametrize("record", [LONG, LONG.replace(b"[[", b"\\n"), b"[" * 500 + b"1" + b" " * 24 + b"]" * 500], ids=["text", "escapes", "nested"])
+@pytest.mark.parametrize("kind", START)
+def test_a_record_beyond_the_limit_is_refused_among_others(kind: Kind, record: bytes, scan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    if scan:
+        monkeypatch.setattr("portal.tabular.json_format.limits.new_scan", lambda array: scan(array=array))
+    between = b"" if kind == "sequence" else b"\n" if kind == "lines" else b" ,\n"
+    others = [b'{"a":1}', b'{"a":[{"b":"]}"}]}', LONG[:900] + b'"}'] * 300
+    data = between.join([*others, record, *others])
+    chunks = [Chunk(0, data, 0, 1)]
+    line = 1 + data[: data.index(record)].count(b"\n")
+    with pytest.raises(ConversionFailed, match=f"line {line} is longer than 1,024 bytes"):
+        list(limited(chunks, kind, 1024))
+    assert list(limited(chunks, kind, 1025)) == chunks
 
 
 SHAPES = {

@@ -13,6 +13,7 @@ from portal.tabular.columns.guess import ColumnGuess
 from portal.tabular.columns.schema import Schema, asked_columns, schema_of
 from portal.tabular.csv_format.counting import CsvCounter
 from portal.tabular.csv_format.dialect import Dialect, detect
+from portal.tabular.csv_format.limits import limited
 from portal.tabular.csv_format.line_ends import count_lines
 from portal.tabular.csv_format.names import column_names
 from portal.tabular.csv_format.parsing import CsvParser, broken, broken_in
@@ -74,7 +75,7 @@ class CsvReader:
         """Raises ConversionFailed for a record beyond `max_record_bytes`, and what reading the text raises."""
         limit = self._options.max_record_bytes
         splitter = Splitter(self._grammar, offset=self._offset, line=self._line, max_record_bytes=limit, chunk_bytes=self._chunk_bytes)
-        return splitter.chunks(text)
+        return limited(splitter.chunks(text), self._grammar, limit)
 
     def sampled(self, samples: Sequence[Sample]) -> list[Chunk]:
         """Lines are those of the text only in chunks from its beginning; elsewhere they are 0, as nobody has counted them."""
@@ -140,14 +141,14 @@ def _first_record(text: Text, head: Sample, grammar: Grammar, dialect: Dialect, 
     while True:
         walk = Walk(grammar, head.data, final=head.last, start=dialect.start)
         first = next(iter(walk), None)
-        if first:
+        if first and first.end - first.start <= options.max_record_bytes:
             return head, first
         if walk.problem:
             raise broken(grammar.form, head.data, walk.problem, 0, 1)
-        if head.last:
+        if not first and head.last:
             raise ConversionFailed("The file is empty: there are only blank lines and comments.", hint="A CSV file needs at least a header.")
-        if len(head.data) - walk.end > options.max_record_bytes:
-            line = 1 + count_lines(head.data[: walk.end])
+        if first or len(head.data) - walk.end > options.max_record_bytes:
+            line = 1 + count_lines(head.data[: first.start if first else walk.end])
             told = f"Line {line}: the first record is longer than {options.max_record_bytes} bytes."
             raise ConversionFailed(told, hint="Is a quote never closed? Else raise max_record_bytes.")
         head = text.head(4 * len(head.data))

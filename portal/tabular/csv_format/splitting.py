@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from portal.errors import ConversionFailed
+from portal.tabular.csv_format.limits import too_long
 from portal.tabular.csv_format.line_ends import count_lines
 from portal.tabular.csv_format.parsing import broken
 from portal.tabular.csv_format.reading import whole
@@ -59,8 +60,7 @@ class Splitter:
         if problem and problem.kind == "text":
             return broken(self._grammar.form, rest, problem, offset, line)
         opened = f" A quote that opens in line {line + count_lines(rest[: problem.opened])} is not closed by then." if problem else ""
-        hint = "Raise max_record_bytes if it is meant; is the quote character right?"
-        return ConversionFailed(f"Line {line}: the record that begins here (byte {offset}) is longer than {self._most} bytes.{opened}", hint=hint)
+        return too_long(line, offset, self._most, opened)
 
     def _skipped(self, text: TextStream) -> bytes:
         """Read past the lines before the data; returns what was read beyond."""

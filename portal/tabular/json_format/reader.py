@@ -9,6 +9,7 @@ from portal.errors import ConversionFailed
 from portal.tabular.columns.schema import Column, Schema, asked_columns
 from portal.tabular.json_format.counting import counter_of
 from portal.tabular.json_format.decoding import decode
+from portal.tabular.json_format.limits import limited
 from portal.tabular.json_format.parsing import JsonParser
 from portal.tabular.json_format.places import Place, resolve
 from portal.tabular.json_format.scanning import new_scan, records_of
@@ -45,9 +46,9 @@ class JsonReader:
     def chunks(self, text: TextStream) -> Iterator[Chunk]:
         """Cut a text into chunks. Raises ConversionFailed where no later record can be told, naming the line."""
         limit = self._options.max_record_bytes
-        if self._shape.kind == "lines":
-            return chunks_of_lines(text, limit)
-        return chunks_of_values(text, limit, new_scan, array=self._shape.kind == "array")
+        kind = self._shape.kind
+        chunks = chunks_of_lines(text, limit) if kind == "lines" else chunks_of_values(text, limit, new_scan, array=kind == "array")
+        return limited(chunks, kind, limit)
 
     def sampled(self, samples: Sequence[Sample]) -> list[Chunk]:
         """Return the whole records of samples; none where a record is larger than a sample."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from portal.errors import ConversionFailed
 from portal.tabular.json_format.decoding import DECODER, SPACE, reason_of
+from portal.tabular.json_format.limits import too_long
 from portal.tabular.json_format.scanning import PythonScan, Scan, Scanned, State
 from portal.tabular.json_format.shape import HINT, Kind
 from portal.tabular.rows import Chunk
@@ -60,8 +61,7 @@ def _line_feeds(data: bytes) -> int:
 
 def _refuse_long(size: int, limit: int, line: int) -> None:
     if size > limit:
-        message = f"The record that begins in line {line} is longer than {limit:,} bytes."
-        raise ConversionFailed(message, hint=f"Is it one? {HINT} Else raise max_record_bytes; a record is held in memory as a whole.")
+        raise too_long(line, limit)
 
 
 def chunks_of_values(text: TextStream, limit: int, new_scan: NewScan, *, array: bool, block_bytes: int = BLOCK_BYTES) -> Iterator[Chunk]:
