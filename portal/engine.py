@@ -30,7 +30,7 @@ from typing import Any
 from portal import catalog, clock, settings, work_folder
 from portal.connections import Connections
 from portal.context import JobContext, Outcome, Result
-from portal.errors import BadParameters, Cancelled, PortalError, causes, explain
+from portal.errors import BadParameters, Cancelled, PortalError, causes, explain, tame
 from portal.params import EngineParams, param
 from portal.redact import Redactor
 
@@ -46,6 +46,8 @@ _EXIT_CODES: dict[Outcome, int] = {
 
 
 class _LogFormatter(logging.Formatter):
+    """Lines after the first are indented: no name with a line break in it makes a message of its own."""
+
     def __init__(self, redact: Redactor) -> None:
         super().__init__()
         self._redact = redact
@@ -56,7 +58,9 @@ class _LogFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             text += "\n" + super().formatException(record.exc_info)
         level = "WARN" if record.levelname == "WARNING" else record.levelname
-        return "\n".join(f"{moment} {level:<5} {self._redact(line)}" for line in text.splitlines() or [""])
+        first, *more = tame(text).removesuffix("\n").split("\n")
+        lines = [first, *(line if line.startswith("  ") else f"  {line}" for line in more)]
+        return "\n".join(f"{moment} {level:<5} {self._redact(line)}" for line in lines)
 
 
 def log_to_stderr(redact: Redactor, level: int = logging.INFO) -> None:
@@ -213,7 +217,11 @@ def _as_command(arguments: argparse.Namespace, spec: catalog.EngineSpec, run: Ru
 
 def _work_folder(arguments: argparse.Namespace, spec: catalog.EngineSpec) -> Path:
     folder = Path(arguments.work_dir) if arguments.work_dir else Path(tempfile.mkdtemp(prefix=f"portal-{spec.name}-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise BadParameters(f"{folder} cannot be the work folder: {why}.", hint="Name another folder with --work-dir.") from None
     return folder
 
 

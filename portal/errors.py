@@ -134,6 +134,10 @@ class ConversionFailed(PortalError):
     """A file could not be converted without changing its values."""
 
 
+class RowsDoNotFit(ConversionFailed):
+    """Rows of a file do not fit its columns."""
+
+
 class WarehouseError(PortalError):
     """The warehouse could not do what it was asked."""
 
@@ -144,6 +148,11 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def visible(name: str) -> str:
     """Return the name of an object as it is shown: line breaks, escapes and other characters that nobody sees as `\\n`, `\\x1b` …"""
     return name if name.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def tame(text: str) -> str:
+    """Return a text of lines with every control character but tabs and line feeds made visible: what others say must not drive a terminal."""
+    return _CONTROLS.sub(lambda found: visible(found[0]), text)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -168,4 +177,4 @@ def explain(error: BaseException) -> str:
         hint = hint or getattr(cause, "hint", "")
     first, *rest = lines
     text = "\n".join([first, *(f"  because: {line}" for line in rest), *([f"  what to do: {hint}"] if hint else [])])
-    return _CONTROLS.sub(lambda found: visible(found[0]), text)  # what others say must not drive a terminal
+    return tame(text)

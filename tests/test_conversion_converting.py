@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from portal.errors import AlreadyExists, Cancelled, ConversionFailed, SourceChanged
+from portal.errors import AlreadyExists, Cancelled, ConversionFailed, DiskNearlyFull, RowsDoNotFit, SourceChanged, causes
 from portal.tabular.columns.schema import Schema
 from portal.tabular.conversion import looking, making
 from portal.tabular.conversion.converting import clear_scratch, convert_object
@@ -266,3 +267,31 @@ def test_rows_left_out_are_in_the_books(options: dict[str, Any], kept: Callable[
 def test_constants_say_where_a_row_comes_from(tmp_path: Path) -> None:
     result = convert(tmp_path, "a\n1\n", constants={"file": "{source_name}", "job": "{job}"})
     assert result.rows == [{"a": 1, "file": "file.csv", "job": "convert"}]
+
+
+@pytest.mark.parametrize("options", [{}, {"sort_by": ["a"]}, {"partition_by": ["a"]}])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_under_the_temporary_files_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], number: int) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(number, "no room")
+
+    monkeypatch.setattr("portal.tabular.output.parquet.ParquetFile.write", full)
+    with pytest.raises(DiskNearlyFull, match="no room left for the temporary files") as caught:
+        convert(tmp_path, "a,b\n1,x\n", on_reject="widen", **options)
+    assert list(causes(caught.value)) == [caught.value]
+
+
+def test_what_fails_in_the_second_pass_is_not_told_to_come_of_the_first_misfit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise SourceChanged
+
+    monkeypatch.setattr(making, "proven", broken)
+    with pytest.raises(SourceChanged) as caught:
+        convert(tmp_path, csv("007,y"), on_reject="widen", **SMALL)
+    assert list(causes(caught.value)) == [caught.value]
+
+
+def test_the_hint_for_a_ragged_row_names_what_helps(tmp_path: Path) -> None:
+    with pytest.raises(RowsDoNotFit) as caught:
+        convert(tmp_path, "a,b\n1,2\n3\n")
+    assert all(word in caught.value.hint for word in ("ragged=pad", "comment", "skip_lines")) and "widen" not in caught.value.hint

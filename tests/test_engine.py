@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -16,7 +18,7 @@ import pytest
 
 from portal import engine, settings
 from portal.engine import EngineParams, JobContext, Result, param
-from portal.errors import Cancelled, NotFound
+from portal.errors import BadParameters, Cancelled, NotFound
 from portal.progress import Progress
 from portal.redact import Redactor
 
@@ -248,3 +250,21 @@ def test_signals_that_come_together_are_one(sample: Path, home: Path, tmp_path: 
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=20)
     assert process.returncode == 1 and json.loads(out)["error"]["type"] == "Cancelled"
+
+
+def test_no_name_drives_the_terminal_or_forges_a_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    engine.log_to_stderr(Redactor())
+    name = "\x1b[31mred\x9b2J\r\n2026-01-01T00:00:00.000Z INFO  all is well"
+    job_log = logging.getLogger("portal.engine")
+    job_log.warning("column %s: odd", name)
+    job_log.error("%s", "It failed.\n  because: of this\n  what to do: that")
+    first, forged, *ours = capsys.readouterr().err.splitlines()
+    assert first.endswith(r"WARN  column \x1b[31mred\x9b2J\r")
+    assert forged.split("WARN  ")[1].startswith("  2026-01-01"), "it is told for a part of the message before it"
+    assert [line[25:] for line in ours] == ["ERROR It failed.", "ERROR   because: of this", "ERROR   what to do: that"]
+
+
+def test_a_work_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadParameters, match="cannot be the work folder: it is a file"):
+        engine._work_folder(argparse.Namespace(work_dir=str(tmp_path / "file")), None)  # type: ignore[arg-type]

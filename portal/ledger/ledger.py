@@ -38,7 +38,7 @@ OUTCOMES: tuple[Outcome, ...] = ("copied", "converted", "skipped", "failed", "ex
 
 CAUSES = (
     "access-denied", "not-found", "source-changed", "exists", "throttled", "unreachable", "proof-failed", "name", "leased", "full", "archived",
-    "too-large", "cancelled", "other",
+    "too-large", "rows", "cancelled", "other",
 )  # fmt: skip
 
 _MOMENT = pa.timestamp("ms", tz="UTC")

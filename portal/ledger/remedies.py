@@ -39,9 +39,12 @@ REMEDIES: Mapping[str, Remedy] = {
     ),
     "name": Remedy("The target cannot hold the name", "Let it be renamed, reversibly (bad_names=rename), skip it (bad_names=skip), or exclude it."),
     "leased": Remedy("Somebody holds a lease on the target", f"Let its holder finish, or break the lease. {_RETRY}"),
-    "full": Remedy("The target has no room", f"Make room or raise its limit. {_RETRY}"),
+    "full": Remedy("There is no room left", f"Make room, or raise the limit, where the reason says: at the target, or for temporary files. {_RETRY}"),
     "archived": Remedy("It is archived and cannot be read", f"Restore it at the source first. {_RETRY} Or leave such objects out: archived=skip."),
     "too-large": Remedy("It is larger than the target can hold", "Leave such objects out (too_large=skip, or max_bytes), or choose another target."),
+    "rows": Remedy(
+        "Rows do not fit", "Correct the file; or keep such rows apart (on_reject=keep), or let types be wider (on_reject=widen). Then retry the job."
+    ),
     "cancelled": Remedy("The job was cancelled first", "Retry the job: what was done stays; what was under way is done again."),
     "other": Remedy("Another reason", "Read the reason of each."),
 }

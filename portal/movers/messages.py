@@ -17,10 +17,12 @@ from portal.errors import (
     AlreadyExists,
     Archived,
     Cancelled,
+    DiskNearlyFull,
     NameNotAllowed,
     NotFound,
     PortalError,
     ProofFailed,
+    RowsDoNotFit,
     SourceChanged,
     StoreFull,
     TargetLeased,
@@ -172,7 +174,7 @@ PROOF_FAILED = "proof-failed"
 _CAUSES: tuple[tuple[type[PortalError], str], ...] = (
     (SourceChanged, "source-changed"), (AccessDenied, "access-denied"), (NotFound, "not-found"), (AlreadyExists, "exists"),
     (Throttled, "throttled"), (Unreachable, "unreachable"), (ProofFailed, PROOF_FAILED), (NameNotAllowed, "name"), (TargetLeased, "leased"),
-    (StoreFull, "full"), (Archived, "archived"), (Cancelled, "cancelled"), (UploadGone, "other"),
+    (StoreFull, "full"), (DiskNearlyFull, "full"), (RowsDoNotFit, "rows"), (Archived, "archived"), (Cancelled, "cancelled"), (UploadGone, "other"),
 )  # fmt: skip
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from portal.context import JobContext
-from portal.errors import Cancelled, ConversionFailed, PortalError
+from portal.errors import Cancelled, ConversionFailed, PortalError, visible
 from portal.planning.plan import Entry
 from portal.stores.base import ObjectInfo, Store
 from portal.stores.url import StoreURL
@@ -46,10 +46,23 @@ def settled(params: ConversionParams, opened: Callable[[StoreURL], Store], known
             store.close()
 
 
+class Job(Protocol):
+    """What is needed of the job that converts; see `portal.context.JobContext`."""
+
+    job_id: str
+    attempt: int
+    folder: Path
+    log: logging.Logger
+
+    def artefact(self, name: str) -> Path: ...
+
+    def check_cancelled(self) -> None: ...
+
+
 class Converter:
     """Converts one object a call, from many threads at once; see `portal.transfer.conversions.Convert`."""
 
-    def __init__(self, job: JobContext, source: Store, target: Store, options: ConvertOptions) -> None:
+    def __init__(self, job: Job, source: Store, target: Store, options: ConvertOptions) -> None:
         self._job, self._source, self._target, self._options = job, source, target, options
         self._columns = ColumnsFile(job.folder, fresh=job.attempt == 1)
         converting.clear_scratch(job.folder)
@@ -114,15 +127,15 @@ def preview(
     return {**asdict(found), "schema": json.loads(found.schema)}
 
 
-def _log(job: JobContext, told: Mapping[str, Any]) -> None:
+def _log(job: Job, told: Mapping[str, Any]) -> None:
     if "error" in told:
-        job.log.warning("%s: %s %s", told["source"], told["error"], told["hint"])
+        job.log.warning("%s: %s %s", visible(told["source"]), told["error"], told["hint"])
         return
-    job.log.info("%s → %s", told["source"], told["target"])
+    job.log.info("%s → %s", visible(told["source"]), visible(told["target"]))
     facts = {name: value for name, value in told["reading"].items() if name != "names" and value not in ("", 0, None)}
     job.log.info("  read as %s", ", ".join(f"{name} {value!r}" for name, value in facts.items()))
     for column in told["columns"]:
-        job.log.info("  %s: %s%s", column["name"], column["type"], f" ({column['note']})" if column["note"] else "")
+        job.log.info("  %s: %s%s", visible(column["name"]), column["type"], f" ({column['note']})" if column["note"] else "")
     for row in told["rows"]:
         job.log.info("  %s", row)
     for misfit in told["misfits"]:

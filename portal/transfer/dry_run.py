@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from portal.errors import visible
 from portal.movers import pulling
 from portal.movers.copying import one_service
 from portal.planning import estimate
@@ -19,7 +20,7 @@ def dry_run(migration: Migration, planned: Planned, found: Preflight, prices: Pr
     """Return what would be done (the keys of `report.dry_run`; `previews` of the first that would be converted), and tell it in the log."""
     told = estimate.Estimate(planned, found, migration.policies, _way(migration.route), prices).report(migration.folder)
     for line in told["sample"]:
-        log.info("%s %s → %s (%s bytes)", line["action"], line["source"], line["target"], f"{line['bytes']:,}")
+        log.info("%s %s → %s (%s bytes)", line["action"], visible(line["source"]), visible(line["target"]), f"{line['bytes']:,}")
     log.info("all of them are in %s", planned.path)
     for problem in found.shown:
         log.warning("conflict: %s", problem)

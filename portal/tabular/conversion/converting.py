@@ -6,12 +6,15 @@ the conversion fails and publishes nothing. The source is streamed, never copied
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from portal.errors import ConversionFailed
+from portal.durable import is_full
+from portal.errors import ConversionFailed, DiskNearlyFull
 from portal.stores.base import ObjectInfo, Store
 from portal.tabular.columns.type_names import name_of
 from portal.tabular.conversion.delivering import Delivered, Order, deliver, refuse_existing
@@ -51,6 +54,7 @@ def convert_object(
     Raises:
         ConversionFailed: a value would change, a row does not fit, the file is broken or empty; says where.
         BooksDoNotBalance: the rows written, rejected and filtered are not the rows counted.
+        DiskNearlyFull: the temporary files find no room.
         AlreadyExists, SourceChanged, ProofFailed and what stores raise.
     """
     options = options or ConvertOptions()
@@ -88,10 +92,23 @@ def _convert(
     refuse_existing(order)
     tables = Tables([StoreObject(source, info) for info in infos], order.options, order.check)
     origins = [origin_of(source, info, order.mark) for info in infos]
-    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=scratch) as folder:
+    with _room(scratch), tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=scratch) as folder:
         made = Making(tables, order.options, Path(folder), rejects, origins, Progress(progress)).make()
         delivered = deliver(made.written, order, about)
     return _told(tables, made, delivered)
+
+
+@contextmanager
+def _room(scratch: Path | None) -> Iterator[None]:
+    """Raises DiskNearlyFull when the disk of the temporary files takes no more."""
+    try:
+        yield
+    except OSError as error:
+        if not (is_full(error) or error.errno == errno.EFBIG):
+            raise
+        place = scratch or tempfile.gettempdir()
+        hint = "Free some space, or let the work folder be on a larger disk: the result, and with sort_by all rows once more, stand there meanwhile."
+        raise DiskNearlyFull(f"There is no room left for the temporary files of the conversion in {place}.", hint=hint) from None
 
 
 def _told(tables: Tables, made: Made, delivered: Delivered) -> Converted:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from portal.errors import ConversionFailed
+from portal.errors import RowsDoNotFit
 from portal.tabular.columns.schema import Schema
 from portal.tabular.conversion.looking import Proven, proven, same, sampled, widened
 from portal.tabular.conversion.tables import Tables
@@ -69,10 +69,11 @@ class Making:
         try:
             return Made(self._write(guessed, may_widen=True))
         except Surprise as surprise:
-            found = proven(self.tables, guessed, self.options)
-            if same(found.schema, guessed):
-                raise ConversionFailed(describe(surprise.misfit), hint=UNMENDABLE) from None
-            return self._of(found, guessed)
+            misfit = surprise.misfit
+        found = proven(self.tables, guessed, self.options)
+        if same(found.schema, guessed):
+            raise RowsDoNotFit(describe(misfit), hint=UNMENDABLE)
+        return self._of(found, guessed)
 
     def _of(self, found: Proven, guessed: Schema) -> Made:
         return Made(self._write(found.schema), widened(guessed, found.schema), found.told)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from portal.errors import ConversionFailed
+from portal.errors import RowsDoNotFit
 from portal.tabular.columns.schema import Schema
 from portal.tabular.conversion.table import Readable, Tally
 from portal.tabular.options import ConvertOptions
@@ -115,4 +115,4 @@ def _write(table: Readable, shaping: Shaping, sink: Sink, written: Written, reje
 
 def _refuse_nothing_left(written: Written) -> None:
     if written.rows_rejected and written.rows_rejected == written.rows_in:
-        raise ConversionFailed(f"None of the {written.rows_in} rows fits.", hint="See the rejects file; is the delimiter or a type wrong?")
+        raise RowsDoNotFit(f"None of the {written.rows_in} rows fits.", hint="See the rejects file; is the delimiter or a type wrong?")
