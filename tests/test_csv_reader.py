@@ -236,6 +236,12 @@ def test_the_first_number_of_many_digits_is_found(texts: list[str | None]) -> No
     assert first_long(pa.array(texts, pa.string())) == wanted
 
 
+@pytest.mark.parametrize("size", [1022, 1023])
+def test_the_limit_of_a_record_is_that_of_its_bytes(size: int, either: str) -> None:
+    content = "a,b\n" + "1,2\n" * 500 + f"{'x' * size},2\r\n" + "1,2\n" * 500 + "#" + "y" * 3000 + "\n"
+    assert ("Line 502" in read(content, max_record_bytes=1024, comment="#").error) is (size == 1023)
+
+
 def test_digits_beyond_a_float_are_told(either: str) -> None:
     found = read("a,b\n1.5,x\n0.12345678901234567891,y\n", types={"a": "float64"})
     assert found.remarks == {"a": "correctly rounded: '0.12345678901234567891' has more digits than a 64-bit float keeps"}
