@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from portal.errors import ConversionFailed
 from portal.native import csv_kernel
 from portal.native.csv_kernel import ColumnSpec, CsvForm
 from portal.native.library import library
-from portal.tabular.csv_format import reading, texts
+from portal.tabular.csv_format import counting, reading, texts
 from portal.tabular.csv_format.counting import CsvCounter
 from portal.tabular.csv_format.line_ends import count_lines, last_end, record_ends
 from portal.tabular.csv_format.reading import whole
@@ -88,7 +89,7 @@ def columns(found: Any) -> list[list[str | None]]:
 def same(one: Any, other: Any) -> None:
     assert columns(one) == columns(other)
     assert one.starts.tolist() == other.starts.tolist()
-    assert one.ragged == other.ragged
+    assert one.ragged.tolist() == other.ragged.tolist()
     assert (one.broken and one.broken[0]) == (other.broken and other.broken[0])
 
 
@@ -153,6 +154,32 @@ def test_count_is_that_of_the_reader_whatever_the_blocks(data: bytes, form: CsvF
     rows, problem = records(data, form)
     if not problem:
         assert counted(data, form, sizes).records == len(rows)
+
+
+@settings(quick, max_examples=400)
+@given(TEXTS | REGULAR, FORMS, st.lists(st.integers(0, 9), max_size=9), st.integers(1, 6))
+@example(b'a,"b\n\n""\n\n\n",\n', CsvForm(), [], 2)
+def test_count_is_that_of_the_reader_where_records_are_longer_than_what_is_looked_at(data: bytes, form: CsvForm, sizes: list[int], most: int) -> None:
+    rows, problem = records(data, form)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counting, "_WINDOW", most)
+        patch.setattr(counting, "_MOST_MASKED", most)
+        if not problem:
+            assert counted(data, form, sizes).records == len(rows)
+
+
+@pytest.mark.parametrize("value", [b'"' + b"x\n" * 4_000_000, b'5","' + b'\n""x' * 2_000_000, b"x, " * 3_000_000, b'"a""b",' * 1_000_000])
+def test_count_holds_little_of_a_long_record(value: bytes) -> None:
+    counter = CsvCounter(grammar_of(CsvForm()), 0)
+    tracemalloc.start()
+    try:
+        for at in range(0, len(value), 1 << 20):
+            counter.update(value[at : at + (1 << 20)])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 32 << 20
+    assert counter.records == 0
 
 
 def test_count_tells_blank_lines_comments_and_bare_returns() -> None:

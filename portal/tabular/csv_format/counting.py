@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from portal.tabular.csv_format.line_ends import last_end, record_ends
+from portal.tabular.csv_format.long_records import shortened
 from portal.tabular.csv_format.records import Grammar, Walk
 
 _LF, _CR = 10, 13
 _WINDOW = 1 << 18
+_MOST_MASKED = 1 << 20
+"""Masks take several times the memory of what they are of: a record that is longer is shortened, or walked over."""
 
 
 class CsvCounter:
@@ -39,20 +42,24 @@ class CsvCounter:
 
     def _counted(self, data: bytes, at: int) -> bytes:
         """Count the whole records of data from `at` on, a window at a time, which the processor's caches hold; returns what follows them."""
-        window = _WINDOW
+        window, begun = _WINDOW, b""
         while at < len(data):
-            end = self._piece(data[at : at + window], final=False)
-            if end:
-                at, window = at + end, _WINDOW
+            piece = begun + data[at : at + window]
+            if end := self._piece(piece, final=False):
+                at, window, begun = at + end - len(begun), _WINDOW, b""
             elif at + window >= len(data):
                 break
+            elif window < _MOST_MASKED:
+                window *= 4
+            elif len(shorter := shortened(piece, self._grammar.form)) < len(piece):
+                at, begun = at + window, shorter
             else:
                 window *= 4
-        return data[at:]
+        return begun + data[at:]
 
     def _piece(self, data: bytes, *, final: bool) -> int:
         """Count the whole records of data that begins with one; returns where they end."""
-        ends = record_ends(data, self._grammar.form)
+        ends = record_ends(data, self._grammar.form) if len(data) <= 2 * _MOST_MASKED else None
         if ends is None:
             return self._walked(data, final)
         end = last_end(ends.mask, data, final=final)
