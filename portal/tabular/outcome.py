@@ -13,8 +13,8 @@ from portal.errors import ConversionFailed
 from portal.stores.base import ObjectInfo
 from portal.tabular.options import OnReject
 from portal.tabular.rows import Misfit
+from portal.tabular.showing import where
 
-_SHOWN = 120
 _HINTS: Mapping[str, str] = {
     "fail": "Correct the file, let such rows be kept apart (on_reject=keep), or let the column take a wider type (on_reject=widen or full_scan).",
     "widen": "No wider type would hold it: correct the file, or let such rows be kept apart: on_reject=keep.",
@@ -153,18 +153,6 @@ def describe(misfit: Misfit) -> str:
     return f"{where(misfit.line, misfit.offset)}{column}: {misfit.reason}."
 
 
-def where(line: int, offset: int) -> str:
-    """Return a place in a source for a message: by its line, else by its byte, else that it is in a sample."""
-    if line > 0:
-        return f"Line {line}"
-    return f"Byte {offset}" if offset >= 0 else "Somewhere in the middle"
-
-
 def placed(misfit: Misfit) -> dict[str, Any]:
     """Return a misfit as JSON values, None for a line or an offset that nobody has counted."""
     return {**asdict(misfit), "line": misfit.line if misfit.line > 0 else None, "offset": misfit.offset if misfit.offset >= 0 else None}
-
-
-def shown(value: str) -> str:
-    """Return a value for a message: quoted, and cut when it is long."""
-    return repr(value if len(value) <= _SHOWN else value[:_SHOWN] + "…")

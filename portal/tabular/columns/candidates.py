@@ -16,7 +16,7 @@ from portal.tabular.columns.casting import BOOLEAN, first, held, inexact_integer
 from portal.tabular.columns.column_types import INTEGERS, ColumnType, Kind
 from portal.tabular.columns.number_forms import NOT_FINITE, NumberForm
 from portal.tabular.columns.significance import SAFE_DIGITS, long_digits, rounded_digits
-from portal.tabular.outcome import shown
+from portal.tabular.showing import shown
 
 
 class Candidate:

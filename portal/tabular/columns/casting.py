@@ -29,7 +29,7 @@ from portal.tabular.columns.formats import (
 from portal.tabular.columns.number_forms import NOT_FINITE, NumberForm
 from portal.tabular.columns.type_names import name_of
 from portal.tabular.options import ConvertOptions
-from portal.tabular.outcome import shown
+from portal.tabular.showing import shown
 
 BOOLEAN = "^(?:true|false|True|False|TRUE|FALSE)$"
 _NOUNS: dict[Kind, str] = {

@@ -10,7 +10,7 @@ from portal.tabular.columns.candidates import Candidate, Integers, Numbers
 from portal.tabular.columns.column_types import TEXT, ColumnType, Kind
 from portal.tabular.columns.moments import Moments
 from portal.tabular.options import ConvertOptions
-from portal.tabular.outcome import shown
+from portal.tabular.showing import shown
 
 _TOLD_FIRST: tuple[Kind, ...] = ("float", "boolean", "timestamp", "date")
 _MOST_DIGITS = 38

@@ -14,7 +14,7 @@ from portal.tabular.columns.casting import first, read_dates, read_timestamps
 from portal.tabular.columns.column_types import ColumnType
 from portal.tabular.columns.formats import ANY_OFFSET, INFERRED_DATES, INFERRED_TIMESTAMPS, date_pattern, other_order, timestamp_pattern
 from portal.tabular.options import DateOrder
-from portal.tabular.outcome import shown
+from portal.tabular.showing import shown
 
 _ANY_ZONE = f"(?:{ANY_OFFSET}|-00:?00)?"
 _LOOKS = r"^(?:[A-Z][a-z]{2}, ?)?[0-9]{1,4}[-/. ][0-9A-Za-z]{1,3}[-/. ][0-9]{1,4}"

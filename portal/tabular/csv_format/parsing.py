@@ -20,8 +20,8 @@ from portal.tabular.csv_format.line_ends import count_lines
 from portal.tabular.csv_format.reading import read
 from portal.tabular.csv_format.records import Grammar, Problem, Walk
 from portal.tabular.options import ConvertOptions
-from portal.tabular.outcome import shown, where
 from portal.tabular.rows import Chunk, Misfit, Parsed
+from portal.tabular.showing import shown, where
 
 Problems = dict[int, tuple[str, str]]
 """Row → column and reason of the first value that does not fit."""

@@ -14,8 +14,8 @@ from portal.tabular.columns.significance import MOST_DIGITS, rounded
 from portal.tabular.json_format.decoding import decode
 from portal.tabular.json_format.gathering import Casts, Gathered, misfit
 from portal.tabular.json_format.reading import keeps_text, with_texts
-from portal.tabular.outcome import shown
 from portal.tabular.rows import Chunk, Misfit
+from portal.tabular.showing import shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from portal.tabular.outcome import shown
+from portal.tabular.showing import shown
 
 DEEPEST = 100
 SPACE = " \t\r\n"

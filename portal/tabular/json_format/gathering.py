@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from portal.tabular.columns.column_types import ColumnType
 from portal.tabular.json_format.decoding import NOUNS, Integer, Number, Raw
-from portal.tabular.outcome import shown
+from portal.tabular.showing import shown
 
 _NUMBERS = (Integer, Number)
 _TAKEN: dict[str, tuple[type, ...]] = {

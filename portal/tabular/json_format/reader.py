@@ -16,8 +16,8 @@ from portal.tabular.json_format.scanning import new_scan, records_of
 from portal.tabular.json_format.shape import HINT, Shape, shape_of
 from portal.tabular.json_format.splitting import chunk_of_sample, chunks_of_lines, chunks_of_values
 from portal.tabular.options import ConvertOptions
-from portal.tabular.outcome import where
 from portal.tabular.rows import Chunk, Counter, Parser
+from portal.tabular.showing import where
 
 if TYPE_CHECKING:
     from portal.tabular.text.sampling import Sample

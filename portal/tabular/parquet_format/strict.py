@@ -17,7 +17,7 @@ from portal.tabular.columns.nearest import decimal_of, float_of
 from portal.tabular.columns.schema import Column
 from portal.tabular.columns.type_names import name_of
 from portal.tabular.options import ConvertOptions
-from portal.tabular.outcome import shown
+from portal.tabular.showing import shown
 
 Cast = Callable[[Any], Any]
 """An Arrow array in, one of the type out. Raises pyarrow.ArrowInvalid when a value does not fit."""
