@@ -33,7 +33,7 @@ def ours_unproved(source: Path, target: Path) -> None:
     from portal.tabular.proving.digest import OrderedDigest
 
     for owner, name, instead in (
-        (OrderedDigest, "update", lambda *_: None), (writing, "balance", lambda *_: None), (delivering, "read_back", lambda *_: None),
+        (OrderedDigest, "update", lambda *_: None), (writing, "balance", lambda *_: None), (delivering, "read_back", lambda *_, **__: None),
         (table, "Counted", lambda stream, _: stream),
     ):  # fmt: skip
         getattr(owner, name)  # it is still called so
