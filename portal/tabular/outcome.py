@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from portal.errors import ConversionFailed
+from portal.errors import RowsDoNotFit
 from portal.stores.base import ObjectInfo
 from portal.tabular.options import OnReject
 from portal.tabular.rows import Misfit
@@ -19,6 +19,12 @@ _HINTS: Mapping[str, str] = {
     "fail": "Correct the file, let such rows be kept apart (on_reject=keep), or let the column take a wider type (on_reject=widen or full_scan).",
     "widen": "No wider type would hold it: correct the file, or let such rows be kept apart: on_reject=keep.",
 }
+
+RAGGED = (
+    "Correct the file, or say how such lines are meant: ragged=pad fills rows that are too short, comment passes over lines that begin with "
+    "a character, skip_lines over those before the header; on_reject=keep keeps them apart. Or is the delimiter another one?"
+)
+"""What helps with a row of another number of values: no type does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +123,16 @@ class Rejects:
     def add(self, misfit: Misfit) -> None:
         """Raises ConversionFailed when rows may not be rejected, or not so many."""
         if self._policy != "keep":
-            raise ConversionFailed(self._told(misfit), hint=_HINTS[self._policy])
+            raise RowsDoNotFit(self._told(misfit), hint=self._hint(misfit))
         self.count += 1
         if self._path and self.count <= self._limit:
             self._write(misfit)
         if self.count > self._limit:
             hint = "See the rejects file; is the delimiter or a type wrong? Else raise max_rejects."
-            raise ConversionFailed(f"More than {self._limit} rows do not fit; the last: {self._told(misfit)}", hint=hint)
+            raise RowsDoNotFit(f"More than {self._limit} rows do not fit; the last: {self._told(misfit)}", hint=hint)
+
+    def _hint(self, misfit: Misfit) -> str:
+        return RAGGED if misfit.column == "" and " values, where " in misfit.reason else _HINTS[self._policy]
 
     def _told(self, misfit: Misfit) -> str:
         return f"{self.source}: {describe(misfit)}" if self.source else describe(misfit)
