@@ -73,8 +73,8 @@ class CsvParsed:
     """Column → first row in which a float has more than 17 significant digits."""
     starts: Any = None
     """Where each row starts: numpy, int64."""
-    ragged: list[tuple[int, int, int]] = field(default_factory=list)
-    """Records with another number of values: start, end without its line end, values. They are no rows."""
+    ragged: Any = field(default_factory=lambda: np.zeros((0, 3), np.int64))
+    """Records with another number of values: numpy, int64, (n, 3): start, end without its line end, values. They are no rows."""
     broken: tuple[int, str] | None = None
     """Where and why no further record can be told; those before are all there."""
 
@@ -157,7 +157,7 @@ def _parsed(result: _Result, specs: Sequence[ColumnSpec]) -> CsvParsed:
         as_text=as_text,
         remarks={place: result.long_digits[place] for place in range(len(specs)) if result.long_digits[place] >= 0},
         starts=_numbers(result.starts, result.rows),
-        ragged=[tuple(entry) for entry in _numbers(result.ragged, 3 * result.n_ragged).reshape(-1, 3).tolist()],
+        ragged=_numbers(result.ragged, 3 * result.n_ragged).reshape(-1, 3),
         broken=(result.trouble_place, _REASONS[result.trouble]) if result.trouble else None,
     )
 

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from portal.tabular.columns.schema import Schema
+    from portal.tabular.options import ConvertOptions
     from portal.tabular.text.sampling import Sample
     from portal.tabular.text.text import TextStream
 
 Check = Callable[[], None]
 """Called every now and then; raises Cancelled when the work shall stop."""
+
+
+_SOME_MISFITS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Misfit:
 
 @dataclass(slots=True)
 class Parsed:
-    """The rows of one chunk under a frozen schema: `records` = rows of `batch` + `misfits`."""
+    """The rows of one chunk under a frozen schema: `records` = rows of `batch` + `misfits` + `unread`."""
 
     chunk: Chunk
     records: int
@@ -55,6 +59,14 @@ class Parsed:
     misfits: list[Misfit] = field(default_factory=list)
     remarks: dict[str, str] = field(default_factory=dict)
     """Column → what a person should know of its values and the schema could not tell, e.g. digits beyond those of a 64-bit float."""
+    unread: int = 0
+    """Records behind the last misfit that can be of use (`most_misfits`): nobody looks at them any more."""
+
+
+def most_misfits(options: ConvertOptions) -> int:
+    """Return how many misfits of a chunk can be of use: a conversion ends with the first, or with one more than may be kept; a person is
+    shown some. A chunk of nothing else must not fill the memory."""
+    return max(_SOME_MISFITS, options.max_rejects + 1 if options.on_reject == "keep" else 1)
 
 
 Parser = Callable[[Chunk], Parsed]
@@ -99,8 +111,12 @@ class TableReader(Protocol):
         """Decide on the columns by everything looked at so far. Raises ConversionFailed."""
         ...
 
-    def parser(self, schema: Schema) -> Parser:
-        """Return what reads chunks under a schema, strictly."""
+    def parser(self, schema: Schema, *, careful: bool = False) -> Parser:
+        """Return what reads chunks under a schema, strictly; `careful`: without the native library, slowly, and by other code."""
+        ...
+
+    def spans(self, data: bytes, *, final: bool) -> Iterator[tuple[int, int]]:
+        """Yield start and end of each whole record of data that begins with one, without the native library. Unless `final`, more may follow."""
         ...
 
     def counter(self) -> Counter: ...

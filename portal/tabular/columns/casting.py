@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -79,13 +80,14 @@ class Caster:
             return _checked_json(values)
         return getattr(self, f"_{self.type.kind}")(pc.if_else(pc.is_in(values, self.null_words), None, values))
 
-    def problems(self, values: Any) -> list[tuple[int, str]]:
-        """Return (place, reason) for each value of an array that does not fit."""
-        reasons = {text: self._reason(text) for text in self._misfits(pc.unique(values).drop_null())}
+    def problems(self, values: Any, most: int | None = None) -> list[tuple[int, str]]:
+        """Return (place, reason) for the values of an array that do not fit, in order; at most so many."""
+        distinct = pc.unique(values).drop_null()  # in the order in which they come first
+        reasons = {text: self._reason(text) for text in islice(self._misfits(distinct), most)}
         if not reasons:
             return []
         wrong = pc.indices_nonzero(pc.is_in(values, pa.array(list(reasons), pa.string())))
-        return [(place, reasons[values[place].as_py()]) for place in wrong.to_pylist()]
+        return [(place, reasons[values[place].as_py()]) for place in wrong.slice(0, most).to_pylist()]
 
     def _misfits(self, distinct: Any) -> Iterator[str]:
         """Yield the texts that do not fit, by halving what holds one."""

@@ -20,7 +20,7 @@ from portal.tabular.csv_format.line_ends import count_lines
 from portal.tabular.csv_format.reading import read
 from portal.tabular.csv_format.records import Grammar, Problem, Walk
 from portal.tabular.options import ConvertOptions
-from portal.tabular.rows import Chunk, Misfit, Parsed
+from portal.tabular.rows import Chunk, Misfit, Parsed, most_misfits
 from portal.tabular.showing import shown, where
 
 Problems = dict[int, tuple[str, str]]
@@ -33,10 +33,12 @@ class CsvParser:
     Arguments:
         schema: its columns are those of the text, in the text's order.
         measure: what a record's number of values is compared with, for messages: 'the header' or 'the first row'.
+        careful: without the kernel.
     """
 
-    def __init__(self, grammar: Grammar, schema: Schema, options: ConvertOptions, *, measure: str) -> None:
-        self._grammar, self._measure, self._arrow = grammar, measure, schema.arrow
+    def __init__(self, grammar: Grammar, schema: Schema, options: ConvertOptions, *, measure: str, careful: bool = False) -> None:
+        self._grammar, self._measure, self._arrow, self._careful = grammar, measure, schema.arrow, careful
+        self._most = most_misfits(options)
         self._pad = options.ragged == "pad"
         self._nulls = tuple(word.encode() for word in options.null_values)
         self._specs = tuple(spec_of(column.type, options) for column in schema.columns)
@@ -46,21 +48,29 @@ class CsvParser:
 
     def __call__(self, chunk: Chunk) -> Parsed:
         """Raises ConversionFailed where no further record can be told."""
-        found = read(chunk.data, self._grammar, self._specs, self._nulls, pad=self._pad)
+        found = read(chunk.data, self._grammar, self._specs, self._nulls, pad=self._pad, careful=self._careful)
         if found.broken:
             raise broken_in(chunk, self._grammar, int(found.starts[-1]) if found.rows else 0)
         remarks = self._remarks(chunk, found)
         columns, problems = self._cast(found)
-        misfits = [*self._ragged(chunk, found), *self._misfits(chunk, found, problems)]
+        misfits = _first([*self._ragged(chunk, found), *self._misfits(chunk, found, problems)], self._most)
+        records = found.rows + len(found.ragged)
+        if len(misfits) == self._most:
+            columns = [column.slice(0, self._before(found, problems, misfits[-1].offset)) for column in columns]
         batch = pa.RecordBatch.from_arrays(columns, schema=self._arrow)
-        return Parsed(chunk, found.rows + len(found.ragged), batch, _placed(chunk, misfits), remarks)
+        return Parsed(chunk, records, batch, _placed(chunk, misfits), remarks, records - batch.num_rows - len(misfits))
+
+    def _before(self, found: CsvParsed, problems: Problems, offset: int) -> int:
+        """Return how many rows that fit stand before a place."""
+        rows = int(np.searchsorted(found.starts, offset))
+        return rows - sum(row < rows for row in problems)
 
     def _caster(self, place: int, found: CsvParsed) -> Caster | None:
         """Who turns a column into its type; None when it is that already."""
         return self._casters[place] if found.columns[place].type == pa.string() else None
 
     def _cast(self, found: CsvParsed) -> tuple[list[Any], Problems]:
-        """Return the columns without the rows in which a value does not fit, and these."""
+        """Return the columns without the rows in which a value does not fit, and these; only up to the last of `most` of them."""
         columns, failed = list(found.columns), False
         problems: Problems = {}
         for place in range(len(columns)):
@@ -69,12 +79,15 @@ class CsvParser:
                     columns[place] = caster.cast(found.columns[place])
                 except pa.ArrowInvalid:
                     failed = True
-                    for row, reason in caster.problems(found.columns[place]):
+                    for row, reason in caster.problems(found.columns[place], self._most):
                         problems.setdefault(row, (caster.column, reason))
         if not failed:
             return columns, problems
+        problems = {row: problems[row] for row in sorted(problems)[: self._most]}
         good = np.ones(found.rows, np.bool_)
         good[list(problems)] = False
+        if len(problems) == self._most:
+            good[max(problems) :] = False
         mask = pa.array(good)
         for place, column in enumerate(found.columns):
             caster, kept = self._caster(place, found), column.filter(mask)
@@ -82,7 +95,7 @@ class CsvParser:
         return columns, problems
 
     def _ragged(self, chunk: Chunk, found: CsvParsed) -> Iterable[Misfit]:
-        for start, end, values in found.ragged:
+        for start, end, values in found.ragged[: self._most].tolist():
             reason = f"{values} values, where {self._measure} has {len(self._specs)}"
             yield Misfit(0, start, "", reason, chunk.data[start:end].decode())
 
@@ -124,11 +137,15 @@ def first_long(texts: Any) -> int | None:
     return None if place < 0 else int(rows[place].as_py())
 
 
+def _first(misfits: list[Misfit], most: int) -> list[Misfit]:
+    return sorted(misfits, key=lambda misfit: misfit.offset)[:most]
+
+
 def _placed(chunk: Chunk, misfits: list[Misfit]) -> list[Misfit]:
-    """Return misfits in order, with their lines, and their offsets in the text instead of the chunk."""
+    """Return misfits with their lines, and their offsets in the text instead of the chunk."""
     placed: list[Misfit] = []
     line, at = chunk.line, 0
-    for misfit in sorted(misfits, key=lambda misfit: misfit.offset):
+    for misfit in misfits:
         line += count_lines(chunk.data[at : misfit.offset])
         at = misfit.offset
         placed.append(Misfit(line, chunk.offset + at, misfit.column, misfit.reason, misfit.raw))

@@ -108,11 +108,14 @@ class CsvReader:
     def schema(self) -> Schema:
         return schema_of(self._names, self._asked, {name: guess.finish() for name, guess in self._guesses.items()})
 
-    def parser(self, schema: Schema) -> Parser:
+    def parser(self, schema: Schema, *, careful: bool = False) -> Parser:
         """Raises ConversionFailed when the schema's columns are not those of the text."""
         measure = "the header" if self._dialect.header else "the first row"
-        parse = CsvParser(self._grammar, schema.fitted(self._names), self._options, measure=measure)
+        parse = CsvParser(self._grammar, schema.fitted(self._names), self._options, measure=measure, careful=careful)
         return parse if list(schema.names) == self._names else _reordered(parse, schema)
+
+    def spans(self, data: bytes, *, final: bool) -> Iterator[tuple[int, int]]:
+        return ((span.start, span.next) for span in Walk(self._grammar, data, final=final))
 
     def counter(self) -> CsvCounter:
         self._counter = CsvCounter(self._grammar, self._offset)

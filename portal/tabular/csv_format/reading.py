@@ -12,14 +12,17 @@ from portal.tabular.csv_format.records import Grammar, Walk
 from portal.tabular.csv_format.texts import parse_texts
 
 
-def read(data: bytes, grammar: Grammar, specs: Sequence[ColumnSpec], text_nulls: Sequence[bytes], *, pad: bool) -> CsvParsed:
+def read(
+    data: bytes, grammar: Grammar, specs: Sequence[ColumnSpec], text_nulls: Sequence[bytes], *, pad: bool, careful: bool = False
+) -> CsvParsed:  # fmt: skip
     """Read whole records. A column comes as its spec's type or as text.
 
     Arguments:
         text_nulls: unquoted texts that mean 'no value' whatever the column's type.
         pad: records with too few values get 'no value' for the others.
+        careful: without the kernel.
     """
-    if library() is not None:
+    if library() is not None and not careful:
         return csv_kernel.parse(data, grammar.form, specs, pad=pad)
     return parse_texts(data, grammar, len(specs), text_nulls, pad=pad)
 

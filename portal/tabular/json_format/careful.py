@@ -17,6 +17,9 @@ from portal.tabular.json_format.reading import keeps_text, with_texts
 from portal.tabular.rows import Chunk, Misfit
 from portal.tabular.showing import shown
 
+_AT_ONCE = 8192
+"""Records: more of them are not in memory as Python's values at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -24,30 +27,48 @@ class Rows:
 
     arrays: list[Any]
     fits: list[bool]
-    """One for each record."""
+    """One for each record that was read."""
     misfits: list[Misfit]
     remarks: dict[str, str]
 
 
 class CarefulReader:
-    """Reads records one by one. `casters`: of every leaf of every column, in order."""
+    """Reads records one by one. `casters`: of every leaf of every column, in order; `most`: misfits that can be of use."""
 
-    def __init__(self, schema: Schema, casters: Sequence[Sequence[Casts]]) -> None:
-        self._schema, self._casters = schema, casters
+    def __init__(self, schema: Schema, casters: Sequence[Sequence[Casts]], most: int) -> None:
+        self._schema, self._casters, self._most = schema, casters, most
         self._columns = {column.name: column for column in schema.columns}
         self._texts = any(keeps_text(column.type, asked=column.asked) for column in schema.columns)
 
-    def read(self, chunk: Chunk, spans: Sequence[tuple[int, int]]) -> Rows:
-        """Return the records that stand at those places of a chunk."""
-        values, reasons = self._values(chunk.data, spans)
+    def read(self, chunk: Chunk, spans: Any) -> Rows:
+        """Return the records that stand at those places of a chunk (numpy, int64, (n, 2)), up to the last of `most` misfits."""
+        pieces: list[list[Any]] = [[] for _ in self._casters]
+        found = Rows([], [], [], {})
+        place = _Place(chunk)
+        for start in range(0, max(1, len(spans)), _AT_ONCE):
+            rows = self._read(place, spans[start : start + _AT_ONCE].tolist(), self._most - len(found.misfits))
+            for arrays, array in zip(pieces, rows.arrays, strict=True):
+                arrays.append(array)
+            found.fits.extend(rows.fits)
+            found.misfits.extend(rows.misfits)
+            found.remarks.update({name: text for name, text in rows.remarks.items() if name not in found.remarks})
+            if len(found.misfits) == self._most:
+                break
+        found.arrays.extend(arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays) for arrays in pieces)
+        return found
+
+    def _read(self, place: _Place, spans: Sequence[tuple[int, int]], most: int) -> Rows:
+        values, reasons = self._values(place.chunk.data, spans)
         gathered = self._gather(values, reasons)
         if unfit := self._unfit(gathered, reasons):
             reasons |= unfit
-            gathered = self._gather(values, reasons)
-        arrays = [self._array(place, casters) for place, casters in zip(gathered, self._casters, strict=True)]
-        misfits = [_misfit(chunk, spans[row], *reasons[row]) for row in sorted(reasons)]
-        remarks = {column.name: text for column, place in zip(self._schema.columns, gathered, strict=True) if (text := remark_of(place))}
-        return Rows(arrays, [row not in reasons for row in range(len(spans))], misfits, remarks)
+        wrong = sorted(reasons)[:most]
+        count = wrong[-1] + 1 if len(wrong) == most else len(spans)
+        if unfit or count < len(spans):
+            gathered = self._gather(values[:count], reasons)
+        arrays = [self._array(item, casters) for item, casters in zip(gathered, self._casters, strict=True)]
+        remarks = {column.name: text for column, item in zip(self._schema.columns, gathered, strict=True) if (text := remark_of(item))}
+        return Rows(arrays, [row not in reasons for row in range(count)], [place.misfit(*spans[row], *reasons[row]) for row in wrong], remarks)
 
     def _values(self, data: bytes, spans: Sequence[tuple[int, int]]) -> tuple[list[Any], dict[int, tuple[str, str]]]:
         values: list[Any] = []
@@ -111,10 +132,20 @@ def _problems(leaf: Gathered, caster: Casts) -> Any:
     return ()
 
 
-def _misfit(chunk: Chunk, span: tuple[int, int], column: str, reason: str) -> Misfit:
-    start, end = span
-    line = chunk.line + chunk.data.count(b"\n", 0, start)
-    return Misfit(line, chunk.offset + start, column, reason, chunk.data[start:end].decode("utf-8", "backslashreplace"))
+@dataclass(slots=True)
+class _Place:
+    """How far the lines of a chunk are counted."""
+
+    chunk: Chunk
+    _at: int = 0
+    _lines: int = 0
+
+    def misfit(self, start: int, end: int, column: str, reason: str) -> Misfit:
+        """Return a misfit that stands behind those before it."""
+        data = self.chunk.data
+        self._lines, self._at = self._lines + data.count(b"\n", self._at, start), start
+        raw = data[start:end].decode("utf-8", "backslashreplace")
+        return Misfit(self.chunk.line + self._lines, self.chunk.offset + start, column, reason, raw)
 
 
 def remark_of(place: Gathered) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from portal.tabular.json_format.places import json_options
 from portal.tabular.json_format.scanning import records_of
 from portal.tabular.json_format.shape import Kind
 from portal.tabular.options import ConvertOptions
-from portal.tabular.rows import Chunk, Parsed
+from portal.tabular.rows import Chunk, Parsed, most_misfits
 
 _TAKES = {"string": STRINGS, "boolean": BOOLEANS, "date": STRINGS, "timestamp": STRINGS}
 _ANY = STRINGS | NUMBERS | BOOLEANS
@@ -45,7 +46,8 @@ class JsonParser:
         """Raises ConversionFailed for types that JSON values are never read as. `careful`: without the kernel; default: if there is none."""
         plain = json_options(options)
         self._casters = [[_caster(column, leaf, plain) for leaf in _leaves(column.type)] for column in schema.columns]
-        self._careful = CarefulReader(schema, self._casters)
+        self._most = most_misfits(options)
+        self._careful = CarefulReader(schema, self._casters, self._most)
         self._schema, self._arrow, self._kind = schema, schema.arrow, kind
         self._kernel: JsonKernel | None = None
         if not (bool(absence()) if careful is None else careful):
@@ -60,9 +62,9 @@ class JsonParser:
                 return self._merged(chunk, self._cast(parsed), parsed)
             except pa.ArrowInvalid:
                 pass  # a text that a caster refuses: which record it is of, the careful reader tells
-        spans = list(records_of(chunk.data, self._kind))
+        spans = np.fromiter(chain.from_iterable(records_of(chunk.data, self._kind)), np.int64).reshape(-1, 2)
         rows = self._careful.read(chunk, spans)
-        return Parsed(chunk, len(spans), self._batch(rows.arrays), rows.misfits, rows.remarks)
+        return Parsed(chunk, len(spans), self._batch(rows.arrays), rows.misfits, rows.remarks, len(spans) - len(rows.fits))
 
     def _batch(self, arrays: Sequence[Any]) -> Any:
         return pa.RecordBatch.from_arrays(list(arrays), schema=self._arrow)
@@ -80,9 +82,12 @@ class JsonParser:
         remarks = self._remarks(chunk, parsed)
         if not len(parsed.handed):
             return Parsed(chunk, batch.num_rows, batch, [], remarks)
-        rows = self._careful.read(chunk, [(start, end) for start, end, _ in parsed.handed.tolist()])
-        batch = self._inserted(batch, rows, parsed.handed[:, 2])
-        return Parsed(chunk, batch.num_rows + len(rows.misfits), batch, rows.misfits, {**rows.remarks, **remarks})
+        rows, before = self._careful.read(chunk, parsed.handed[:, :2]), parsed.handed[:, 2]
+        records = batch.num_rows + len(parsed.handed)
+        if len(rows.misfits) == self._most:
+            batch = batch.slice(0, int(before[len(rows.fits) - 1]))
+        batch = self._inserted(batch, rows, before[: len(rows.fits)])
+        return Parsed(chunk, records, batch, rows.misfits, {**rows.remarks, **remarks}, records - batch.num_rows - len(rows.misfits))
 
     def _inserted(self, batch: Any, rows: Rows, before: Any) -> Any:
         others = self._batch(rows.arrays)

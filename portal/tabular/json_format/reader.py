@@ -83,9 +83,12 @@ class JsonReader:
         found = resolve(self._record.fields[name])
         return Column(name, found.type, found.note)
 
-    def parser(self, schema: Schema) -> Parser:
+    def parser(self, schema: Schema, *, careful: bool = False) -> Parser:
         """Return what reads chunks under a schema. Raises ConversionFailed for types that JSON values are never read as."""
-        return JsonParser(schema, self._shape.kind, self._options)
+        return JsonParser(schema, self._shape.kind, self._options, careful=careful or None)
+
+    def spans(self, data: bytes, *, final: bool) -> Iterator[tuple[int, int]]:
+        return records_of(data, self._shape.kind, final=final)
 
     def counter(self) -> Counter:
         """Return what counts the records of the text by its line ends or brackets alone."""

@@ -163,17 +163,17 @@ class _FastScan:
         return Scanned(*rest)
 
 
-def records_of(data: bytes, kind: str) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each record of a chunk, white space around left out."""
+def records_of(data: bytes, kind: str, *, final: bool = True) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each record of a chunk, white space around left out. Unless `final`, its end may have been cut off."""
     if kind == "lines":
-        yield from _line_spans(data)
+        yield from _line_spans(data if final else data[: data.rfind(b"\n") + 1])
         return
     array = kind == "array"
     scan = PythonScan(array=array, state=State.RECORD)
     if (broken := scan.feed(data).broken) >= 0:
         raise ConversionFailed(f"At byte {broken} of a piece of JSON stands what separates no records.")
     yield from scan.spans
-    if scan.open >= 0:
+    if final and scan.open >= 0:
         yield scan.open, len(data)
 
 
