@@ -29,7 +29,7 @@ class Splitter:
         rest = self._skipped(text)
         number, offset, line = 0, self._skip, self._line
         while True:
-            block = text.read(max(self._chunk_bytes - len(rest), self._chunk_bytes // 2, len(rest)))
+            block = self._read(text, len(rest))
             data, rest = self._cut(rest, block)
             if data:
                 yield Chunk(number, data, offset, line)
@@ -38,6 +38,17 @@ class Splitter:
                 return
             if len(rest) > self._most:
                 raise self._too_long(rest, offset, line)
+
+    def _read(self, text: TextStream, held: int) -> bytes:
+        """Read what may end the record that is held, or show that it is too long; in blocks of a chunk, of which none is more than that."""
+        wanted = min(max(self._chunk_bytes - held, self._chunk_bytes // 2, held), max(self._most - held, 0) + self._chunk_bytes // 2)
+        if wanted <= self._chunk_bytes:
+            return text.read(wanted)
+        blocks: list[bytes] = []
+        while wanted > 0 and (block := text.read(min(wanted, self._chunk_bytes))):
+            blocks.append(block)
+            wanted -= len(block)
+        return b"".join(blocks)
 
     def _cut(self, rest: bytes, block: bytes) -> tuple[bytes, bytes]:
         """Return the whole records of what was left over and the block that follows it, and what is left over now: copied once, unless the first
