@@ -253,6 +253,34 @@ def test_old_moments_are_never_cut_nor_wrapped() -> None:
     assert table["n"].to_pylist() == [0, 2] and ["1677" in misfit.reason for misfit in misfits] == [True, True]
 
 
+MOMENTS = pa.array([1000, 1, None, 2000, 10**18 + 1, 3000], pa.timestamp("ns"))
+NESTED = {
+    "struct": pa.StructArray.from_arrays([MOMENTS, pa.array(range(6))], ["t", "n"]),
+    "list": pa.ListArray.from_arrays([0, 1, 1, 3, 4, 5, 6], MOMENTS),
+    "both": pa.ListArray.from_arrays([0, 0, 2, 3, 4, 5, 6], pa.StructArray.from_arrays([pa.StructArray.from_arrays([MOMENTS], ["t"])], ["s"])),
+    "map": pa.MapArray.from_arrays([0, 1, 2, 3, 4, 5, 6], pa.array(list("abcdef")), MOMENTS),
+}  # fmt: skip
+CUT = {"struct": [2, 5], "list": [3, 5], "both": [2, 5], "map": [2, 5]}
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_old_moments_within_others_are_never_cut(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portal.tabular.parquet_format.table._BATCH_BYTES", 1)
+    values = pa.concat_arrays([NESTED[kind]] * 100)
+    table, misfits = rows_of(held(pa.table({"a.b": values}), use_deprecated_int96_timestamps=True))
+    assert [misfit.line for misfit in misfits] == [6 * n + line for n in range(100) for line in CUT[kind]]
+    assert {misfit.reason for misfit in misfits} == {"the moment has nanoseconds: take timestamp(ns)"}
+    kept = values.take(pa.array([row for row in range(600) if row % 6 + 1 not in CUT[kind]]))
+    assert table["a.b"].cast(values.type).to_pylist() == kept.to_pylist()
+
+
+def test_old_moments_within_others_keep_their_nanoseconds_when_asked() -> None:
+    table, misfits = rows_of(
+        held(pa.table({"s": NESTED["struct"]}), use_deprecated_int96_timestamps=True), types={"s": "struct<t: timestamp(ns), n: int64>"}
+    )
+    assert misfits == [] and table["s"].combine_chunks().equals(NESTED["struct"])
+
+
 def test_old_moments_are_looked_at_in_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("portal.tabular.parquet_format.table._BATCH_BYTES", 1)
     counts = [1000 * n + (n % 1000 == 999) for n in range(3000)]

@@ -25,8 +25,38 @@ def other_unit(unit: str) -> str:
     return "ns" if unit == "us" else "us"
 
 
+def within(names: Sequence[str], paths: Sequence[str]) -> list[str]:
+    """Return the columns that are stored so, or hold such moments in structs, lists or maps, by the paths of `columns_of`."""
+    return [name for name in names if any(path == name or path.startswith(f"{name}.") for path in paths)]
+
+
 def changed(values: Any, other: Any) -> list[int]:
-    """Return the places where a reading in one unit is not the moment that is stored, by the reading in the other unit."""
+    """Return the rows where a reading in one unit is not the moment that is stored, by the reading in the other unit."""
+    if values.type == other.type:
+        return []
+    if pa.types.is_timestamp(values.type):
+        return _changed(values, other)
+    rows, mine, others = _inside(values), _parts(values), _parts(other)
+    found = {place for one, two in zip(mine, others, strict=True) for place in changed(one, two)}
+    return sorted(found if rows is None else set(rows.take(pa.array(sorted(found), pa.int64())).to_pylist()))
+
+
+def _inside(values: Any) -> Any:
+    """Return the row of every element of lists or maps; None for structs, whose parts are as many as they are."""
+    return None if pa.types.is_struct(values.type) else pc.list_parent_indices(_as_list(values))
+
+
+def _parts(values: Any) -> list[Any]:
+    return values.flatten() if pa.types.is_struct(values.type) else [pc.list_flatten(_as_list(values))]
+
+
+def _as_list(values: Any) -> Any:
+    if not pa.types.is_map(values.type):
+        return values
+    return pa.ListArray.from_arrays(values.offsets, pa.StructArray.from_arrays([values.keys, values.items], ["key", "value"]))
+
+
+def _changed(values: Any, other: Any) -> list[int]:
     fine = values.type.unit == "ns"
     us, ns = (pc.cast(array, pa.int64()) for array in ((other, values) if fine else (values, other)))
     reached = pc.less_equal(pc.abs(us), _REACH_US)

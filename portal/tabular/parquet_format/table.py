@@ -25,6 +25,7 @@ from portal.tabular.conversion.table import Tally
 from portal.tabular.options import ConvertOptions
 from portal.tabular.parquet_format import int96
 from portal.tabular.parquet_format.misfits import Casts
+from portal.tabular.parquet_format.pieces import dictionaries, pieces, refuse_long, row_bytes
 from portal.tabular.parquet_format.ranges import RangeFile
 from portal.tabular.parquet_format.uniting import Stored, united
 from portal.tabular.rows import Check, Chunk, Parsed
@@ -57,20 +58,21 @@ class ParquetTable:
     def __init__(self, source: Source, options: ConvertOptions, check: Check) -> None:
         """Raises ConversionFailed (no Parquet, broken, encrypted, two columns of one name) and what stores raise."""
         self.name, self._source, self._options, self._check = source.name, source, options, check
-        footer = self._open().metadata
-        self._int96 = int96.columns_of(footer)
+        file = self._open()
+        footer = file.metadata
+        self._int96 = int96.within(file.schema_arrow.names, int96.columns_of(footer))
         self._unit = self._int96_unit()
         self._arrow = self._open(coerce_int96_timestamp_unit=self._unit).schema_arrow.remove_metadata()
         self._rows = footer.num_rows
         groups = [footer.row_group(place) for place in range(footer.num_row_groups)]
         self._whole_groups = max((_compressed(group) for group in groups), default=0) <= _AT_ONCE_BYTES
-        row_bytes = sum(group.total_byte_size for group in groups) / max(1, self._rows)
-        self._batch_rows = max(256, min(_MOST_ROWS, int(_BATCH_BYTES / max(1.0, row_bytes))))
+        refuse_long(groups, options.max_record_bytes)
+        self._batch_rows = max(1, min(_MOST_ROWS, int(_BATCH_BYTES / max(1.0, row_bytes(groups)))))
+        self._dictionaries = dictionaries(groups, self._arrow)
         self.facts: Mapping[str, Any] = {
             "format": "parquet", "rows": self._rows, "row_groups": len(groups), "written_by": footer.created_by or "", "names": self._arrow.names,
         }  # fmt: skip
-        inside = [path for path in self._int96 if path not in self._arrow.names]
-        self.warnings: Sequence[str] = [f"The moments in {path} are read in microseconds: nanoseconds would be lost there." for path in inside]
+        self.warnings: Sequence[str] = ()
         if again := [name for name, times in Counter(self._arrow.names).items() if times > 1]:
             raise ConversionFailed(f"The file has two columns called {again[0]!r}.", hint="Write it again with names that differ.")
 
@@ -130,12 +132,14 @@ class ParquetTable:
 
     def _int96_unit(self) -> str:
         given = _given(self._options) if self._int96 else {}
-        return "ns" if any(getattr(column.type.arrow, "unit", "") == "ns" for name, column in given.items() if name in self._int96) else "us"
+        kinds = [kind.arrow for name, column in given.items() if name in self._int96 for kind in column.type.within()]
+        return "ns" if any(pa.types.is_timestamp(kind) and kind.unit == "ns" for kind in kinds) else "us"
 
     def _batches(self, schema: Schema) -> Iterator[Rows]:
         buffered = {"pre_buffer": True} if self._whole_groups else {"buffer_size": _BUFFER_BYTES}
         names = [column.name for column in schema.columns]
-        batches = self._open(**buffered, coerce_int96_timestamp_unit=self._unit).iter_batches(self._batch_rows, columns=names)
+        file = self._open(**buffered, read_dictionary=self._dictionaries, coerce_int96_timestamp_unit=self._unit)
+        batches = self._pieces(file.iter_batches(self._batch_rows, columns=names))
         twice = self._read_twice([name for name in self._int96 if name in names])
         first = 0
         for number in count():
@@ -143,6 +147,12 @@ class ParquetTable:
             if batch is None:
                 return
             yield Rows(number, first, batch, twice(batch))
+            first += batch.num_rows
+
+    def _pieces(self, batches: Iterator[Any]) -> Iterator[Any]:
+        first = 0
+        for batch in batches:
+            yield from pieces(batch, first, self._arrow, _BATCH_BYTES, self._options.max_record_bytes)
             first += batch.num_rows
 
     def _read_twice(self, names: Sequence[str]) -> Callable[[Any], Mapping[int, tuple[str, str]]]:
