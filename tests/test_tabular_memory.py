@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 BOUND_MIB = 330
 """pyarrow and the SDKs take about 100 MiB before the first row; as text in memory alone, the CSV would take more than 200."""
+PROMISED_MIB = 450
+"""For what is there to fill the memory."""
 
 CODE = """
-import sys
+import json, sys
 from pathlib import Path
 from tests.tabular import key_of, local_store, peak_memory_mib
 from portal.tabular.conversion.converting import convert_object
-folder, name = Path(sys.argv[1]), sys.argv[2]
+from portal.tabular.options import ConvertOptions
+from portal.errors import ConversionFailed
+folder, name, options = Path(sys.argv[1]), sys.argv[2], ConvertOptions(**json.loads(sys.argv[3]))
 store = local_store(folder)
-done = convert_object(store, store.stat(key_of(folder / name)), store, key_of(folder / (name + ".parquet")), scratch=folder)
-print(done.rows_out, peak_memory_mib())
+try:
+    rows = convert_object(store, store.stat(key_of(folder / name)), store, key_of(folder / (name + ".out")), options, scratch=folder).rows_out
+except ConversionFailed as error:
+    print(error, file=sys.stderr)
+    rows = -1
+print(rows, peak_memory_mib())
 """
 
 
-def peak(folder: Path, name: str) -> tuple[int, int]:
-    """Convert in a process of its own; returns the rows and the peak memory in MiB."""
+def peak(folder: Path, name: str, **options: Any) -> tuple[int, int]:
+    """Convert in a process of its own; returns the rows, -1 where that was refused, and the peak memory in MiB."""
     root = Path(__file__).resolve().parent.parent
-    told = subprocess.run([sys.executable, "-c", CODE, str(folder), name], cwd=root, capture_output=True, text=True, check=True).stdout.split()
+    command = [sys.executable, "-c", CODE, str(folder), name, json.dumps(options)]
+    told = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split()
     return int(told[0]), int(told[1])
 
 
@@ -55,3 +68,20 @@ def test_one_large_json_array_is_never_held(tmp_path: Path) -> None:
     rows, large = peak(tmp_path, "large.json")
     assert rows == 100_000
     assert large < BOUND_MIB
+
+
+def test_texts_that_a_parquet_file_keeps_once_are_read_in_pieces(tmp_path: Path) -> None:
+    texts = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 250_000, pa.int32()), ["x" * 1_000, "y" * 1_000]).cast(pa.string())
+    pq.write_table(pa.table({"s": texts}), tmp_path / "small.parquet", row_group_size=250_000)
+    assert (tmp_path / "small.parquet").stat().st_size < 100_000
+    rows, most = peak(tmp_path, "small.parquet", format="parquet", row_group_rows=20_000)
+    assert rows == 500_000
+    assert most < BOUND_MIB
+
+
+@pytest.mark.parametrize("value", ["y" * 150_000_000 + '"', "x\n" * 75_000_000], ids=["closed", "open"])
+def test_a_csv_value_beyond_all_bounds_is_refused_in_bounded_memory(tmp_path: Path, value: str) -> None:
+    (tmp_path / "long.csv").write_text(f'a,b\n1,"{value}\n2,z\n')
+    rows, most = peak(tmp_path, "long.csv")
+    assert rows == -1
+    assert most < PROMISED_MIB
