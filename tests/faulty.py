@@ -15,8 +15,8 @@ from tests.proxy import Proxy, Rule, Upstream
 from tests.servers import Server
 from tests.transferring import Clouds, Ran, get, put
 
-SMALL, LARGE = 3_000, 5 << 20
-BLOCK = 1 << 20
+BLOCK = 128 << 10
+SMALL, LARGE = 3_000, 5 * BLOCK
 VERIFIED = {"read-back", "end-to-end", "streamed"}
 LONGEST_S = 60.0
 """No fault may hold a transfer up for longer."""

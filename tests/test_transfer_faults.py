@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from azure.storage.blob import BlobClient
 
-from portal.transfer import route
-from tests.faulty import LARGE, SMALL, Field, field
+from tests.faulty import BLOCK, LARGE, SMALL, Field, field
 from tests.proxy import Fault, Rule, asks, faults
 from tests.servers import ADLS_ACCOUNT, ADLS_KEY, Server
 from tests.transferring import get, put
@@ -22,18 +21,20 @@ PUT_SMALL = asks("PUT", r"/small/[ab]")
 PUT_BLOCK, PUT_LIST = asks("PUT", r"comp=block(&|$)"), asks("PUT", r"comp=blocklist")
 OFTEN = 3
 """Times a fault strikes that shall be got over: fewer than any object is tried."""
+SLOW = "429 with Retry-After"
+"""Strikes once: each time costs the second that it asks for."""
 
 
 @pytest.fixture
-def wild(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[Field]:
+def wild(hasty: None, home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[Field]:
     with field(home, s3_server, adls_server, unique, SIZES) as made:
         yield made
 
 
 PASSING: dict[str, Fault] = {
     "500": faults.answer(500, "InternalError"), "503 slow down": faults.answer(503, "SlowDown"), "503 busy": faults.answer(503, "ServerBusy"),
-    "429 with Retry-After": faults.answer(429, "TooManyRequests", {"Retry-After": "1"}), "400 request timeout": faults.answer(400, "RequestTimeout"),
-    "reset": faults.reset(), "answer lost": faults.lose_answer(), "late": faults.latency(0.3),
+    SLOW: faults.answer(429, "TooManyRequests", {"Retry-After": "1"}), "400 request timeout": faults.answer(400, "RequestTimeout"),
+    "reset": faults.reset(), "answer lost": faults.lose_answer(), "late": faults.latency(0.1),
 }  # fmt: skip
 READING: dict[str, Fault] = {
     "cut in the head of the body": faults.cut_answer(1), "cut in mid-body": faults.cut_answer(SMALL // 2),
@@ -45,7 +46,7 @@ READING: dict[str, Fault] = {
 @pytest.mark.parametrize("place", ["a small object", "a large object"])
 @pytest.mark.parametrize("fault", [*PASSING, *READING])
 def test_what_befalls_the_reading_is_got_over(wild: Field, fault: str, place: str) -> None:
-    rule = Rule((PASSING | READING)[fault], GET_SMALL if place == "a small object" else GET_LARGE, times=OFTEN)
+    rule = Rule((PASSING | READING)[fault], GET_SMALL if place == "a small object" else GET_LARGE, times=1 if fault == SLOW else OFTEN)
     ran = wild.migrate(of_s3=[rule], mode="stream")
     assert rule.hits
     assert (ran.code, ran.counts["copied"]) == (0, len(SIZES)), ran.result
@@ -56,7 +57,8 @@ def test_what_befalls_the_reading_is_got_over(wild: Field, fault: str, place: st
 @pytest.mark.parametrize("fault", [*(name for name in PASSING if name != "400 request timeout"), "flipped"])
 def test_what_befalls_the_writing_is_got_over(wild: Field, fault: str, place: str) -> None:
     fits = {"a small object": PUT_SMALL, "a block": PUT_BLOCK, "the commit": PUT_LIST}[place]
-    rule = Rule(faults.flip_request(100) if fault == "flipped" else PASSING[fault], fits, times=2 if place == "the commit" else OFTEN)
+    times = 1 if fault == SLOW else 2 if place == "the commit" else OFTEN
+    rule = Rule(faults.flip_request(100) if fault == "flipped" else PASSING[fault], fits, times=times)
     ran = wild.migrate(of_adls=[rule], mode="stream")
     assert rule.hits >= 1
     assert (ran.code, ran.counts["copied"]) == (0, len(SIZES)), ran.result
@@ -100,14 +102,13 @@ LASTING = {
 
 
 @pytest.mark.parametrize("fault", LASTING)
-def test_what_does_not_pass_is_told_with_its_cause(wild: Field, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(route, "BACKOFF_S", 0.01)
+def test_what_does_not_pass_is_told_with_its_cause(wild: Field, fault: str) -> None:
     side, rule, cause = LASTING[fault]
     ran = wild.migrate(of_s3=[rule] if side == "s3" else [], of_adls=[rule] if side == "adls" else [], mode="stream")
     assert (ran.code, ran.counts["copied"], ran.counts["failed"]) == (3, 2, 2), ran.result
     assert {row["cause"] for row in ran.rows.values() if row["outcome"] == "failed"} == {cause}
     healed = wild.clouds.context(retry_of=ran.job.job_id, job_id=f"{ran.job.job_id}-again")
-    again = wild.clouds.migrate(healed, formats=["any"], block_bytes=1 << 20, mode="stream")
+    again = wild.clouds.migrate(healed, formats=["any"], block_bytes=BLOCK, mode="stream")
     assert (again.code, again.counts) == (0, {"listed": 2, "copied": 2}), again.result
 
 
@@ -240,7 +241,7 @@ def test_the_target_going_away_altogether_ends_the_job_soon_and_the_next_attempt
     ran = wild.migrate(of_adls=[rule], mode="stream")
     assert ran.code in (1, 3)
     healed = wild.clouds.context(retry_of=ran.job.job_id, job_id=f"{ran.job.job_id}-again")
-    again = wild.clouds.migrate(healed, formats=["any"], block_bytes=1 << 20, mode="stream")
+    again = wild.clouds.migrate(healed, formats=["any"], block_bytes=BLOCK, mode="stream")
     assert again.code == 0
     for key, data in wild.objects.items():
         assert get(wild.clouds.adls, key) == data
