@@ -24,6 +24,8 @@ from tests.transferring import Clouds, get, keys, put
 
 SIZES = {"a.bin": 0, "b.bin": 1, "d/c.bin": 3_000, "d/ü e.bin": 70_000, "large.bin": 600_000}
 BLOCK = 1 << 18
+BOTH = ("d/c.bin", "large.bin")
+"""Read and written whole, and block by block."""
 
 
 pytestmark = pytest.mark.usefixtures("hasty")
@@ -79,29 +81,33 @@ def put_with(clouds: Clouds, key: str, algorithm: str, data: bytes, **more: Any)
     client.put_object(Bucket=clouds.name, Key=key, Body=data, **({"ChecksumAlgorithm": algorithm} if algorithm else {}), **more)
 
 
-@pytest.mark.parametrize("key", ["d/c.bin", "large.bin"])
 @pytest.mark.parametrize("algorithm", ["CRC64NVME", "CRC32", "CRC32C", "SHA1", "SHA256"])
-def test_the_stored_checksum_is_compared_whatever_it_is(wires: tuple[Clouds, Proxy, Proxy], algorithm: str, key: str) -> None:
+def test_the_stored_checksum_is_compared_whatever_it_is(wires: tuple[Clouds, Proxy, Proxy], algorithm: str) -> None:
     clouds, s3, _ = wires
-    put_with(clouds, key, algorithm, data_of(key))
-    row = Trip(clouds, f"{clouds.bucket}/", f"{clouds.lake}/", block_bytes=BLOCK).run().rows[key]
-    assert (row["proof"], row["source_checksum"].partition(":")[0]) == ("end-to-end", algorithm.lower())
+    for key in BOTH:
+        put_with(clouds, key, algorithm, data_of(key))
+    rows = Trip(clouds, f"{clouds.bucket}/", f"{clouds.lake}/", block_bytes=BLOCK).run().rows
+    assert {key: (rows[key]["proof"], rows[key]["source_checksum"].partition(":")[0]) for key in rows} == dict.fromkeys(
+        BOTH, ("end-to-end", algorithm.lower())
+    )
     trip = Trip(clouds, f"{clouds.bucket}/", f"{clouds.lake}/bad/", block_bytes=BLOCK)
     s3.rules = [Rule(faults.flip_answer(100), asks("GET", "bin"), times=-1)]
     moved = trip.run()
-    assert (moved.rows[key]["cause"], moved.retryable) == ("proof-failed", True), moved.rows
-    assert f"have {algorithm.lower()} " in moved.rows[key]["reason"]
+    assert (moved.books.causes, moved.retryable) == ({"proof-failed": 2}, True), moved.rows
+    assert all(f"have {algorithm.lower()} " in row["reason"] for row in moved.rows.values()), moved.rows
     assert keys(clouds.adls, "bad/") == []
 
 
-@pytest.mark.parametrize("key", ["d/c.bin", "large.bin"])
-def test_md5_is_made_compared_and_stored_when_it_is_asked_for(clouds: Clouds, key: str) -> None:
-    put_with(clouds, key, "CRC64NVME", data_of(key))
-    row = Trip(clouds, f"{clouds.bucket}/", f"{clouds.lake}/", block_bytes=BLOCK, md5=True).run().rows[key]
-    md5 = hashlib.md5(data_of(key)).hexdigest()
-    assert row["md5"] == md5 and f"md5:{md5}" in row["source_checksum"] and "crc64nvme:" in row["source_checksum"]
-    assert clouds.adls.stat(key).checksums["md5"] == md5
-    assert Trip(clouds, f"{clouds.bucket}/", f"{clouds.lake}/plain/").run().rows[key]["md5"] is None
+def test_md5_is_made_compared_and_stored_when_it_is_asked_for(clouds: Clouds) -> None:
+    for key in BOTH:
+        put_with(clouds, key, "CRC64NVME", data_of(key))
+    rows = Trip(clouds, f"{clouds.bucket}/", f"{clouds.lake}/", block_bytes=BLOCK, md5=True).run().rows
+    for key in BOTH:
+        md5 = hashlib.md5(data_of(key)).hexdigest()
+        assert rows[key]["md5"] == md5 and f"md5:{md5}" in rows[key]["source_checksum"] and "crc64nvme:" in rows[key]["source_checksum"]
+        assert clouds.adls.stat(key).checksums["md5"] == md5
+    plain = Trip(clouds, f"{clouds.bucket}/", f"{clouds.lake}/plain/", block_bytes=BLOCK).run().rows
+    assert [plain[key]["md5"] for key in BOTH] == [None, None]
 
 
 @pytest.mark.parametrize("verify", ["crc", "md5"])
@@ -112,15 +118,15 @@ def test_what_is_verified_is_read_back(clouds: Clouds, target: str, verify: str)
     assert moved.books.proofs == {"read-back": len(SIZES)}, moved.books.failures
 
 
-@pytest.mark.parametrize("key", ["d/c.bin", "large.bin"])
-def test_a_target_that_rots_is_found_and_removed(wires: tuple[Clouds, Proxy, Proxy], key: str) -> None:
+def test_a_target_that_rots_is_found_and_removed(wires: tuple[Clouds, Proxy, Proxy]) -> None:
     clouds, _, adls = wires
-    put(clouds.s3, key, data_of(key))
+    for key in BOTH:
+        put(clouds.s3, key, data_of(key))
     trip = Trip(clouds, f"{clouds.bucket}/", f"{clouds.lake}/", block_bytes=BLOCK, verify="crc")
     adls.rules = [Rule(faults.flip_answer(100), asks("GET", r"bin\?(?!comp)"), times=-1)]
     moved = trip.run()
     adls.rules = []
-    assert moved.rows[key]["cause"] == "proof-failed" and "read back" in moved.rows[key]["reason"], moved.rows
+    assert moved.books.causes == {"proof-failed": 2} and all("read back" in row["reason"] for row in moved.rows.values()), moved.rows
     assert keys(clouds.adls) == []
 
 
@@ -182,25 +188,29 @@ def test_another_jobs_object_at_a_target_that_was_begun_is_left_alone(clouds: Cl
     assert clouds.adls.stat("b.bin").metadata["portal_copy"] == f"{JOB}.{trip.n('b.bin')}"
 
 
-@pytest.mark.parametrize("key", ["d/c.bin", "large.bin"])
-def test_an_answer_that_is_lost_makes_no_conflict(wires: tuple[Clouds, Proxy, Proxy], key: str) -> None:
+def test_an_answer_that_is_lost_makes_no_conflict(wires: tuple[Clouds, Proxy, Proxy]) -> None:
     clouds, _, adls = wires
-    put(clouds.s3, key, data_of(key))
+    for key in BOTH:
+        put(clouds.s3, key, data_of(key))
     trip = Trip(clouds, f"{clouds.bucket}/", f"{clouds.lake}/", block_bytes=BLOCK)
-    adls.rules = [Rule(faults.lose_answer(), asks("PUT", "comp=blocklist" if key == "large.bin" else "bin"), times=2)]
-    row = trip.run().rows[key]
-    assert (row["outcome"], row["proof"], row["target_etag"]) == ("copied", "end-to-end", clouds.adls.stat(key).etag)
-    assert get(clouds.adls, key) == data_of(key)
+    adls.rules = [Rule(faults.lose_answer(), asks("PUT", fits), times=2) for fits in ("comp=blocklist", r"c\.bin")]
+    rows = trip.run().rows
+    assert [rule.hits for rule in adls.rules] == [2, 2]
+    for key in BOTH:
+        assert (rows[key]["outcome"], rows[key]["proof"], rows[key]["target_etag"]) == ("copied", "end-to-end", clouds.adls.stat(key).etag)
+        assert get(clouds.adls, key) == data_of(key)
 
 
-@pytest.mark.parametrize("key", ["d/c.bin", "large.bin"])
-def test_a_source_that_was_replaced_is_reported_and_not_copied(clouds: Clouds, key: str) -> None:
-    put(clouds.s3, key, data_of(key))
+def test_a_source_that_was_replaced_is_reported_and_not_copied(clouds: Clouds) -> None:
+    for key in BOTH:
+        put(clouds.s3, key, data_of(key))
     trip = Trip(clouds, f"{clouds.bucket}/", f"{clouds.lake}/", block_bytes=BLOCK)
-    put(clouds.s3, key, data_of(key)[::-1])
+    for key in BOTH:
+        put(clouds.s3, key, data_of(key)[::-1])
     moved = trip.run()
-    assert (moved.rows[key]["cause"], moved.retryable) == ("source-changed", False)
-    clouds.s3.delete(key)
+    assert (moved.books.causes, moved.retryable) == ({"source-changed": 2}, False)
+    for key in BOTH:
+        clouds.s3.delete(key)
     trip = Trip(clouds, f"{clouds.bucket}/", f"{clouds.lake}/")
     assert trip.count == 0
     assert keys(clouds.adls) == []
