@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.proxy import Fault, Proxy, Rule, Upstream, asks, faults
+from tests.queues import until
 
 CUT = (ConnectionError, http.client.IncompleteRead)
 BODY = bytes(range(256)) * 40
@@ -79,6 +80,7 @@ def test_without_a_rule_everything_passes_and_is_remembered(through: Callable[..
     assert get(client) == (200, BODY)
     client.request("PUT", "/b", b"hello")
     assert client.getresponse().read() == b"hello"
+    until(lambda: len(proxy.seen) == 2)  # an exchange is remembered when all of its answer is sent
     assert [(one.method, one.target, one.status, one.sent_bytes) for one in proxy.seen] == [
         ("GET", "/a?sig=…&x=1", 200, 0), ("PUT", "/b", 200, 5)
     ]  # fmt: skip
