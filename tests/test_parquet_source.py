@@ -17,12 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal.errors import ConversionFailed, Unreachable
-from portal.tabular.columns.schema import Column
+from portal.tabular.columns.column_types import TEXT
+from portal.tabular.columns.schema import Column, Schema
 from portal.tabular.columns.type_names import parse
 from portal.tabular.conversion.table import Tally
 from portal.tabular.options import ConvertOptions
+from portal.tabular.parquet_format import table as table_module
+from portal.tabular.parquet_format.misfits import Casts
 from portal.tabular.parquet_format.strict import StrictCast
-from portal.tabular.parquet_format.table import ParquetTable
+from portal.tabular.parquet_format.table import ParquetTable, Rows
 from portal.tabular.rows import Misfit
 from portal.tabular.text.objects import Passed, SourceReader, StoreObject
 from tests.tabular import key_of, local_store
@@ -308,11 +311,44 @@ def test_what_is_no_whole_parquet_file_is_refused(cut: int) -> None:
     assert told.value.hint
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.binary(), pa.large_string(), pa.list_(pa.string())], ids=str)
+def test_texts_come_in_pieces_and_as_they_are(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_module, "_BATCH_BYTES", 100)
+    texts: list[Any] = ["é" * 30, None, "", "é" * 30, "b", "é" * 30] * 50
+    table = pa.table({"t": pa.array([[text] for text in texts] if pa.types.is_list(kind) else texts).cast(kind), "n": range(len(texts))})
+    reader = ParquetTable(held(table, row_group_size=120), ConvertOptions(), lambda: None)
+    parsed = list(reader.scan(reader.schema()))
+    assert pa.Table.from_batches([one.batch for one in parsed]).to_pylist() == table.to_pylist()
+    assert [one.chunk.offset for one in parsed] == [sum(each.records for each in parsed[:place]) for place in range(len(parsed))]
+    assert pa.types.is_list(kind) or max(one.batch.column("t").nbytes for one in parsed) < 250
+
+
+def test_values_beyond_the_limit_are_refused_on_average_or_one_by_one() -> None:
+    with pytest.raises(ConversionFailed, match=r"'t' have 40,\d+ bytes on average, more than the 1,024"):
+        rows_of(held(pa.table({"t": ["x" * 40_000]})), max_record_bytes=1024)
+    for text in ("x" * 2000, b"x" * 2000):
+        with pytest.raises(ConversionFailed, match="Row 43: the value of 't' has 2,000 bytes, more than the 1,024"):
+            rows_of(held(pa.table({"t": [None] * 42 + [text] + [None] * 42})), max_record_bytes=1024)
+
+
 def test_a_broken_page_is_refused() -> None:
     source = held(pa.table({"t": [f"{n}" * 9 for n in range(5000)]}), compression="zstd", use_dictionary=False)
     source.data = source.data[:200] + bytes(2000) + source.data[2200:]
     with pytest.raises(ConversionFailed, match="cannot be read"):
         rows_of(source)
+
+
+def test_rows_that_fit_one_by_one_and_not_together_are_refused() -> None:
+    def few(values: Any) -> Any:
+        if len(values) > 2:
+            raise pa.ArrowCapacityError("too long")
+        return values
+
+    schema = Schema((Column("t", TEXT),))
+    batch = pa.record_batch({"t": ["a", "b", "c"]})
+    with pytest.raises(ConversionFailed, match="rows 8 to 10 cannot be held at once: too long") as told:
+        Casts(schema, {"t": StrictCast(TEXT, few)})(Rows(0, 7, batch))
+    assert told.value.hint and Casts(schema, {"t": StrictCast(TEXT, few)})(Rows(0, 7, batch.slice(1))).batch.num_rows == 2
 
 
 def test_two_columns_of_one_name_are_refused() -> None:

@@ -16,6 +16,9 @@ from portal.errors import ConversionFailed
 
 _HINT = "Raise max_record_bytes if it is meant; the value is held in memory several times."
 
+_PAGE_HEAD_BYTES = 16 << 10
+"""A page holds statistics beside its values: the least and the greatest, where these are short."""
+
 
 def row_bytes(groups: list[Any]) -> float:
     """Return what a row takes in the file's pages, unpacked, where that is most."""
@@ -36,7 +39,7 @@ def refuse_long(groups: list[Any], limit: int) -> None:
     for group in groups:
         for place in range(group.num_columns):
             chunk = group.column(place)
-            if (size := chunk.total_uncompressed_size / max(1, chunk.num_values)) > limit:
+            if (size := chunk.total_uncompressed_size / max(1, chunk.num_values)) > limit + _PAGE_HEAD_BYTES:
                 told = f"The values of {chunk.path_in_schema!r} have {size:,.0f} bytes on average, more than the {limit:,} that are read."
                 raise ConversionFailed(told, hint=_HINT)
 
