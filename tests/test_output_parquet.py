@@ -92,4 +92,4 @@ def test_a_table_of_no_rows_is_a_file(tmp_path: Path) -> None:
 def test_what_parquet_stores_otherwise_is_known() -> None:
     schema = pa.schema([("a", pa.timestamp("s")), ("b", pa.list_(pa.struct([("x", pa.int8())])))])
     assert stored_schema(schema).field("a").type == pa.timestamp("ms")
-    assert leaf_paths(schema) == ["a", "b.list.element.x"]
+    assert leaf_paths(schema) == ("a", "b.list.element.x")

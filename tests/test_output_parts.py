@@ -15,10 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portal.errors import ConversionFailed
+from portal.errors import Cancelled, ConversionFailed
 from portal.tabular.options import ConvertOptions
-from portal.tabular.output import parts as parts_module
-from portal.tabular.output import sorting
+from portal.tabular.output import parquet, partitions, sorting
 from portal.tabular.output.folders import NULL_FOLDER, folder_name, values_of
 from portal.tabular.output.opening import makes_one_file, open_sink
 from tests.arrow_tables import FLAT, TEXTUAL, exact, proven, read, tables, written
@@ -81,28 +80,68 @@ def test_sorted_rows_are_those_written_in_order_and_equal_keys_keep_theirs(
     cuts=CUTS,
     sort=st.booleans(),
     most_open=st.sampled_from([1, 64]),
+    round_bytes=st.sampled_from([1, 200, 1 << 20]),
     split=st.sampled_from([0, 400]),
 )
 @FEW
-def test_values_that_name_folders_come_back(table: pa.Table, other: pa.Table, cuts: list[int], sort: bool, most_open: int, split: int) -> None:
+def test_values_that_name_folders_come_back(
+    table: pa.Table, other: pa.Table, cuts: list[int], sort: bool, most_open: int, round_bytes: int, split: int
+) -> None:
     rows = table.num_rows
     whole = table
     for name in other.column_names:
         whole = whole.append_column(f"x{name}", other.column(name).slice(0, rows))
     options = ConvertOptions(partition_by=tuple(table.column_names), sort_by=("a",) if sort else (), split_bytes=split)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts_module, "MOST_OPEN", most_open)
-        patch.setattr(parts_module, "PENDING_BYTES", 300)
+        patch.setattr(partitions, "MOST_OPEN", most_open)
+        patch.setattr(partitions, "PENDING_BYTES", 300)
+        patch.setattr(partitions, "ROUND_BYTES", round_bytes)
         done = proven(whole, Path(folder), options, cuts)
         assert Counter(exact(read(done, whole.schema))) == Counter(exact(whole))
+        assert split or len(done) == len(set(map(str, table.to_pylist())))
         assert all(not set(pq.read_schema(Path("/") / each.object.key).names) & set(table.column_names) for each in done)
 
 
-def test_a_folder_that_comes_back_gets_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts_module, "MOST_OPEN", 1)
-    table = pa.table({"a": [1, 2, 1, 2], "n": [1, 2, 3, 4]})
-    done = proven(table, tmp_path, ConvertOptions(partition_by=("a",)), cuts=[1, 2, 3])
-    assert [each.part.name for each in done] == [f"a={a}/part-0000{n}.parquet" for a in (1, 2) for n in (0, 1)]
+@pytest.mark.parametrize("sort", [(), ("a", "n")])
+@pytest.mark.parametrize("round_bytes", [1, 1 << 20])
+def test_many_folders_are_one_file_each_with_the_rows_in_their_order(
+    round_bytes: int, sort: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """However often a folder comes back: what it costs grows with the rows and the folders, not with one times the other."""
+    opened: list[Path] = []
+    real = parquet.ParquetFile._opened
+
+    def watched(self: parquet.ParquetFile, table: pa.Table) -> Any:
+        opened.append(self._path)
+        return real(self, table)
+
+    monkeypatch.setattr(parquet.ParquetFile, "_opened", watched)
+    monkeypatch.setattr(partitions, "ROUND_BYTES", round_bytes)
+    table = pa.table({"a": [place % 100 for place in range(1000)], "n": range(1000)})
+    done = proven(table, tmp_path, ConvertOptions(partition_by=("a",), sort_by=sort), cuts=[30, *range(50, 1000, 70)])
+    assert sorted(each.part.name for each in done) == sorted(f"a={a}/part-00000.parquet" for a in range(100))
+    assert len(opened) == 100
+    found = read(done, table.schema).to_pylist()
+    assert sorted(found, key=lambda row: (row["a"], row["n"])) == sorted(found, key=lambda row: row["a"]), "in a folder they keep their order"
+    assert not list((tmp_path / "scratch").glob("*.arrow"))
+
+
+@pytest.mark.parametrize("output", ["parquet", "csv"])
+def test_many_folders_that_are_cancelled_while_they_are_finished_leave_nothing(output: Any, tmp_path: Path) -> None:
+    calls = []
+
+    def check() -> None:
+        calls.append(0)
+        if len(calls) > 20:
+            raise Cancelled
+
+    table = pa.table({"a": range(200), "n": range(200)})
+    sink = open_sink(tmp_path, table.schema, ConvertOptions(partition_by=("a",), output=output), check)
+    sink.write(table.to_batches()[0])
+    with pytest.raises(Cancelled):
+        sink.close()
+    sink.abort()
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
 @given(column=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9), text=st.none() | NAMING[pa.string()])
@@ -159,7 +198,7 @@ def test_files_have_about_the_size_asked_for(tmp_path: Path) -> None:
 
 
 def test_more_folders_than_anybody_wants_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts_module, "MOST_FOLDERS", 3)
+    monkeypatch.setattr(partitions, "MOST_FOLDERS", 3)
     with pytest.raises(ConversionFailed, match="More than 3 folders"):
         written(pa.table({"a": range(4), "b": range(4)}), tmp_path, ConvertOptions(partition_by=("a",)))
 

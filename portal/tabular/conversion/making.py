@@ -85,5 +85,6 @@ class Making:
         self.progress.begin()
         with Rejects(self.rejects, policy=self.options.on_reject, limit=self.options.max_rejects) as rejects:
             return write(
-                self.tables.all, schema, self.options, files, rejects, origins=self.origins, passed=self.progress, may_widen=may_widen
+                self.tables.all, schema, self.options, files, rejects, origins=self.origins, passed=self.progress, may_widen=may_widen,
+                check=self.tables.check,
             )  # fmt: skip

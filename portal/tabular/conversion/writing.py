@@ -17,7 +17,7 @@ from portal.tabular.output.opening import digest_for, open_sink
 from portal.tabular.output.sink import Part, Sink
 from portal.tabular.proving.books import balance
 from portal.tabular.proving.digest import Digest
-from portal.tabular.rows import Misfit, Parsed
+from portal.tabular.rows import Check, Misfit, Parsed
 from portal.tabular.shaping.shape import Origin, Shaping
 
 Passed = Callable[[int], None]
@@ -61,7 +61,7 @@ class Written:
 
 def write(
     tables: Sequence[Readable], schema: Schema, options: ConvertOptions, folder: Path, rejects: Rejects, *, origins: Sequence[Origin], passed: Passed,
-    may_widen: bool,
+    may_widen: bool, check: Check = lambda: None,
 ) -> Written:  # fmt: skip
     """Write all tables, one after the other, into files below `folder`.
 
@@ -73,7 +73,7 @@ def write(
     """
     shapings = [Shaping.make(schema, options, origin) for origin in origins]
     output = shapings[0].schema
-    sink = open_sink(folder, output.arrow, options)
+    sink = open_sink(folder, output.arrow, options, check)
     written = Written(schema, output, digest_for(output.arrow, options))
     try:
         for table, shaping in zip(tables, shapings, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -14,15 +15,17 @@ _MOST_DISTINCT = 0.35
 """With more distinct values than this share of the rows looked at, a dictionary costs time and grows the file."""
 
 
+@lru_cache(maxsize=16)
 def stored_schema(schema: Any) -> Any:
     """Return the schema that a Parquet file of this schema is read back with: seconds are stored as milliseconds, for one."""
     return _empty_file(schema).schema_arrow
 
 
-def leaf_paths(schema: Any) -> list[str]:
+@lru_cache(maxsize=16)
+def leaf_paths(schema: Any) -> tuple[str, ...]:
     """Return the paths of the values that Parquet stores, in its order: `a`, `b.list.element`, `c.x`."""
     found = _empty_file(schema).metadata.schema
-    return [found.column(place).path for place in range(len(found))]
+    return tuple(found.column(place).path for place in range(len(found)))
 
 
 def _empty_file(schema: Any) -> Any:

@@ -7,22 +7,25 @@ from typing import Any
 
 from portal.tabular.options import ConvertOptions
 from portal.tabular.output.folders import refuse_columns, without
-from portal.tabular.output.parquet import ParquetFile
-from portal.tabular.output.parts import File, PartitionedSink, SplitSink
+from portal.tabular.output.parquet import ParquetFile, bloom_filters
+from portal.tabular.output.partitions import PartitionedSink
+from portal.tabular.output.parts import File, SplitSink
 from portal.tabular.output.sink import Sink
 from portal.tabular.output.sorting import SortedSink, order_of
-from portal.tabular.output.text_file import TextFile
+from portal.tabular.output.text_file import TextFile, text_schema
 from portal.tabular.proving.any_order import AnyOrderDigest
 from portal.tabular.proving.digest import Digest, OrderedDigest
 from portal.tabular.proving.of_text import TextDigest
+from portal.tabular.rows import Check
 
 
-def open_sink(folder: Path, schema: Any, options: ConvertOptions) -> Sink:
+def open_sink(folder: Path, schema: Any, options: ConvertOptions, check: Check = lambda: None) -> Sink:
     """Return the sink for batches of a pyarrow.Schema; its files and what it needs meanwhile stand in `folder`, which is there.
+    `check` is called while many files are finished.
 
     Raises ConversionFailed when the options name columns that are not there or cannot be used so."""
+    refuse_unfit(schema, options)
     folders = tuple(dict.fromkeys(options.partition_by))
-    refuse_columns(schema, folders)
     inner = without(schema, folders)
     order = order_in_files(schema, options)
 
@@ -32,8 +35,23 @@ def open_sink(folder: Path, schema: Any, options: ConvertOptions) -> Sink:
         return ParquetFile(folder / name, inner, options, name=name, order=order)
 
     suffix, size = f".{options.output}", options.split_bytes
-    sink: Sink = PartitionedSink(make, schema, folders, suffix, size) if folders else SplitSink(make, schema, suffix, size)
+    sink: Sink = SplitSink(make, schema, suffix, size)
+    if folders:
+        spool, clustered = folder / "waiting.arrow", bool(options.sort_by)
+        sink = PartitionedSink(make, schema, folders, suffix, size, spool=spool, clustered=clustered, check=check)
     return SortedSink(sink, folder, schema, [*folders, *options.sort_by]) if options.sort_by else sink
+
+
+def refuse_unfit(schema: Any, options: ConvertOptions) -> None:
+    """Raises ConversionFailed as `open_sink`, when there is nothing to write yet."""
+    folders = tuple(dict.fromkeys(options.partition_by))
+    refuse_columns(schema, folders)
+    order_in_files(schema, options)
+    inner = without(schema, folders)
+    if options.output == "parquet":
+        bloom_filters(inner, options)
+    else:
+        text_schema(inner, options.output)
 
 
 def order_in_files(schema: Any, options: ConvertOptions) -> list[tuple[str, str]]:

@@ -77,7 +77,7 @@ class ParquetFile:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         return pq.ParquetWriter(
             self._path, self.schema, version="2.6", compression=options.compression, compression_level=options.compression_level,
-            use_dictionary=with_dictionary(table), write_statistics=options.statistics, bloom_filter_options=_bloom(self.schema, options),
+            use_dictionary=with_dictionary(table), write_statistics=options.statistics, bloom_filter_options=bloom_filters(self.schema, options),
             sorting_columns=pq.SortingColumn.from_ordering(self.schema, self._order, null_placement="at_end") if self._order else None,
         )  # fmt: skip
 
@@ -96,9 +96,9 @@ class ParquetFile:
             self._path.unlink()
 
 
-def _bloom(schema: Any, options: ConvertOptions) -> dict[str, Any] | None:
-    """Return what pyarrow wants to know of the bloom filters asked for."""
-    paths = leaf_paths(schema) if options.bloom_filters else []
+def bloom_filters(schema: Any, options: ConvertOptions) -> dict[str, Any] | None:
+    """Return what pyarrow wants to know of the bloom filters asked for. Raises ConversionFailed for columns that cannot have one."""
+    paths = leaf_paths(schema) if options.bloom_filters else ()
     for name in options.bloom_filters:
         if name not in schema.names:
             raise ConversionFailed(f"There is no column {name!r} for a bloom filter.", hint=f"Columns: {', '.join(schema.names[:30])}.")
