@@ -125,6 +125,17 @@ def test_what_has_no_text_is_refused(output: Any, column: Any, reason: str, tmp_
 
 
 @OUTPUTS
+def test_texts_that_outgrow_an_array_are_refused_and_others_are_not(output: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    near = pa.table({"a": ['"' * 40, 'x"\n\\' * 3, None, ""], "b": [1, 2, 3, 4]})
+    usual = text_of(near, tmp_path, output)
+    monkeypatch.setattr("portal.tabular.output.cells.MOST_BYTES", 110)
+    assert text_of(near, tmp_path / "near", output) == usual
+    with pytest.raises(ConversionFailed, match="the rows 1 to 3 would be longer than 2 GiB") as told:
+        text_of(pa.table({"a": ["", '"' * 40, '"' * 40]}), tmp_path / "beyond", output)
+    assert told.value.hint
+
+
+@OUTPUTS
 def test_a_table_of_no_rows_and_odd_names_is_read_back(output: Any, tmp_path: Path) -> None:
     table = pa.table({'a"\n,b': pa.array([], pa.int64()), "é": pa.array([], pa.string())})
     assert text_of(table, tmp_path, output) == ('"a""\n,b","é"\r\n'.encode() if output == "csv" else b"")

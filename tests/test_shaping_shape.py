@@ -54,6 +54,14 @@ def test_constants_say_where_rows_come_from() -> None:
     assert left_out == 2 and [column.type for column in shaping.schema.columns[1:]] == [TEXT] * 4
 
 
+def test_constants_that_outgrow_an_array_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portal.tabular.shaping.shape._MOST_BYTES", 12)
+    assert shaped(columns=("id",), constants={"c": "äß"})[0][2] == {"id": 3, "c": "äß"}
+    with pytest.raises(ConversionFailed, match="5 bytes in each of 3 rows") as told:
+        shaped(columns=("id",), constants={"c": "äßx"})
+    assert told.value.hint
+
+
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"columns": ("id", "town")}, "columns: the source has no column 'town'", "There are id, city, zip."),
     ({"columns": ("ID",)}, "no column 'ID'", "Is 'id' meant?"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +23,28 @@ _FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799
 _OFFSET_S = 86_400
 """A zone may move a moment by less than this."""
 _PER_S = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+MOST_BYTES = 2**31 - 2
+"""Of the texts of an Arrow array with 32-bit offsets."""
+
+
+def replaced(texts: Any, pairs: Iterable[tuple[str, str]]) -> Any:
+    """Replace signs of one byte by texts, one after the other. Raises pyarrow.ArrowCapacityError where the result does not fit an array: Arrow's own
+    replacement goes on with offsets that wrapped round."""
+    pairs = list(pairs)
+    times = max(len(new.encode()) for _, new in pairs)
+    wide = _size(texts) * times > MOST_BYTES
+    found = texts.cast(pa.large_string()) if wide else texts
+    for old, new in pairs:
+        found = pc.replace_substring(found, old, new)
+    if wide and _size(found) > MOST_BYTES:
+        raise pa.ArrowCapacityError("the texts of one array would be longer than 2 GiB")
+    return found.cast(pa.string()) if wide else found
+
+
+def _size(texts: Any) -> int:
+    return pc.sum(pc.cast(pc.binary_length(texts), pa.int64())).as_py() or 0
 
 
 def text_type(kind: Any, column: str) -> Any:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from portal.errors import ConversionFailed
-from portal.tabular.output.cells import cells, flattened
+from portal.tabular.output.cells import cells, flattened, replaced
 from portal.tabular.output.json_text import json_texts
 
 
@@ -42,5 +42,5 @@ def _texts(values: Any, column: str) -> Any:
     if not pa.types.is_string(values.type):
         return texts
     if pc.any(pc.match_substring(texts, '"')).as_py():
-        texts = pc.replace_substring(texts, '"', '""')
+        texts = replaced(texts, [('"', '""')])
     return pc.binary_join_element_wise('"', texts, '"', "")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from portal.errors import ConversionFailed
-from portal.tabular.output.cells import cells, flattened
+from portal.tabular.output.cells import cells, flattened, replaced
 
 _UNQUOTED = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
 _CONTROLS = {chr(code): json.dumps(chr(code))[1:-1] for code in range(0x20)}
@@ -53,10 +53,9 @@ def _arrays(values: Any, items: Any) -> Any:
 
 def _quoted(texts: Any) -> Any:
     if pc.any(pc.match_substring_regex(texts, r'[\x00-\x1f"\\]')).as_py():
-        texts = pc.replace_substring(pc.replace_substring(texts, "\\", "\\\\"), '"', '\\"')
+        texts = replaced(texts, [("\\", "\\\\"), ('"', '\\"')])
         if pc.any(pc.match_substring_regex(texts, r"[\x00-\x1f]")).as_py():
-            for letter, escape in _CONTROLS.items():
-                texts = pc.replace_substring(texts, letter, escape)
+            texts = replaced(texts, _CONTROLS.items())
     return pc.binary_join_element_wise('"', texts, '"', "")
 
 

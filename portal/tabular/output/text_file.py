@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from portal.errors import ConversionFailed
 from portal.tabular.options import Output
 from portal.tabular.output import csv_text, json_text
 from portal.tabular.output.cells import text_type
@@ -35,7 +36,14 @@ class TextFile:
         refuse_other_schema(batch, self.schema)
         rows = max(1, int(batch.num_rows * _BATCH_BYTES / max(_BATCH_BYTES, batch.nbytes)))
         for start in range(0, batch.num_rows, rows):
-            self._write(self._lines(batch.slice(start, rows)))
+            self._write(self._lines_of(batch.slice(start, rows)))
+
+    def _lines_of(self, batch: Any) -> Any:
+        try:
+            return self._lines(batch)
+        except pa.ArrowCapacityError as error:
+            told = f"One of the rows {self._rows + 1} to {self._rows + batch.num_rows} would be longer than 2 GiB as {self._format.upper()}."
+            raise ConversionFailed(told, hint="Leave its column out, or write Parquet.") from error
 
     def _write(self, lines: Any) -> None:
         ends, data = text_bytes(lines)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from portal.errors import ConversionFailed
 from portal.tabular.columns.schema import Schema
 from portal.tabular.options import ConvertOptions
 from portal.tabular.parquet_format.strict import StrictCast, text_of
@@ -44,12 +45,16 @@ class Casts:
     def __call__(self, rows: Rows) -> Parsed:
         chunk = Chunk(rows.number, b"", rows.first, rows.first + 1)
         if not rows.wrong:
-            with suppress(pa.ArrowInvalid):
+            with suppress(pa.ArrowInvalid, pa.ArrowCapacityError):
                 return Parsed(chunk, rows.batch.num_rows, self._cast(rows.batch))
         misfits = self._misfits(rows)
         wrong = {misfit.offset - rows.first for misfit in misfits}
         kept = rows.batch.take(pa.array([place for place in range(rows.batch.num_rows) if place not in wrong], pa.int64()))
-        return Parsed(chunk, rows.batch.num_rows, self._cast(kept), misfits)
+        try:
+            return Parsed(chunk, rows.batch.num_rows, self._cast(kept), misfits)
+        except (pa.ArrowInvalid, pa.ArrowCapacityError) as error:  # each value fits, all of them do not
+            told = f"The rows {rows.first + 1} to {rows.first + rows.batch.num_rows} cannot be held at once: {error}."
+            raise ConversionFailed(told, hint="Write the file again with smaller row groups, or leave the column of long texts out.") from error
 
     def _cast(self, batch: Any) -> Any:
         arrays = [cast.cast(batch.column(name)) for name, cast in self._casts.items()]

@@ -48,7 +48,7 @@ class StrictCast:
             start, part = waiting.pop()
             try:
                 self.cast(part)
-            except pa.ArrowInvalid:
+            except (pa.ArrowInvalid, pa.ArrowCapacityError):
                 half = len(part) // 2
                 if half:
                     waiting += [(start + half, part.slice(half)), (start, part.slice(0, half))]

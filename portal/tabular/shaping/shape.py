@@ -17,6 +17,7 @@ from portal.tabular.options import ConvertOptions
 from portal.tabular.shaping.expression import parse
 from portal.tabular.shaping.predicate import Predicate
 
+_MOST_BYTES = 2**31 - 2
 _PLACE = re.compile(r"\{([A-Za-z_]+)\}")
 
 
@@ -86,8 +87,16 @@ class Shaping:
         if self._predicate and (mask := self._predicate.mask(batch)).true_count < batch.num_rows:
             kept = batch.filter(mask)
         arrays = [kept.column(name) for name in self._picked]
-        arrays += [pa.repeat(pa.scalar(text, pa.string()), kept.num_rows) for text in self._constants]
+        arrays += [_repeated(text, kept.num_rows) for text in self._constants]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema.arrow), batch.num_rows - kept.num_rows
+
+
+def _repeated(text: str, rows: int) -> Any:
+    """Arrow repeats a text beyond what an array's offsets reach, and they wrap round."""
+    if len(text.encode()) * rows > _MOST_BYTES:
+        told = f"constants: a text of {len(text.encode()):,} bytes in each of {rows:,} rows that are held at once is more than 2 GiB."
+        raise ConversionFailed(told, hint="Make it shorter.")
+    return pa.repeat(pa.scalar(text, pa.string()), rows)
 
 
 def _check_names(names: Sequence[str], columns: Mapping[str, Column], option: str) -> None:
