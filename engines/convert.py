@@ -3,7 +3,7 @@
 The columns' types are decided by samples from head, middle and tail of a file (by all of it with full_scan), then frozen, and the file is written
 under them strictly: a value either is in the target as it was, or its row does not fit. Ids with leading zeros and integers beyond 64 bits stay
 text. What was written is read back from the target and compared: bytes, schema, rows and a checksum per column. Rows in = rows out + rejected
-rows + rows that where left out, counted apart from the reader that feeds the writer.
+rows + rows that `where` left out, counted apart from the reader that feeds the writer.
 
 What does not fit (on_reject):
 
@@ -133,9 +133,18 @@ def _run(params: Params, options: ConvertOptions, job: JobContext, source: Side,
         job.so_far = Result(counts={"listed": planned.listed}, report={"plan": planned.report(), **found.report(), "dry_run": told})
     found.refuse(migration.policies)
     if job.dry_run:
+        _refuse_hopeless(job.so_far)
         return job.so_far
     outcome = _moved(migration, planned, found, job)
     return _closed(planned, outcome.books, params, job, outcome.retryable)
+
+
+def _refuse_hopeless(found: Result) -> None:
+    """Raises ConversionFailed when none of the files that a dry run looked at could be converted."""
+    previews = found.report["dry_run"].get("previews") or []
+    if previews and all("error" in each for each in previews):
+        first = previews[0]
+        raise ConversionFailed(f"No file that was looked at could be converted. {first['source']}: {first['error']}", hint=first["hint"])
 
 
 def _moved(migration: Migration, planned: Planned, found: Preflight, job: JobContext) -> Outcome:
@@ -186,7 +195,7 @@ def _migration(params: Params, options: ConvertOptions, job: JobContext, source:
     from portal.transfer.moving import move
     from portal.transfer.route import Route
 
-    converter = Converter(job, source.store, target.store, options)
+    converter = Converter(job, source.store, target.store, options, as_one=params.dataset)
     mover = DataSet(converter, _folder(params)) if params.dataset else move
 
     def tell(done: int, total: int | None, size: int, note: str) -> None:

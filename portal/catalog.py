@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import sys
 import types
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from difflib import get_close_matches
@@ -185,8 +186,28 @@ def _kind(name: str, annotation: Any) -> tuple[Kind, tuple[str, ...], bool]:
     return _PLAIN.get(annotation, "text"), (), False
 
 
+_VALUE = "\0"
+"""Stands before values that look like flags, out of sight of argparse; no argument of a process can hold it."""
+
+
+def _of_list(word: str) -> str:
+    return word.removeprefix(_VALUE)
+
+
 class FlagParser(argparse.ArgumentParser):
-    """Says which flag may have been meant by one that there is not."""
+    """Says which flag may have been meant by one that there is not, and takes `-name` for a value behind the flag of a list."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        return super().parse_known_args(self._values_marked(sys.argv[1:] if args is None else args), namespace)
+
+    def _values_marked(self, args: Sequence[str]) -> list[str]:
+        lists = {flag for action in self._actions if action.type is _of_list for flag in action.option_strings}
+        known = {flag for action in self._actions for flag in action.option_strings}
+        words, inside = [], False
+        for word in args:
+            inside = word in lists if word.startswith("--") else inside and word not in known
+            words.append(_VALUE + word if inside and word.startswith("-") and word not in lists else word)
+        return words
 
     def error(self, message: str) -> NoReturn:
         strange = [word for word in message.removeprefix("unrecognized arguments: ").split() if word.startswith("--")]
@@ -205,14 +226,14 @@ def add_flags(parser: argparse.ArgumentParser, spec: EngineSpec) -> None:
         if item.kind == "boolean":
             group.add_argument(item.flag, action=argparse.BooleanOptionalAction, default=None, help=_flag_help(item))
         elif item.kind == "list":
-            group.add_argument(item.flag, nargs="*", action="extend", default=None, metavar=_metavar(item), help=_flag_help(item))
+            group.add_argument(item.flag, nargs="*", action="extend", default=None, type=_of_list, metavar=_metavar(item), help=_flag_help(item))
         else:
             group.add_argument(item.flag, default=None, metavar=_metavar(item), help=_flag_help(item))
 
 
 def _metavar(item: FieldSpec) -> str:
     if item.choices:
-        return "{" + ",".join(item.choices) + "}"
+        return "{" + ",".join(choice if choice[:1].isalnum() else repr(choice) for choice in item.choices) + "}"
     return {"url": "URL", "integer": "N", "number": "X", "connection": "NAME", "json": "JSON"}.get(item.kind, item.unit.upper() or "TEXT")
 
 

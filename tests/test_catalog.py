@@ -114,3 +114,16 @@ def test_every_engine_documents_itself(name: str) -> None:
     spec = catalog.engine(name)
     assert spec.summary.endswith(".") and spec.description
     assert all(item.help for item in spec.fields)
+
+
+def test_values_of_a_list_may_begin_with_a_hyphen() -> None:
+    parser = catalog.FlagParser()
+    catalog.add_flags(parser, catalog.engine("convert"))
+    given = catalog.from_flags(parser.parse_args(["--sort-by", "id", "-amount", "-height", "--on-reject", "keep"]), catalog.engine("convert"))
+    assert given == {"sort_by": ["id", "-amount", "-height"], "on_reject": "keep"}
+
+
+def test_choices_that_are_no_words_are_quoted() -> None:
+    parser = catalog.FlagParser()
+    catalog.add_flags(parser, catalog.engine("convert"))
+    assert "{'.',','}" in parser.format_help() and "{'',dmy,mdy}" in parser.format_help()

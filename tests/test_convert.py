@@ -272,3 +272,39 @@ def test_migrate_converts_with_the_same_options(clouds: Clouds) -> None:
     assert table(clouds, "a.parquet").to_pylist() == [{"amount": 3.5}] and keys(clouds.adls) == ["a.parquet"]
     assert ran.result["report"]["files"][0]["rows_filtered"] == 1
     assert clouds.migrate(clouds.context(dry_run=True), convert="parquet", overwrite="replace").result["report"]["dry_run"]["previews"]
+
+
+HOPELESS = [
+    ({"partition_by": ["contry"]}, "no column 'contry'"), ({"partition_by": ["x"]}, "no folders can be made"),
+    ({"sort_by": ["foo"]}, "no column 'foo'"),
+    ({"bloom_filters": ["foo"]}, "no column 'foo'"), ({"output": "ndjson", "columns": ["foo"]}, "no column 'foo'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "why"), HOPELESS)
+def test_a_dry_run_tells_what_cannot_be_written(clouds: Clouds, options: dict[str, Any], why: str) -> None:
+    put(clouds.s3, "a.csv", "id,x\n1,0.5\n")
+    ran = convert(clouds, clouds.context(dry_run=True), **options)
+    (preview,) = ran.result["report"]["dry_run"]["previews"]
+    assert ran.code == 1 and why in ran.error["message"] and why in preview["error"]
+
+
+def test_a_dry_run_tells_a_source_that_is_its_own_target(clouds: Clouds) -> None:
+    put(clouds.s3, "a.csv", "id\n1\n")
+    ran = convert(clouds, clouds.context(dry_run=True), target=f"{clouds.bucket}/", output="csv", overwrite="replace")
+    assert ran.code == 1 and "would be replaced by what is made of it" in ran.error["message"]
+
+
+def test_a_dry_run_in_which_one_file_could_be_converted_succeeds(clouds: Clouds) -> None:
+    put(clouds.s3, "a.csv", "id\n1\n")
+    put(clouds.s3, "b.csv", "")
+    assert convert(clouds, clouds.context(dry_run=True)).code == 0
+
+
+@pytest.mark.parametrize("options", [{"partition_by": ["id"]}, {"split_bytes": 1000}])
+def test_a_dry_run_names_the_folder_that_is_made(clouds: Clouds, options: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    put(clouds.s3, "a.csv", "id,x\n1,2\n")
+    with caplog.at_level("INFO"):
+        ran = convert(clouds, clouds.context(dry_run=True), **options)
+    (preview,) = ran.result["report"]["dry_run"]["previews"]
+    assert preview["target"] == "tables/a/" and "_SUCCESS" not in caplog.text

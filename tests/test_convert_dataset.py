@@ -103,7 +103,7 @@ def test_it_needs_a_folder_of_its_own(clouds: Clouds) -> None:
 
 def test_a_dry_run_tells_the_folder_and_writes_nothing(two: Clouds) -> None:
     told = convert(two, two.context(dry_run=True)).result["report"]["dry_run"]
-    assert [line["target"] for line in told["sample"]] == ["orders", "orders"] and len(told["previews"]) == 2
+    assert [line["target"] for line in told["sample"]] == ["orders", "orders"] and len(told["previews"]) == 1
     assert keys(two.adls) == []
 
 
@@ -153,3 +153,12 @@ def test_a_retry_replaces_what_the_job_before_it_left_and_nothing_else(two: Clou
     assert again.counts == {"listed": 1, "converted": 1, "rows_in": 2, "rows_out": 2}
     found = keys(two.s3, "orders/")
     assert len([key for key in found if key.endswith(".parquet")]) == (2 if options else 1) and not [key for key in found if "_UNFINISHED" in key]
+
+
+def test_a_dry_run_looks_at_the_files_together(two: Clouds) -> None:
+    ran = convert(two, two.context(dry_run=True))
+    (preview,) = ran.result["report"]["dry_run"]["previews"]
+    assert [(column["name"], column["type"]) for column in preview["columns"]] == [("id", "int64"), ("amount", "float64")]
+    put(two.s3, "in/c.csv", "id,sum\n3,4.5\n")
+    ran = convert(two, two.context(dry_run=True))
+    assert ran.code == 1 and "c.csv cannot be in one data set with" in ran.error["message"]

@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +15,7 @@ from portal.stores.base import ObjectInfo, Store
 from portal.stores.url import StoreURL
 from portal.tabular import given_schema
 from portal.tabular.conversion import converting
-from portal.tabular.conversion.preview import preview_object
+from portal.tabular.conversion.preview import Preview, preview_dataset, preview_object
 from portal.tabular.options import DATA_SET_MARK, ConvertOptions
 from portal.tabular.outcome import Converted, describe
 from portal.tabular.output.opening import makes_one_file
@@ -62,16 +61,16 @@ class Job(Protocol):
 class Converter:
     """Converts one object a call, from many threads at once; see `portal.transfer.conversions.Convert`."""
 
-    def __init__(self, job: Job, source: Store, target: Store, options: ConvertOptions) -> None:
-        self._job, self._source, self._target, self._options = job, source, target, options
+    def __init__(self, job: Job, source: Store, target: Store, options: ConvertOptions, *, as_one: bool = False) -> None:
+        """`as_one`: everything becomes one data set."""
+        self._job, self._source, self._target, self._options, self._as_one = job, source, target, options, as_one
         self._columns = ColumnsFile(job.folder, fresh=job.attempt == 1)
         converting.clear_scratch(job.folder)
 
     def __call__(self, entry: Entry, info: ObjectInfo, *, overwrite: bool, moved: Callable[[int], None]) -> Converted:
         """Raises ConversionFailed when the target is the source itself, and what `convert_object` raises."""
         names = {"source": str(self._source.url.at(entry.key)), "target": str(self._target.url.at(entry.target_key))}
-        if names["source"] == names["target"]:
-            raise ConversionFailed(f"{names['source']} would be replaced by what is made of it.", hint="Choose another target folder.")
+        refuse_itself(names["source"], names["target"])
         rejects = f"rejects-{entry.n}.ndjson"
         done = converting.convert_object(
             self._source, info, self._target, self._key_of(entry), self._options, overwrite=overwrite, rejects=self._job.artefact(rejects),
@@ -103,14 +102,30 @@ class Converter:
 
     def previews(self, sample: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Look at the first objects of a plan's sample (`source` and `target` keys, `bytes`, `action`) as their conversion would, and tell it in
-        the log; of one that would fail, why. Writes nothing."""
+        the log; of one that would fail, why. Writes nothing. A data set has one preview, of all the objects in the sample."""
+        lines = [line for line in sample if line["action"] == "convert"]
         found = []
-        for line in islice((line for line in sample if line["action"] == "convert"), _PREVIEWS):
-            told = {name: line[name] for name in ("source", "target", "bytes")}
-            told |= preview(self._source, line["source"], self._options, check=self._job.check_cancelled, scratch=self._job.folder)
+        for group in [lines] if self._as_one and lines else [[line] for line in lines[:_PREVIEWS]]:
+            told = {"source": group[0]["source"], "target": group[0]["target"], "bytes": sum(line["bytes"] for line in group)}
+            told |= self._preview(group)
             _log(self._job, told)
             found.append(told)
         return found
+
+    def _preview(self, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        def look() -> Preview:
+            for line in lines:
+                refuse_itself(str(self._source.url.at(line["source"])), str(self._target.url.at(line["target"])))
+            infos = [self._source.stat(line["source"]) for line in lines]
+            return preview_dataset(self._source, infos, self._options, check=self._job.check_cancelled)
+
+        return _previewed(look)
+
+
+def refuse_itself(source: str, target: str) -> None:
+    """Raises ConversionFailed when an object would be replaced by what is made of it."""
+    if source == target:
+        raise ConversionFailed(f"{source} would be replaced by what is made of it.", hint="Choose another target folder.")
 
 
 def preview(
@@ -118,8 +133,12 @@ def preview(
 ) -> dict[str, Any]:
     """Return what a conversion of one object would decide, as JSON values: columns, first rows, warnings, how it is read, what would not fit;
     `error` and `hint` instead when it could not be converted at all. Raises Cancelled."""
+    return _previewed(lambda: preview_object(source, source.stat(key), options, check=check, scratch=scratch))
+
+
+def _previewed(look: Callable[[], Preview]) -> dict[str, Any]:
     try:
-        found = preview_object(source, source.stat(key), options, check=check, scratch=scratch)
+        found = look()
     except Cancelled:
         raise
     except PortalError as error:

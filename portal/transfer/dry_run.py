@@ -12,6 +12,7 @@ from portal.planning import estimate
 from portal.planning.planner import Planned
 from portal.planning.preflight import Preflight
 from portal.planning.prices import Prices
+from portal.tabular.options import DATA_SET_MARK
 from portal.transfer.migration import Migration
 from portal.transfer.route import Route, usual_block_bytes
 
@@ -19,6 +20,7 @@ from portal.transfer.route import Route, usual_block_bytes
 def dry_run(migration: Migration, planned: Planned, found: Preflight, prices: Prices, log: logging.Logger) -> dict[str, Any]:
     """Return what would be done (the keys of `report.dry_run`; `previews` of the first that would be converted), and tell it in the log."""
     told = estimate.Estimate(planned, found, migration.policies, _way(migration.route), prices).report(migration.folder)
+    told["sample"] = [{**line, "target": _shown(line)} for line in told["sample"]]
     for line in told["sample"]:
         log.info("%s %s → %s (%s bytes)", line["action"], visible(line["source"]), visible(line["target"]), f"{line['bytes']:,}")
     log.info("all of them are in %s", planned.path)
@@ -31,6 +33,12 @@ def dry_run(migration: Migration, planned: Planned, found: Preflight, prices: Pr
     if migration.route.convert:
         told["previews"] = migration.route.convert.previews(told["sample"])
     return told
+
+
+def _shown(line: dict[str, Any]) -> str:
+    """A target; of a conversion into many files the folder, and not what says that it is whole."""
+    target = str(line["target"])
+    return target.removesuffix(DATA_SET_MARK) if line["action"] == "convert" and target.endswith(f"/{DATA_SET_MARK}") else target
 
 
 def _way(route: Route) -> estimate.Way:

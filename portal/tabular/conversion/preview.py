@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from portal.tabular.conversion.table import Readable
 from portal.tabular.conversion.tables import Tables
 from portal.tabular.options import ConvertOptions
 from portal.tabular.outcome import ColumnReport, placed
+from portal.tabular.output.opening import refuse_unfit
 from portal.tabular.rows import Check, Misfit
 from portal.tabular.shaping.shape import Shaping
 from portal.tabular.text.objects import StoreObject
@@ -67,13 +68,21 @@ def preview_object(
         rows: number of rows to return.
         scratch: not used; previews need no files.
     """
+    return preview_dataset(source, [info], options, rows=rows, check=check)
+
+
+def preview_dataset(
+    source: Store, infos: Sequence[ObjectInfo], options: ConvertOptions, *, rows: int = 5, check: Check = lambda: None
+) -> Preview:  # fmt: skip
+    """Look at objects as the making of one data set would; the rows are the first one's. See `preview_object`."""
     without_pandas()
-    tables = Tables([StoreObject(source, info)], options, check)
+    tables = Tables([StoreObject(source, info) for info in infos], options, check)
     schema, decided_by = sampled(tables), "samples"
     if options.full_scan:
         found = proven(tables, schema, options)
         schema, decided_by = found.schema, found.told
-    shaping = Shaping.make(schema, options, origin_of(source, info, "preview"))
+    shaping = Shaping.make(schema, options, origin_of(source, infos[0], "preview"))
+    refuse_unfit(shaping.schema.arrow, options)
     seen = _parsed(tables.first, shaping, rows)
     columns = tuple(ColumnReport(column.name, name_of(column.type), 0, column.note) for column in shaping.schema.columns)
     warnings = tuple(dict.fromkeys([*tables.warnings, *schema.warnings, *seen.warnings]))
@@ -88,7 +97,7 @@ def _parsed(table: Readable, shaping: Shaping, rows: int) -> _Seen:
     seen = _Seen()
     for parsed in table.parsed_samples(shaping.source):
         batch, filtered = shaping.apply(parsed.batch)
-        seen.records, seen.filtered = seen.records + parsed.records, seen.filtered + filtered
+        seen.records, seen.filtered = seen.records + parsed.records - parsed.unread, seen.filtered + filtered
         seen.misfits += parsed.misfits
         seen.warnings += [f"Column {name!r}: {remark}." for name, remark in parsed.remarks.items()]
         wanted = max(0, rows - len(seen.rows))
