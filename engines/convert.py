@@ -124,6 +124,8 @@ def _run(params: Params, options: ConvertOptions, job: JobContext, source: Side,
     job.log.info("plan: %s files to convert (%s bytes), %s excluded", f"{survey.converting:,}", f"{survey.bytes:,}", f"{survey.excluded:,}")
     job.so_far = Result(counts={"listed": planned.listed}, report={"plan": planned.report()})
     if not (survey.moving or survey.failing or planned.redone):
+        if not planned.listed:
+            raise NothingMatched(f"There is nothing at {params.source}.", hint="Is the folder or name misspelt? `list` shows what is there.")
         hint = "Files are told by their names (formats: csv and json; parquet when it is asked for); name others in keys, or say their format."
         raise NothingMatched(f"Nothing to convert at {params.source}; {survey.excluded} objects were left out.", hint=hint)
     with job.interruptible():
@@ -131,12 +133,23 @@ def _run(params: Params, options: ConvertOptions, job: JobContext, source: Side,
     if job.dry_run:
         told = dry_run(migration, planned, found, prices.load(job.settings.home), job.log)
         job.so_far = Result(counts={"listed": planned.listed}, report={"plan": planned.report(), **found.report(), "dry_run": told})
-    found.refuse(migration.policies)
+    found.refuse(migration.policies, _hints(params))
     if job.dry_run:
         _refuse_hopeless(job.so_far)
         return job.so_far
     outcome = _moved(migration, planned, found, job)
     return _closed(planned, outcome.books, params, job, outcome.retryable)
+
+
+def _hints(params: Params) -> dict[str, str]:
+    """What to do about what stands in the way, of what a conversion has."""
+    return {
+        "exists": f"Choose another target folder, or {'overwrite=replace' if params.dataset else 'overwrite=skip or replace'}.",
+        "clash": "Leave one of each out with exclude, or convert them to different target folders.",
+        "bad name": "Rename the sources, or leave them out with exclude.",
+        "too large": "Leave them out with max_bytes.",
+        "archived": "Restore them first, or leave them out with storage_classes.",
+    }
 
 
 def _refuse_hopeless(found: Result) -> None:

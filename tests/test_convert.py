@@ -308,3 +308,38 @@ def test_a_dry_run_names_the_folder_that_is_made(clouds: Clouds, options: dict[s
         ran = convert(clouds, clouds.context(dry_run=True), **options)
     (preview,) = ran.result["report"]["dry_run"]["previews"]
     assert preview["target"] == "tables/a/" and "_SUCCESS" not in caplog.text
+
+
+def test_hints_name_what_a_conversion_has(clouds: Clouds) -> None:
+    assert "There is nothing at" in convert(clouds, source=f"{clouds.bucket}/none/").error["message"]
+    put(clouds.s3, "a.csv", "a\n1\n")
+    put(clouds.adls, "tables/a.parquet", "precious")
+    assert convert(clouds).error["hint"] == "Choose another target folder, or overwrite=skip or replace."
+    put(clouds.s3, "a.json", '[{"a":1}]')
+    assert "twins" not in convert(clouds).error["hint"]
+
+
+def test_a_parquet_file_of_another_name_is_recognised(clouds: Clouds) -> None:
+    file = pa.BufferOutputStream()
+    pq.write_table(pa.table({"a": list(range(1000))}), file)
+    put(clouds.s3, "a.csv", file.getvalue().to_pybytes())
+    error = convert(clouds).error
+    assert "is a Parquet file by its first bytes" in error["message"] and "format=parquet" in error["message"]
+    assert convert(clouds, format="parquet").code == 0
+
+
+NO_SCHEMAS = [("s.json", "{}", "'columns' is missing"), ("s.json", b"\xff\xfe\x00", "no text"), ("s.parquet", "no", "no Parquet")]
+
+
+@pytest.mark.parametrize(("name", "content", "why"), NO_SCHEMAS)
+def test_a_schema_that_is_none_is_told_in_words(clouds: Clouds, name: str, content: Any, why: str) -> None:
+    put(clouds.s3, "a.csv", "a\n1\n")
+    put(clouds.s3, f"schemas/{name}", content)
+    assert why in convert(clouds, source=f"{clouds.bucket}/a.csv", schema_from=f"{clouds.bucket}/schemas/{name}").error["message"]
+
+
+def test_a_text_without_quotes_and_types_are_told_in_our_words(clouds: Clouds) -> None:
+    put(clouds.s3, "a.csv", "country,x\nDE,0.5\n")
+    assert "'DE'" in convert(clouds, where="country = DE").error["message"]
+    told = convert(clouds, where="country > x").error["message"]
+    assert "string and float64 cannot be compared" in told

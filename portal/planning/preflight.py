@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +30,7 @@ _HINTS = {
     "too large": "Leave them out with max_bytes or too_large=skip.",
     "archived": "Restore them first, or leave them out with archived=skip or storage_classes.",
     "clash": "Let one of each be renamed or skipped (twins=rename, twins=skip), or leave it out with exclude; layout=prefix keeps folders.",
+    "exists": "Choose another target, or overwrite=skip, newer, different, checksum or replace.",
     "in the way": "Choose another target, or remove what is in the way there.",
 }
 
@@ -63,19 +64,20 @@ class Preflight:
             told["extras"] = {"objects": self.extras, "bytes": self.extra_bytes, "file": EXTRAS_FILE}
         return told
 
-    def refuse(self, policies: Policies) -> None:
-        """Raises NameNotAllowed, AlreadyExists or TransferFailed, listing what stands in the way; nothing has moved yet."""
+    def refuse(self, policies: Policies, hints: Mapping[str, str] | None = None) -> None:
+        """Raises NameNotAllowed, AlreadyExists or TransferFailed, listing what stands in the way; nothing has moved yet. `hints`: instead of those
+        for transfers, by class of problem and `exists`."""
+        known = {**_HINTS, **(hints or {})}
         if self.stops:
             more = sum(self.stops.values()) - len(self.shown)
             listed = [*self.shown, *([f"and {more:,} more, see {CONFLICTS_FILE}"] if more > 0 else [])]
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.stops.items())
-            hint = " ".join(_HINTS[kind] for kind in self.stops)
+            hint = " ".join(known[kind] for kind in self.stops)
             raise NameNotAllowed(_listing(f"Nothing was moved: what stands in the way ({kinds})", listed), hint=hint)
         if policies.overwrite == "fail" and self.existing:
             more = self.existing - len(self.occupied)
             listed = [*self.occupied, *([f"and {more:,} more"] if more > 0 else [])]
-            hint = "Choose another target, or overwrite=skip, newer, different, checksum or replace."
-            raise AlreadyExists(_listing("Nothing was moved: targets that exist already", listed), hint=hint)
+            raise AlreadyExists(_listing("Nothing was moved: targets that exist already", listed), hint=known["exists"])
         if policies.delete_extra and self.extras > policies.max_deletes:
             raise TransferFailed(
                 f"Nothing was moved: {self.extras:,} objects at the target have no source, and at most {policies.max_deletes:,} may be deleted.",

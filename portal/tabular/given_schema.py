@@ -39,7 +39,9 @@ def document(store: Store, key: str) -> str:
         Schema.from_json(text)
     except (pa.ArrowInvalid, UnicodeDecodeError, ConversionFailed) as error:
         wanted = "Name a _NAME.schema.json that a conversion wrote, or a Parquet file whose types we can write."
-        raise BadParameters(f"{store.url.at(key)} gives no schema: {error}", hint=wanted) from None
+        other = "it is no text" if isinstance(error, UnicodeDecodeError) else str(error)
+        why = "it is no Parquet file" if isinstance(error, pa.ArrowInvalid) else other
+        raise BadParameters(f"{store.url.at(key)} gives no schema: {why.rstrip('.')}.", hint=wanted) from None
     return text
 
 

@@ -67,9 +67,11 @@ class Schema:
             rows, warnings = document["columns"], tuple(str(warning) for warning in document.get("warnings", ()))
             pairs = [(str(row["name"]), str(row["type"]), row) for row in rows]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            other = "it is no JSON" if isinstance(error, ValueError) else "it has another form"
+            wrong = f"{error} is missing" if isinstance(error, KeyError) else other
             raise ConversionFailed(
-                f"The schema cannot be read: {error!r}.", hint='It is JSON like {"columns": [{"name": "a", "type": "int64"}]}.'
-            ) from error
+                f"The schema cannot be read: {wrong}.", hint='It is JSON like {"columns": [{"name": "a", "type": "int64"}]}.'
+            ) from None
         _refuse_twice([name for name, _, _ in pairs])
         columns = [
             Column(name, type_names.parse(kind, name), str(row.get("note", ASKED_NOTE)), row.get("asked") is not False) for name, kind, row in pairs

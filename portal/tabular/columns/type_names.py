@@ -67,6 +67,14 @@ def name_of(kind: ColumnType) -> str:
     return _timestamp_name(kind) if kind.kind == "timestamp" else _other_name(kind.kind, kind.arrow)
 
 
+def named(kind: Any) -> str:
+    """Return the name of an Arrow type for a message: ours where there is one."""
+    try:
+        return name_of(column_types.of_arrow(kind))
+    except ConversionFailed:
+        return str(kind)
+
+
 def _timestamp_name(kind: ColumnType) -> str:
     unit = kind.arrow.unit
     if kind.form in EPOCH:

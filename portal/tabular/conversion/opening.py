@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from portal.errors import ConversionFailed
 from portal.tabular.conversion.table import Readable, Table
 from portal.tabular.csv_format.reader import CsvReader
 from portal.tabular.json_format.reader import JsonReader
@@ -21,6 +22,16 @@ def open_table(source: Source, options: ConvertOptions, check: Check) -> Readabl
     kind = named_format(source.name, options)
     if kind == "parquet" or (not kind and source.range(0, len(_PARQUET)) == _PARQUET):
         return ParquetTable(source, options, check)
+    try:
+        return _open_text(source, kind, options, check)
+    except ConversionFailed:
+        if source.range(0, len(_PARQUET)) != _PARQUET:
+            raise
+    told = f"{source.name} is a Parquet file by its first bytes, and was read as {kind}."
+    raise ConversionFailed(told, hint="Say format=parquet, or give it a name that ends in .parquet.")
+
+
+def _open_text(source: Source, kind: str, options: ConvertOptions, check: Check) -> Table:
     text = Text(source, options)
     if not kind:
         kind = "json" if text.samples()[0].data.lstrip()[:1] in (b"{", b"[") else "csv"

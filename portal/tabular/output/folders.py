@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from portal.errors import ConversionFailed
+from portal.tabular.columns.type_names import named
 
 NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 _ESCAPED = re.compile(r"""[\x00-\x1f\x7f"#%'*/:=?\\{\[\]^|<>]|^ | $|\.$""")
@@ -54,7 +55,7 @@ def refuse_columns(schema: Any, columns: tuple[str, ...]) -> None:
             raise ConversionFailed(f"There is no column {column!r} to make folders of.", hint=f"Columns: {', '.join(schema.names[:30])}.")
         if not _has_text(schema.field(column).type):
             hint = "Folders can be made of texts, integers, dates, timestamps, decimals and booleans."
-            raise ConversionFailed(f"Column {column!r} is {schema.field(column).type}: no folders can be made of it.", hint=hint)
+            raise ConversionFailed(f"Column {column!r} is {named(schema.field(column).type)}: no folders can be made of it.", hint=hint)
     if len(set(columns)) == len(schema.names):
         raise ConversionFailed("Folders are made of every column: no column would be left for the files.", hint="Name fewer in partition_by.")
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from portal.errors import ConversionFailed
+from portal.tabular.columns.type_names import named
 from portal.tabular.options import ConvertOptions
 from portal.tabular.output.dictionaries import leaf_paths, with_dictionary
 from portal.tabular.output.sink import Part, refuse_other_schema
@@ -103,6 +104,6 @@ def bloom_filters(schema: Any, options: ConvertOptions) -> dict[str, Any] | None
         if name not in schema.names:
             raise ConversionFailed(f"There is no column {name!r} for a bloom filter.", hint=f"Columns: {', '.join(schema.names[:30])}.")
         if name not in paths or pa.types.is_boolean(schema.field(name).type):
-            raise ConversionFailed(f"Column {name!r} is {schema.field(name).type}: Parquet has no bloom filter for it.", hint="Leave it out.")
+            raise ConversionFailed(f"Column {name!r} is {named(schema.field(name).type)}: Parquet has no bloom filter for it.", hint="Leave it out.")
     each = {"ndv": options.row_group_rows, "fpp": _FALSE_POSITIVES}
     return {name: dict(each) for name in options.bloom_filters} or None

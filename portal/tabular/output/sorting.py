@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from portal.errors import ConversionFailed
+from portal.tabular.columns.type_names import named
 from portal.tabular.output.sink import Part, Sink, refuse_other_schema
 
 RUN_BYTES = 64 << 20
@@ -94,7 +95,7 @@ def _key(schema: Any, key: str) -> tuple[str, str]:
     if name not in schema.names:
         raise ConversionFailed(f"There is no column {name!r} to sort by.", hint=f"Columns: {', '.join(schema.names[:30])}.")
     if pa.types.is_nested(schema.field(name).type):
-        raise ConversionFailed(f"Column {name!r} is {schema.field(name).type}: such values have no order.", hint="Sort by other columns.")
+        raise ConversionFailed(f"Column {name!r} is {named(schema.field(name).type)}: such values have no order.", hint="Sort by other columns.")
     return name, way
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from portal.tabular.columns.nearest import float_of
+from portal.tabular.columns.type_names import named
 from portal.tabular.shaping.moments import UNITS
 
 Family = Literal["boolean", "integer", "float", "decimal", "text", "date", "timestamp", "null", "struct", "list", "other"]
@@ -51,7 +52,7 @@ def common(left: Any, right: Any) -> Any:
         return pa.large_string()
     if left == right and one not in ("struct", "list"):
         return left
-    raise Unlike(f"{left} and {right} cannot be compared")
+    raise Unlike(f"{named(left)} and {named(right)} cannot be compared")
 
 
 def _number(left: Any, right: Any) -> Any:

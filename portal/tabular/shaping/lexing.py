@@ -44,7 +44,7 @@ def wrong(expression: str, at: int, message: str, hint: str = "") -> ConversionF
     """Return the error for a place in an expression, which it shows."""
     before, after = expression[max(0, at - 30) : at], expression[at : at + 30]
     place = f"{'…' if at > 30 else ''}{before}▸{after}{'…' if len(expression) > at + 30 else ''}"
-    return ConversionFailed(f"where, character {at + 1}: {message} ({place})", hint=hint or "See the expressions in docs/conversion.md.")
+    return ConversionFailed(f"where, character {at + 1}: {message} ({place})", hint=hint or "See docs/conversion.md, section Conditions.")
 
 
 def tokens(expression: str) -> Iterator[Token]:

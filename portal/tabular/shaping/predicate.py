@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from portal.errors import ConversionFailed
+from portal.tabular.columns.type_names import named
 from portal.tabular.shaping.comparing import NUMBERS, Family, Unlike, brought, common, family
 from portal.tabular.shaping.expression import Applied, Expression, Named, Node, Value
 from portal.tabular.shaping.lexing import wrong
@@ -71,7 +72,7 @@ class Predicate:
         self._schema = schema
         self._root = self._bind(expression.root)
         if family(self._root.type) not in ("boolean", "null"):
-            raise self._wrong(expression.root, f"this is a value ({self._root.type}), not a condition", "Compare it with something.")
+            raise self._wrong(expression.root, f"this is a value ({named(self._root.type)}), not a condition", "Compare it with something.")
         self.mask(pa.RecordBatch.from_arrays([pa.nulls(0, item.type) for item in schema], schema=schema))
 
     def mask(self, batch: Batch) -> Any:
@@ -130,19 +131,20 @@ class Predicate:
         name, *fields = node.path
         if name not in self._schema.names:
             alike = [other for other in self._schema.names if other.lower() == name.lower() or other == ".".join(node.path)]
-            known = f'Is "{alike[0]}" meant?' if alike else f"There are {_listed(self._schema.names)}."
+            known = f'Is "{alike[0]}" meant?' if alike else f"There are {_listed(self._schema.names)}. A text stands in '…': '{name}'."
             raise self._wrong(node, f"there is no column {name!r}", known)
         kind = self._schema.field(name).type
         for field in fields:
             if family(kind) != "struct" or kind.get_field_index(field) < 0:
-                raise self._wrong(node, f"there is no field {field!r} in it ({kind})")
+                raise self._wrong(node, f"there is no field {field!r} in it ({named(kind)})")
             kind = kind.field(field).type
         return Bound(kind, lambda batch: pc.struct_field(batch.column(name), fields) if fields else batch.column(name), node)
 
     def _connected(self, node: Applied, parts: list[Bound]) -> Bound:
         for part in parts:
             if family(part.type) not in ("boolean", "null"):
-                raise self._wrong(part.node, f"{node.name} connects conditions, and this is a value ({part.type})", "Compare it with something.")
+                told = f"{node.name} connects conditions, and this is a value ({named(part.type)})"
+                raise self._wrong(part.node, told, "Compare it with something.")
         connect = pc.and_kleene if node.name == "and" else pc.or_kleene
         return Bound(pa.bool_(), lambda batch: reduce(connect, (part.value(batch).cast(pa.bool_()) for part in parts)), node)
 
@@ -160,7 +162,7 @@ class Predicate:
         try:
             return common(left.type, right.type)
         except Unlike as error:
-            raise self._wrong(node, f"{error}: {left.type} {node.name} {right.type}", _advice(left.type, right.type)) from error
+            raise self._wrong(node, f"{error}: {named(left.type)} {node.name} {named(right.type)}", _advice(left.type, right.type)) from error
 
     def _as_time(self, part: Bound, other: Bound) -> Bound:
         """A text beside a date or a timestamp is one."""
@@ -173,12 +175,12 @@ class Predicate:
     def _computed(self, node: Applied, left: Bound, right: Bound) -> Bound:
         for part in (left, right):
             if family(part.type) not in NUMBERS | {"null"}:
-                raise self._wrong(part.node, f"{node.name} needs numbers, and this is {part.type}")
+                raise self._wrong(part.node, f"{node.name} needs numbers, and this is {named(part.type)}")
         compute = _COMPUTED[node.name]
         floats = node.name == "/" or "float" in (family(left.type), family(right.type))
         kinds = (pa.float64(), pa.float64()) if floats else _operands(left.type, right.type, compute)
         if kinds is None:
-            raise self._wrong(node, f"{left.type} {node.name} {right.type} would have too many digits")
+            raise self._wrong(node, f"{named(left.type)} {node.name} {named(right.type)} would have too many digits")
         result = compute(*(pa.nulls(0, kind) for kind in kinds)).type
         bring = _rounded if floats else brought
         return Bound(result, lambda batch: compute(bring(left.value(batch), kinds[0]), bring(right.value(batch), kinds[1])), node)
@@ -214,7 +216,7 @@ class Predicate:
     def _needs(self, node: Applied, part: Bound, accepted: frozenset[Family]) -> None:
         if family(part.type) not in accepted | {"null"}:
             wanted = " or ".join(sorted(accepted))
-            raise self._wrong(part.node, f"{'-' if node.name == 'negative' else node.name} needs {wanted}, and this is {part.type}")
+            raise self._wrong(part.node, f"{'-' if node.name == 'negative' else node.name} needs {wanted}, and this is {named(part.type)}")
 
 
 def _listed(names: list[str], most: int = 12) -> str:

@@ -21,7 +21,7 @@ _NOT_TEXT = {
     b"ORC": "an ORC file", b"Obj\x01": "an Avro file", b"%PDF": "a PDF", b"\xd0\xcf\x11\xe0": "an old Excel or Word file",
     b"7z\xbc\xaf": "a 7z archive",
 }  # fmt: skip
-_EMPTY = "A CSV file needs at least a header; leave empty files out of the selection."
+_EMPTY = "Leave empty files out of the selection. No rows is a header alone in CSV, [] in JSON with types set."
 
 
 class TextStream(Protocol):
