@@ -15,7 +15,7 @@ from portal.tabular.csv_format.counting import CsvCounter
 from portal.tabular.csv_format.dialect import Dialect, detect
 from portal.tabular.csv_format.limits import limited
 from portal.tabular.csv_format.line_ends import count_lines
-from portal.tabular.csv_format.names import column_names
+from portal.tabular.csv_format.names import column_names, refuse_long_names
 from portal.tabular.csv_format.parsing import CsvParser, broken, broken_in
 from portal.tabular.csv_format.reading import read, whole
 from portal.tabular.csv_format.records import Grammar, Span, Walk, grammar_of
@@ -25,6 +25,7 @@ from portal.tabular.options import ConvertOptions
 from portal.tabular.rows import Chunk, Parsed, Parser
 from portal.tabular.text.sampling import Sample
 from portal.tabular.text.text import Text, TextStream
+from portal.tabular.width import narrowed, refuse_wide
 
 
 class CsvReader:
@@ -40,6 +41,8 @@ class CsvReader:
         self._grammar = grammar_of(self._dialect.form)
         head, first = _first_record(text, head, self._grammar, self._dialect, options)
         cells = [cell.text.decode() for cell in self._grammar.cells(head.data, first)]
+        refuse_wide(len(cells), "Is the delimiter right? Else parts of the file must be tables of their own.")
+        refuse_long_names(cells if self._dialect.header else [])
         self._names, renamed = column_names(cells if self._dialect.header else [""] * len(cells))
         self._renamed = renamed if self._dialect.header else []
         self._offset = first.next if self._dialect.header else self._dialect.start
@@ -75,7 +78,12 @@ class CsvReader:
         """Raises ConversionFailed for a record beyond `max_record_bytes`, and what reading the text raises."""
         limit = self._options.max_record_bytes
         splitter = Splitter(self._grammar, offset=self._offset, line=self._line, max_record_bytes=limit, chunk_bytes=self._chunk_bytes)
-        return limited(splitter.chunks(text), self._grammar, limit)
+        chunks = limited(splitter.chunks(text), self._grammar, limit)
+        return narrowed(chunks, lambda: len(self._names), self._most_records, lambda data: self.spans(data, final=True))
+
+    def _most_records(self, data: bytes) -> int:
+        """A record has a byte for each column, unless those with too few values are taken."""
+        return 1 + (count_lines(data) if self._options.ragged == "pad" else len(data) // (2 * len(self._names)))
 
     def sampled(self, samples: Sequence[Sample]) -> list[Chunk]:
         """Lines are those of the text only in chunks from its beginning; elsewhere they are 0, as nobody has counted them."""

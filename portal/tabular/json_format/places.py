@@ -40,6 +40,10 @@ class Place:
     element: Place | None = None
     guess: ColumnGuess | None = None
     """Of the numbers or the texts, while nothing else was seen."""
+    nested: bool = False
+    """Not the record as a whole."""
+    is_map: bool = False
+    """Its objects have so many names that nobody looks at what they hold."""
     texts: list[str] = field(default_factory=list)
     """Not taken into the guess yet."""
 
@@ -49,17 +53,29 @@ class Place:
             return
         kind = type(value)
         self.kinds.add(kind)
-        if kind is dict:
+        if kind is dict and not self.is_map:
             for name, item in value.items():
                 if name not in self.fields:
-                    self.fields[name] = Place()
+                    self.fields[name] = Place(nested=True)
                 self.fields[name].see(item)
+            self._bound()
         elif kind is list:
-            self.element = self.element or Place()
+            self.element = self.element or Place(nested=True)
             for item in value:
                 self.element.see(item)
-        elif kind is not bool:
+        elif kind is not bool and kind is not dict:
             self.texts.append(value)
+
+    def _bound(self) -> None:
+        """Let go of what is known of a map of data."""
+        if self.nested and len(self.fields) > _MOST_FIELDS:
+            self.is_map = True
+            self.fields = {}
+
+    def leaves(self) -> int:
+        """Return how many places there are that hold values, here and below."""
+        below = sum(place.leaves() for place in self.fields.values()) + (self.element.leaves() if self.element else 0)
+        return max(1, below)
 
     def settle(self, options: ConvertOptions) -> None:
         """Take the values seen since into the guesses, here and below."""
@@ -113,10 +129,10 @@ def _text(place: Place) -> Resolved:
 
 
 def _struct(place: Place) -> Resolved:
+    if place.is_map:
+        return Resolved(JSON_TEXT, f"JSON text, because its objects have more than {_MOST_FIELDS} different names")
     if not place.fields:
         return Resolved(JSON_TEXT, "JSON text, because its objects are all empty")
-    if len(place.fields) > _MOST_FIELDS:
-        return Resolved(JSON_TEXT, f"JSON text, because its objects have {len(place.fields)} different names")
     inner = {name: resolve(child) for name, child in place.fields.items()}
     note = "; ".join(f"{name}: {child.note}" for name, child in inner.items() if child.note)
     return Resolved(struct(tuple((name, child.type) for name, child in inner.items())), note)

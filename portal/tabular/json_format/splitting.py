@@ -47,13 +47,13 @@ def chunks_of_lines(text: TextStream, limit: int, *, block_bytes: int = BLOCK_BY
             continue
         data = b"".join([*held, memoryview(block)[:end]])
         yield Chunk(number, data, offset, line)
-        number, offset, line = number + 1, offset + len(data), line + _line_feeds(data)
+        number, offset, line = number + 1, offset + len(data), line + line_feeds(data)
         held, size = [block[end:]], len(block) - end
     if size:
         yield Chunk(number, b"".join(held), offset, line)
 
 
-def _line_feeds(data: bytes) -> int:
+def line_feeds(data: bytes) -> int:
     """As `data.count`, several times as fast where there are many."""
     letters = np.frombuffer(data, np.uint8)
     return sum(int(np.count_nonzero(letters[start : start + _WINDOW] == ord("\n"))) for start in range(0, len(data), _WINDOW))
