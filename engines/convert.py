@@ -178,7 +178,7 @@ def _closed(planned: Planned, books: Books, params: Params, job: JobContext, ret
     failed, files = books.outcomes["failed"], files_told(job.folder)
     result = Result(
         outcome="partial" if failed else "succeeded", counts=books.counts(planned.listed), bytes=books.bytes, warnings=tuple(books.notes),
-        outputs=({"url": str(params.target), "objects": _objects(books, files, params), "bytes": books.bytes}, *_each(books, params)),
+        outputs=({"url": str(params.target), "objects": _objects(books, files, params), **_written(books, files, params)}, *_each(books, params)),
         report={"plan": planned.report(), "proof": dict(books.proofs), "failures": books.failures, "files": files},
     )  # fmt: skip
     job.log.info("%s", ", ".join(f"{name} {count:,}" for name, count in result.counts.items() if count or name == "listed"))
@@ -193,6 +193,14 @@ def _closed(planned: Planned, books: Books, params: Params, job: JobContext, ret
 def _objects(books: Books, files: list[dict[str, Any]], params: Params) -> int:
     """How many objects were written, schemas not counted."""
     return len(files[-1]["parts"]) if params.dataset and files and books.moved else books.moved
+
+
+def _written(books: Books, files: list[dict[str, Any]], params: Params) -> dict[str, int]:
+    """How many bytes were written, schemas not counted; nothing when there are too many objects to know each."""
+    if params.dataset and files and books.moved:
+        return {"bytes": sum(part["size_bytes"] for part in files[-1]["parts"])}
+    sizes = [output["bytes"] for output in books.outputs]
+    return {"bytes": sum(sizes)} if len(sizes) == books.moved and None not in sizes else {}
 
 
 def _each(books: Books, params: Params) -> list[dict[str, Any]]:

@@ -82,6 +82,7 @@ def test_rejected_rows_are_kept_in_a_file_of_the_job(clouds: Clouds) -> None:
     put(clouds.s3, "a.csv", "a,b\n1,2\n3\n4,5\n")
     ran = convert(clouds, on_reject="keep")
     assert ran.counts == {"listed": 1, "converted": 1, "rows_in": 3, "rows_out": 2, "rows_rejected": 1}
+    assert ran.result["warnings"] == ["a.csv: 1 of 3 rows do not fit and are not in the result: see rejects-0.ndjson."]
     kept = [json.loads(line) for line in ran.job.artefact("rejects-0.ndjson").read_text().splitlines()]
     assert [(row["line"], row["raw"]) for row in kept] == [(3, "3")]
 
@@ -343,3 +344,10 @@ def test_a_text_without_quotes_and_types_are_told_in_our_words(clouds: Clouds) -
     assert "'DE'" in convert(clouds, where="country = DE").error["message"]
     told = convert(clouds, where="country > x").error["message"]
     assert "string and float64 cannot be compared" in told
+
+
+@pytest.mark.parametrize("options", [{}, {"partition_by": ["a"]}, {"dataset": True}])
+def test_the_output_tells_the_bytes_that_were_written(clouds: Clouds, options: dict[str, Any]) -> None:
+    put(clouds.s3, "a.csv", "a,b\n1,2\n2,3\n")
+    output = convert(clouds, **options).result["outputs"][0]
+    assert output["bytes"] == sum(clouds.adls.stat(key).size_bytes for key in made(clouds) if key.endswith(".parquet"))

@@ -79,6 +79,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a schema that is a list": ({"schema_document": "[]"}, "_NAME.schema.json"),
     "two schemas": ({"schema_document": "{}", "schema_from": "s3://a/x.schema.json"}, "give one of them"),
     "bloom filters in CSV": ({"output": "csv", "bloom_filters": ["a"]}, "bloom_filters is for Parquet files"),
+    "a compression of CSV": ({"output": "csv", "compression": "gzip"}, "compression is for Parquet files"),
     "a file as target": ({"target": "abfss://b@c/x.ndjson"}, "target is the folder"),
     "a data set without a folder": ({"dataset": True, "target": "abfss://b@c/"}, "needs a folder of its own"),
     "half a data set": ({"dataset": True, "overwrite": "skip"}, "a data set is written whole"),

@@ -109,3 +109,10 @@ def test_names_are_there_and_differ_and_those_given_once_stay(cells: list[str]) 
     assert len(set(names)) == len(names) == len(cells)
     assert len(changes) == sum(name != cell for name, cell in zip(names, cells, strict=True))
     assert all(names[place] == cell for place, cell in enumerate(cells) if cell and cells.index(cell) == place)
+
+
+def test_a_delimiter_that_does_not_occur_is_doubted() -> None:
+    asked = ConvertOptions(delimiter=";")
+    (doubt,) = detect(b"a,b\n1,2\n3,4\n", asked, whole=True).doubts
+    assert "';' that was asked for does not occur; ',' gives 2 columns" in doubt
+    assert not detect(b"a\n1\n3\n", asked, whole=True).doubts and not detect(b"a;b\n1,2;3\n", asked, whole=True).doubts

@@ -124,14 +124,13 @@ def _constants(options: ConvertOptions) -> str:
 
 
 def _writing(options: ConvertOptions) -> str:
+    usual = ConvertOptions.model_fields
+    for name in ("bloom_filters", "compression", "compression_level"):
+        if options.output != "parquet" and getattr(options, name) != usual[name].default:
+            return f"{name} is for Parquet files, and output is {options.output}"
     level, most = options.compression_level, _LEVELS[options.compression]
     if level is not None and level > most:
         return f"compression_level {level}: {options.compression} has {f'levels from 1 to {most}' if most else 'no levels'}"
-    if options.output == "parquet":
-        return ""
-    for name in ("bloom_filters", "compression_level"):
-        if getattr(options, name):
-            return f"{name} is for Parquet files, and output is {options.output}"
     return ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,8 +77,7 @@ class Converter:
             check=self._job.check_cancelled, progress=moved, scratch=self._job.folder, mark=mark_of(self._job.job_id, entry.n),
             before=entry.ours.split(),
         )  # fmt: skip
-        self._told(names, done, rejects)
-        return done
+        return self._told(names, done, rejects)
 
     def _key_of(self, entry: Entry) -> str:
         """Where the target is a folder of files, that folder: planned is what is written into it last."""
@@ -93,12 +92,17 @@ class Converter:
         )  # fmt: skip
         more = f" and {len(infos) - 1:,} more" if len(infos) > 1 else ""
         names = {"source": f"{self._source.url.at(infos[0].key)}{more}", "target": f"{self._target.url.at(key)}/"}
-        self._told(names, done, _REJECTS)
-        return done
+        return self._told(names, done, _REJECTS)
 
-    def _told(self, names: Mapping[str, str], done: Converted, rejects: str) -> None:
+    def _told(self, names: Mapping[str, str], done: Converted, rejects: str) -> Converted:
+        """Return what was done with a warning of rows that are not in it."""
+        if done.rows_rejected:
+            kept = f"{done.rows_rejected:,} of {done.rows_in:,} rows do not fit and are not in the result: see {rejects}."
+            self._job.log.warning("%s: %s", visible(names["source"]), kept)
+            done = replace(done, warnings=(kept, *done.warnings))
         told = {**names, **done.report(), **({"rejects": rejects} if done.rows_rejected else {})}
         self._columns.add({**told, **({"schema": json.loads(done.schema)} if done.schema else {})})
+        return done
 
     def previews(self, sample: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Look at the first objects of a plan's sample (`source` and `target` keys, `bytes`, `action`) as their conversion would, and tell it in

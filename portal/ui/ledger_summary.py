@@ -73,7 +73,8 @@ def _ways(view: View) -> None:
     st.subheader("How the bytes went")
     proofs.cards([(proofs.mode(name), sums.objects, sums.source_size) for name, sums in counts.items()])
     moved, total = _total(counts), _total(view.counts("outcome"))
-    told = [f"{wording.size(total.bytes_through)} passed this machine, for {wording.size(moved.source_size)} that arrived"]
+    arrived = "of sources that were converted" if "convert" in counts else "that arrived"
+    told = [f"{wording.size(total.bytes_through)} passed this machine, for {wording.size(moved.source_size)} {arrived}"]
     if total.resumed_bytes:
         told.append(f"{wording.size(total.resumed_bytes)} had arrived in an earlier attempt and were not moved again")
     st.caption(plain("; ".join(told) + "."))

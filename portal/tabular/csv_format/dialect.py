@@ -56,7 +56,7 @@ def detect(head: bytes, options: ConvertOptions, name: str = "", *, whole: bool)
     if excel:
         delimiter, evidence, doubt = excel[1].decode("latin-1"), f"the first line says sep={excel[1].decode('latin-1')}", ""
     elif options.delimiter:
-        delimiter, evidence, doubt = options.delimiter, "delimiter as asked for", ""
+        delimiter, evidence, doubt = options.delimiter, "delimiter as asked for", _unused(sample, options, name, final)
     else:
         delimiter, evidence, doubt = _delimiter(sample, options, name, final)
     form = form_of(options, delimiter)
@@ -110,6 +110,14 @@ def _delimiter(sample: bytes, options: ConvertOptions, name: str, final: bool) -
         if scores:
             return _best(scores)
     return usual[0], "one column: no usual delimiter divides the rows", ""
+
+
+def _unused(sample: bytes, options: ConvertOptions, name: str, final: bool) -> str:
+    """Return a doubt when the delimiter that is asked for does not occur, and another one would divide the rows."""
+    if options.delimiter.encode() in sample:
+        return ""
+    likely, evidence, _ = _delimiter(sample, options, name, final)
+    return f"The delimiter {options.delimiter!r} that was asked for does not occur; {evidence}." if "gives" in evidence and likely else ""
 
 
 @dataclass(frozen=True, slots=True)
