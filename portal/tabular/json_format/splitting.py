@@ -172,8 +172,13 @@ class _Cutter:
 
 
 def chunk_of_sample(sample: Sample, kind: Kind) -> Chunk | None:
-    """Return the whole records of a sample; None when there is none. The line is 0 but for the first sample: nobody has counted."""
+    """Return the whole records of a sample; None when there is none. The line is 0 but for the first sample: nobody has counted.
+
+    From the middle of an array or a sequence nothing is taken: a piece from within one long record may look like a row of records. One that ends
+    where the text ends cannot, as the brackets around it would close there too."""
     data, start = sample.data, 0
+    if kind != "lines" and not (sample.first or sample.last):
+        return None
     if not sample.first:
         start = data.find(b"\n") + 1 if kind == "lines" else _start_of_record(sample, array=kind == "array")
         if start < 0 or (kind == "lines" and not start):
@@ -196,22 +201,22 @@ def _end_of_values(sample: Sample, start: int, *, array: bool) -> int:
 
 
 def _start_of_record(sample: Sample, *, array: bool) -> int:
-    """Find where a record begins: an object whose followers stand as records do up to the end of the sample. -1: not found."""
+    """Find where a record begins in the last sample: an object whose followers stand as records do up to the end of the text. -1: not found."""
     data, at = sample.data, -1
     for _ in range(_MOST_TRIED):
         at = data.find(b"{", at + 1)
         if at < 0:
             return -1
         near = data[at : at + _GLANCE_BYTES]
-        if _leads_on(near, array=array, last=sample.last) is not False and _leads_on(data[at:], array=array, last=sample.last):
+        if _leads_on(near, array=array, whole=len(near) == len(data) - at) is not False and _leads_on(data[at:], array=array, whole=True):
             return at
     return -1
 
 
-def _leads_on(data: bytes, *, array: bool, last: bool) -> bool | None:
-    """Tell whether a text is one object after the other; None: the first does not end in it."""
+def _leads_on(data: bytes, *, array: bool, whole: bool) -> bool | None:
+    """Tell whether a text is one object after the other, with `whole` up to the end of the text; None: the first does not end in it."""
     scan = PythonScan(array=array, state=State.RECORD)
-    if scan.feed(data).broken >= 0 or (scan.state is State.DONE and not last):
+    if scan.feed(data).broken >= 0 or (whole and scan.state is not (State.DONE if array else State.RECORD)):
         return False
     return all(_is_object(data[start:end]) for start, end in scan.spans) if scan.spans else None
 
