@@ -82,8 +82,8 @@ class CsvReader:
         return narrowed(chunks, lambda: len(self._names), self._most_records, lambda data: self.spans(data, final=True))
 
     def _most_records(self, data: bytes) -> int:
-        """A record has a byte for each column, unless those with too few values are taken."""
-        return 1 + (count_lines(data) if self._options.ragged == "pad" else len(data) // (2 * len(self._names)))
+        """A record has a byte for each column, so that cells are no more than bytes, unless those with too few values are taken."""
+        return 1 + count_lines(data) if self._options.ragged == "pad" else 1
 
     def sampled(self, samples: Sequence[Sample]) -> list[Chunk]:
         """Lines are those of the text only in chunks from its beginning; elsewhere they are 0, as nobody has counted them."""
