@@ -117,13 +117,25 @@ def test_another_file_is_a_choice_away(home: Path, spool: Spool) -> None:
     app = opened("job", id=done(spool, DONE, other).id, tab="Result")
     app = app.selectbox[0].set_value(1).run()
     assert not app.exception and {metric.label: metric.value for metric in app.metric}["Rows in"] == "77"
-    assert "the source stores none to compare with" in words(app)
+    assert "none is stored with it to compare" in words(app)
 
 
 def test_a_data_set_tells_of_its_sources_and_parts(home: Path, spool: Spool) -> None:
     told = {**DONE, "sources": [{"compared": "md5:1"}, {"compared": ""}], "parts": [{}, {}, {}], "rejects": "../../secret"}
     app = opened("job", id=done(spool, told).id, tab="Result")
     assert "2 sources, 1 of them compared" in words(app) and {metric.label: metric.value for metric in app.metric}["Files"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("compared", "told"),
+    [(["", ""], "2 sources, the CRC64 of each taken as it was read; no checksums are stored with them to compare"),
+     (["md5:1", "md5:2"], "2 sources, all compared with the checksums that are stored with them"),
+     (["md5:1", ""], "2 sources, 1 of them compared with the checksum that is stored with it, which the others have none of")],
+)  # fmt: skip
+def test_sources_without_a_stored_checksum_are_no_reproach(compared: list[str], told: str, home: Path, spool: Spool) -> None:
+    sources = [{"compared": each, "rows_read_twice": 4} for each in compared]
+    text = words(opened("job", id=done(spool, {**DONE, "sources": sources}).id, tab="Result"))
+    assert told in text and "8 rows read by two readers, which agree" in text
 
 
 def test_fields_are_shown_where_they_mean_something() -> None:

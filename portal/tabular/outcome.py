@@ -66,6 +66,8 @@ class SourceReport:
     """CRC64NVME of its bytes as they were read."""
     compared: str
     """`name:value` of its stored checksum that they were compared with, '' when it stores none."""
+    rows_read_twice: int = 0
+    """Records that were also read without the native library, and found the same; see `portal.tabular.proving.second_opinion`."""
 
 
 @dataclass(frozen=True, slots=True)

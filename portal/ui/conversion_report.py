@@ -64,12 +64,23 @@ def _file(folder: Path, told: Mapping[str, Any]) -> None:
 def _proof(told: Mapping[str, Any]) -> str:
     sources, source = told.get("sources") or (), told.get("source_checksum")
     if len(sources) > 1:
-        compared = sum(1 for item in sources if item.get("compared"))
-        read = f"{len(sources):,} sources, {compared:,} of them compared with the checksum that the source stores"
+        read = f"{len(sources):,} sources, {_compared(sources)}"
     else:
-        against = f"compared with {plain(source)}, which the source stores" if source else "the source stores none to compare with"
+        against = f"compared with {plain(source)}, which the source stores" if source else "none is stored with it to compare"
         read = f"Source CRC64 {plain(told.get('source_crc64', ''))}, {against}"
-    return f":material/verified: {read}{' · read back from the target and equal' if told.get('read_back') else ''}"
+    twice = sum(item.get("rows_read_twice") or 0 for item in sources)
+    both = f" · {count_of(twice, 'row')} read by two readers, which agree" if twice else ""
+    return f":material/verified: {read}{both}{' · read back from the target and equal' if told.get('read_back') else ''}"
+
+
+def _compared(sources: Sequence[Mapping[str, Any]]) -> str:
+    """Say how many were compared with a stored checksum; that a store keeps none is nobody's fault."""
+    compared = sum(1 for item in sources if item.get("compared"))
+    if not compared:
+        return "the CRC64 of each taken as it was read; no checksums are stored with them to compare"
+    if compared == len(sources):
+        return "all compared with the checksums that are stored with them"
+    return f"{compared:,} of them compared with the checksum that is stored with it, which the others have none of"
 
 
 def _widened(found: Mapping[str, str]) -> None:

@@ -124,8 +124,9 @@ def _told(tables: Tables, made: Made, delivered: Delivered) -> Converted:
 
 def _source(name: str, tally: Tally) -> SourceReport:
     return SourceReport(
-        name, tally.source_bytes, tally.rows_in, tally.rows_out, tally.rows_rejected, tally.rows_filtered, tally.crc64, tally.compared
-    )
+        name, tally.source_bytes, tally.rows_in, tally.rows_out, tally.rows_rejected, tally.rows_filtered, tally.crc64, tally.compared,
+        tally.rows_read_twice,
+    )  # fmt: skip
 
 
 def _columns(written: Written) -> tuple[ColumnReport, ...]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from portal.errors import SourceChanged
 from portal.tabular.columns.schema import Schema
 from portal.tabular.conversion.pipeline import in_order
+from portal.tabular.proving.second_opinion import SecondOpinion
 from portal.tabular.rows import Check, Chunk, Counter, Parsed, TableReader
 from portal.tabular.text.objects import Passed
 from portal.tabular.text.text import Text, TextStream
@@ -76,6 +77,8 @@ class Tally:
     source_bytes: int = 0
     crc64: str = ""
     """CRC64NVME of the source's bytes."""
+    rows_read_twice: int = 0
+    """Those of `rows_in` that the careful path read too, and found the same."""
     compared: str = ""
     """`name:value` of the source's stored checksum that its bytes were compared with, '' when it stores none."""
 
@@ -142,10 +145,10 @@ class Table:
         return in_order(self._chunks(lambda _: None, Tally(), None), self.reader.parser(schema), check=self.check)
 
     def parse(self, schema: Schema, work: Callable[[Parsed], Result], passed: Passed, tally: Tally) -> Generator[Result, None, None]:
-        parse = self.reader.parser(schema)
+        parse = SecondOpinion(self.reader, schema, self.name)
         counter = self.reader.counter()
         yield from in_order(self._chunks(passed, tally, counter), lambda chunk: work(parse(chunk)), check=self.check)
-        tally.rows_in = counter.finish()
+        tally.rows_in, tally.rows_read_twice = counter.finish(), parse.records
 
     def _chunks(self, passed: Passed, tally: Tally, counter: Counter | None) -> Iterator[Chunk]:
         with self.text.open(passed) as stream:
