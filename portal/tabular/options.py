@@ -52,7 +52,7 @@ class ConvertOptions(BaseModel):
     typed_null_values: tuple[str, ...] = TYPED_NULLS
     decimal_point: Literal[".", ","] = "."
     thousands: Literal["", ",", ".", " ", "'", "_"] = ""
-    max_record_bytes: int = Field(64 << 20, ge=1024)
+    max_record_bytes: int = Field(32 << 20, ge=1024)
     """A longer record is refused: a quote that is never closed must not fill the memory."""
 
     full_scan: bool = False

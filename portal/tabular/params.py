@@ -44,7 +44,7 @@ class ConversionParams(EngineParams):
         "", help="What groups digits, as in 1,000,000; none: such values stay text", group="Reading", advanced=True
     )
     max_record_bytes: int = param(
-        64 << 20, help="A longer record is refused: a quote that is never closed must not fill the memory; it costs 6 to 10 times as much memory",
+        32 << 20, help="A longer record is refused: a quote that is never closed must not fill the memory; it costs 6 to 10 times as much memory",
         group="Reading", unit="bytes",
         title="Longest record", advanced=True, ge=1024,
     )  # fmt: skip
