@@ -37,7 +37,7 @@ class Faulty:
     def __init__(self, store: Store, number: int, fault: tuple[int, bool], *, renames: bool) -> None:
         self._store, self._number, (self._times, self._done), self._renames = store, number, fault, renames
         self.failed: list[str] = []
-        self._calls = 0
+        self._calls = count()
 
     def __getattr__(self, name: str) -> Any:
         if name == "copy" or (name == "rename" and not self._renames):
@@ -47,7 +47,7 @@ class Faulty:
 
     def watched(self, name: str, act: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
-            place, self._calls = self._calls, self._calls + 1
+            place = next(self._calls)  # of many threads
             fails = self._number <= place < self._number + self._times
             if fails and not self._done:
                 self._fail(name)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -258,3 +261,114 @@ def test_a_cancel_leaves_nothing(place: tuple[Store, str], make: Make) -> None:
     with pytest.raises(Cancelled):
         publish_file(parts[0], Target(store, False, {}, cancelled), f"{folder}a", proof(store, digest))
     assert keys(store, folder) == []
+
+
+MANY = pa.table({"day": [f"{number:03}" for number in range(30)], "n": range(30)})
+
+
+class Watched:
+    """A store that tells of its calls by name, and calls `act` with the number of those of one method."""
+
+    def __init__(self, store: Store, method: str = "", act: Callable[[int], None] = lambda number: None) -> None:
+        self._store, self._method, self._act = store, method, act
+        self._lock, self.calls = threading.Lock(), Counter[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        return self._watched(name, found) if callable(found) else found
+
+    def _watched(self, name: str, found: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            with self._lock:
+                self.calls[name] += 1
+                number = self.calls[name]
+            if name == self._method:
+                self._act(number)
+            return found(*arguments, **options)
+
+        return call
+
+
+def fail_at(place: int, error: type[Exception]) -> Callable[[int], None]:
+    def act(number: int) -> None:
+        if number == place:
+            raise error("cut off")
+
+    return act
+
+
+def everything(clouds: Clouds, store: Store, folder: str) -> list[str]:
+    """What is there, hidden files and empty folders too where there are such."""
+    if store is clouds.local:
+        return [str(path) for path in Path(f"/{folder}").rglob("*")] + [folder] * Path(f"/{folder}").exists()
+    return keys(store, folder)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> tuple[list[Part], Digest]:
+    return written(MANY, tmp_path / "many", ConvertOptions(partition_by=("day",)))
+
+
+def test_many_parts_are_some_calls_each_and_listed_in_their_order(place: tuple[Store, str], many: tuple[list[Part], Digest]) -> None:
+    store, folder = place
+    watched = Watched(store)
+    done = publish(watched, folder, many)
+    assert [each.part.name for each in done] == [part.name for part in many[0]] and len(done) == 30
+    assert list(json.loads(get(store, folder + SUCCESS))["objects"]) == [each.object.key for each in done]
+    assert sum(watched.calls.values()) <= 30 * 9 + 20, watched.calls
+
+
+def test_a_folder_of_the_disk_is_synced_once_for_all_its_parts(clouds: Clouds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = written(MANY, tmp_path / "scratch", ConvertOptions(split_bytes=1, row_group_rows=1))
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    assert len(publish(clouds.local, f"{str(clouds.home / 'data').lstrip('/')}/set/", made)) == 30
+    assert len(synced) <= 30 + 8, "each file once, and the folder for all of them"
+
+
+@pytest.mark.parametrize(("method", "place_of_error"), [("open_write", 12), ("open_read", 40), ("rename", 12)])
+@pytest.mark.parametrize("error", [Unreachable, Cancelled])
+def test_an_error_in_one_of_many_parts_leaves_nothing_and_a_retry_succeeds(
+    place: tuple[Store, str], clouds: Clouds, many: tuple[list[Part], Digest], method: str, place_of_error: int, error: type[Exception]
+) -> None:  # fmt: skip
+    store, folder = place
+    if method == "rename" and not isinstance(store, Renames):
+        return
+    with pytest.raises(error):
+        publish(Watched(store, method, fail_at(place_of_error, error)), folder, many)
+    assert everything(clouds, store, folder) == []
+    assert len(publish(store, folder, many)) == 30
+
+
+def test_a_cancel_is_heard_while_many_parts_are_published(clouds: Clouds, many: tuple[list[Part], Digest]) -> None:
+    """Folders that were there before stay, those that were made go."""
+    folder = clouds.home / "data" / "set"
+    (folder / "day=003").mkdir(parents=True)
+    stop = threading.Event()
+    store = Watched(clouds.local, "open_write", lambda number: stop.set() if number == 12 else None)
+
+    def check() -> None:
+        if stop.is_set():
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        publish_data_set(many[0], Target(store, False, {}, check), f"{str(folder).lstrip('/')}/", refuted, mark="m")
+    assert store.calls["open_write"] < 30
+    assert [path.name for path in folder.rglob("*")] == ["day=003"]
+
+
+def test_folders_that_a_replaced_data_set_leaves_empty_go_with_it(clouds: Clouds, make: Make, many: tuple[list[Part], Digest]) -> None:
+    folder = clouds.home / "data" / "set"
+    key = f"{str(folder).lstrip('/')}/"
+    publish(clouds.local, key, many)
+    publish(clouds.local, key, make(partition_by=("day",)), overwrite=True)
+    assert sorted(path.name for path in folder.iterdir()) == [SUCCESS, "day=__HIVE_DEFAULT_PARTITION__", "day=x", "day=y"]
+
+
+def test_the_log_tells_how_many_parts_are_done(
+    clouds: Clouds, many: tuple[list[Part], Digest], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:  # fmt: skip
+    monkeypatch.setattr("portal.tabular.output.many.TELL_S", 0)
+    with caplog.at_level("INFO", "portal.tabular"):
+        publish(clouds.local, f"{str(clouds.home / 'data').lstrip('/')}/set/", many)
+    assert {"published 12 of 30 parts", "read back 12 of 30 parts", "named 30 of 30 parts"} <= set(caplog.messages)

@@ -132,7 +132,7 @@ class AdlsStore:
             raise AlreadyExists(f"{self.url.at(key)} exists already, as {what}.", hint="Choose another name or allow overwriting.")
         return AdlsWriter(self, key, overwrite=overwrite, content_type=content_type, metadata=metadata or {})
 
-    def rename(self, key: str, new_key: str, *, overwrite: bool = False) -> None:
+    def rename(self, key: str, new_key: str, *, overwrite: bool = False, durable: bool = True) -> None:
         renamed(self, key, new_key, overwrite=overwrite)
 
     def delete(self, key: str) -> None:

@@ -136,8 +136,25 @@ class Presigns(Protocol):
 class Renames(Protocol):
     """A store whose rename is atomic."""
 
-    def rename(self, key: str, new_key: str, *, overwrite: bool = False) -> None:
-        """Raises NotFound, AlreadyExists."""
+    def rename(self, key: str, new_key: str, *, overwrite: bool = False, durable: bool = True) -> None:
+        """Unless `durable`, whoever renames many sees to it that the new names outlive a power cut: `HasFolders.sync_folder`.
+
+        Raises NotFound, AlreadyExists."""
+        ...
+
+
+@runtime_checkable
+class HasFolders(Protocol):
+    """A store with folders that stay when nothing is left in them, as on a disk. Their keys end in '/'."""
+
+    def has_folder(self, folder: str) -> bool: ...
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove it when it is empty; no error when it is not, or not there."""
+        ...
+
+    def sync_folder(self, folder: str) -> None:
+        """Make the names in it durable. Raises NotFound."""
         ...
 
 

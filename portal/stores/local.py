@@ -19,7 +19,7 @@ from portal.durable import sync_folder
 from portal.errors import AlreadyExists, NotFound, SourceChanged, StoreError
 from portal.stores.base import ObjectInfo, Page
 from portal.stores.local_files import READ_FLAGS, confined, entry_stat, etag, forget, reading, refuse_missing_root, resolved, translated
-from portal.stores.partial import names_below, partial_name
+from portal.stores.partial import is_partial, names_below, partial_name
 from portal.stores.url import StoreURL
 
 
@@ -83,7 +83,8 @@ class LocalWriter:
                 os.link(self._fresh, self._path)
                 self._fresh.unlink()
             self._committed = True
-            sync_folder(self._path.parent)
+            if not is_partial(self._key):  # whoever staged it gives it another name, and makes that one durable
+                sync_folder(self._path.parent)
         return _info(self._key, found)
 
     def abort(self) -> None:
@@ -181,7 +182,7 @@ class LocalStore:
         with translated(key):
             self.path(key).unlink(missing_ok=True)
 
-    def rename(self, key: str, new_key: str, *, overwrite: bool = False) -> None:
+    def rename(self, key: str, new_key: str, *, overwrite: bool = False, durable: bool = True) -> None:
         old, new = self.path(key), self.path(new_key)
         with translated(key if not old.exists() else new_key):
             new.parent.mkdir(parents=True, exist_ok=True)
@@ -190,7 +191,19 @@ class LocalStore:
             else:
                 os.link(old, new)
                 old.unlink()
-            sync_folder(new.parent)
+            if durable:
+                sync_folder(new.parent)
+
+    def has_folder(self, folder: str) -> bool:
+        return self.path(folder).is_dir()
+
+    def remove_folder(self, folder: str) -> None:
+        with contextlib.suppress(OSError):
+            self.path(folder).rmdir()
+
+    def sync_folder(self, folder: str) -> None:
+        with translated(folder):
+            sync_folder(self.path(folder))
 
     def close(self) -> None: ...
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from portal.errors import NotFound, StoreError
 from portal.stores.base import ObjectInfo, Renames, Store
 from portal.tabular.output.manifest import SUCCESS, UNFINISHED, Earlier, Manifest, earlier
+from portal.tabular.output.many import folders_of, in_threads, missing_folders, remove_empty, sync_folders
 from portal.tabular.output.publish import Prove, Published, Target, publish_one, stage, unveil
 from portal.tabular.output.sink import Part
 
@@ -57,10 +58,12 @@ class _Attempt:
 
     def __init__(self, target: Target, folder: str, there: Earlier, mark: str, names: Sequence[str]) -> None:
         self._target, self._store, self._folder, self._there, self._mark, self._names = target, target.store, folder, there, mark, names
-        self._brought: list[Published] = []
-        self._hidden = self._clears = self._finishes = self._done = False
+        self._brought: dict[int, Published] = {}
+        self._made: list[str] = []
+        self._named = self._hidden = self._clears = self._finishes = self._done = False
 
     def begin(self) -> None:
+        self._made = missing_folders(self._store, self._folder, self._names)
         _put(self._store, self._folder + UNFINISHED, Manifest(self._mark, {**self._there.objects, **dict.fromkeys(self._names, "")}).to_json())
         if not isinstance(self._store, Renames):
             self._hide()
@@ -72,25 +75,39 @@ class _Attempt:
             self._store.delete(self._folder + SUCCESS)
 
     def bring(self, parts: Sequence[Part], prove: Prove) -> list[Published]:
-        if not isinstance(self._store, Renames):
-            for part, name in zip(parts, self._names, strict=True):
-                found = publish_one(part, self._store, name, overwrite=False, metadata=self._target.metadata, check=self._target.check)
-                self._brought.append(found)
-            prove(self._brought)
-            return self._brought
-        for part, name in zip(parts, self._names, strict=True):
-            self._brought.append(stage(part, self._target, name))
-        prove(self._brought)
-        self._hide()
-        for place, name in enumerate(self._names):
-            self._brought[place] = unveil(self._brought[place], self._target, name)
-        return self._brought
+        renames, check = isinstance(self._store, Renames), self._target.check
+        self._named = not renames
+        in_threads(self._stage if renames else self._publish, list(enumerate(parts)), check, telling="published")
+        prove(self._in_order())
+        if renames:
+            self._hide()
+            self._named = True
+            in_threads(self._unveil, range(len(parts)), check, telling="named")
+            sync_folders(self._store, folders_of(self._folder, self._names), check)
+        return self._in_order()
+
+    def _in_order(self) -> list[Published]:
+        return [self._brought[place] for place in range(len(self._names))]
+
+    def _publish(self, numbered: tuple[int, Part]) -> None:
+        place, part = numbered
+        target = self._target
+        self._brought[place] = publish_one(
+            part, self._store, self._names[place], overwrite=False, metadata=target.metadata, check=target.check
+        )  # fmt: skip
+
+    def _stage(self, numbered: tuple[int, Part]) -> None:
+        place, part = numbered
+        self._brought[place] = stage(part, self._target, self._names[place])
+
+    def _unveil(self, place: int) -> None:
+        self._brought[place] = unveil(self._brought[place], self._target, self._names[place], durable=False)
 
     def clear(self) -> None:
         """Remove the data set that is replaced."""
         self._clears = bool(self._there.objects)
-        for key in self._there.objects:
-            self._store.delete(key)
+        in_threads(self._store.delete, list(self._there.objects))
+        remove_empty(self._store, folders_of(self._folder, self._there.objects))
 
     def finish(self, done: Sequence[Published]) -> ObjectInfo:
         """Once `_SUCCESS` stands all is done: `_UNFINISHED` beside it tells the next attempt nothing that it does not know."""
@@ -117,15 +134,16 @@ class _Attempt:
         """In this order, so that nothing half done is ever without `_UNFINISHED`, or with `_SUCCESS`."""
         if self._finishes:
             self._store.delete(self._folder + SUCCESS)
-        brought = {each.object.key: each.object.etag for each in self._brought}
-        for key in {**dict.fromkeys(self._names, ""), **brought}:
-            self._remove(key, brought.get(key, ""))
+        brought = {each.object.key: each.object.etag for each in self._brought.values()}
+        named = dict.fromkeys(self._names, "") if self._named else {}
+        in_threads(lambda item: self._remove(*item), list({**named, **brought}.items()))
         if self._hidden and self._there.success is not None:
             _put(self._store, self._folder + SUCCESS, self._there.success)
         if self._there.unfinished is not None:
             _put(self._store, self._folder + UNFINISHED, self._there.unfinished)
         else:
             self._store.delete(self._folder + UNFINISHED)
+        remove_empty(self._store, self._made)
 
     def _remove(self, key: str, etag: str) -> None:
         """Remove an object of ours, unless somebody has replaced it meanwhile. One that was named without our hearing of it is ours too."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from portal.errors import AlreadyExists, NotFound
 from portal.stores.base import Store, walk
+from portal.tabular.output.many import in_threads
 from portal.tabular.output.publish import Published
 
 SUCCESS = "_SUCCESS"
@@ -81,13 +82,20 @@ def earlier(store: Store, folder: str, *, overwrite: bool, marks: Collection[str
     known = {**(undone.objects if undone else {}), **(done.objects if done else {})}
     found = {one.mark for one in (done, undone) if one}
     there = {info.key for info in walk(store, folder) if not is_hidden(info.key.removeprefix(folder))}
-    ours = {key: etag for key, etag in known.items() if key in there and etag in ("", store.stat(key).etag)}
+    ours = _unchanged(store, {key: etag for key, etag in known.items() if key in there})
     if foreign := sorted(there - set(ours)):
         hint = "Choose an empty folder."
         raise AlreadyExists(f"{store.url.at(folder)} holds objects of others, like {foreign[0].removeprefix(folder)}.", hint=hint)
     if there and not overwrite and not (found and found <= set(marks)):
         raise AlreadyExists(f"{store.url.at(folder)} holds a data set already.", hint="Choose another folder, or let targets be replaced: overwrite.")
     return Earlier(text, begun, ours)
+
+
+def _unchanged(store: Store, known: Mapping[str, str]) -> dict[str, str]:
+    """Return those objects whose etags are as they are known, or not known."""
+    asked = [key for key, etag in known.items() if etag]
+    found = dict(zip(asked, in_threads(lambda key: store.stat(key).etag, asked), strict=True))
+    return {key: etag for key, etag in known.items() if found.get(key, "") == etag}
 
 
 def is_hidden(name: str) -> bool:

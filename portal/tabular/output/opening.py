@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,13 @@ def open_sink(folder: Path, schema: Any, options: ConvertOptions, check: Check =
     inner = without(schema, folders)
     order = order_in_files(schema, options)
 
+    numbers = count()
+
     def make(name: str) -> File:
+        path = folder / f"{next(numbers):06}{suffix}"  # thousands of folders would take longer than their files
         if options.output != "parquet":
-            return TextFile(folder / name, inner, options.output, name=name)
-        return ParquetFile(folder / name, inner, options, name=name, order=order)
+            return TextFile(path, inner, options.output, name=name)
+        return ParquetFile(path, inner, options, name=name, order=order)
 
     suffix, size = f".{options.output}", options.split_bytes
     sink: Sink = SplitSink(make, schema, suffix, size)

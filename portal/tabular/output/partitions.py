@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,8 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from portal.errors import ConversionFailed
-from portal.tabular.conversion.pipeline import in_order, threads
+from portal.tabular.conversion.pipeline import threads
 from portal.tabular.output.folders import folder_name, refuse_changed, texts, without
+from portal.tabular.output.many import in_threads
 from portal.tabular.output.parts import MakeFile, SplitSink
 from portal.tabular.output.sink import Part, refuse_other_schema
 from portal.tabular.output.spool import Spool
@@ -144,9 +144,7 @@ class PartitionedSink:
                 sink.write(last[folder])
             self._finish(folder)
 
-        with closing(in_order(list(self._folders), finish, check=self._check, workers=min(_WRITERS, threads()))) as ended:
-            for _ in ended:
-                pass
+        in_threads(finish, list(self._folders), self._check, telling="wrote", workers=min(_WRITERS, threads()))
         spool.remove()
 
     def abort(self) -> None:

@@ -112,12 +112,12 @@ def stage(part: Part, target: Target, key: str) -> Published:
     return _sent(part, replace(target, overwrite=False), folder + slash + partial_name())
 
 
-def unveil(staged: Published, target: Target, key: str) -> Published:
-    """Give a staged part its name. Raises AlreadyExists, ProofFailed; then the part is gone."""
+def unveil(staged: Published, target: Target, key: str, *, durable: bool = True) -> Published:
+    """Give a staged part its name; `durable`: see `Renames.rename`. Raises AlreadyExists, ProofFailed; then the part is gone."""
     store = target.store
     if not isinstance(store, Renames):
         raise TypeError("a store that cannot rename has nothing staged")
-    withdrawing(target, [staged], lambda: store.rename(staged.object.key, key, overwrite=target.overwrite))
+    withdrawing(target, [staged], lambda: store.rename(staged.object.key, key, overwrite=target.overwrite, durable=durable))
     done = replace(staged, object=store.stat(key))
     if done.object.size_bytes != staged.part.size_bytes:
         raise ProofFailed(f"{store.url.at(key)} was replaced by somebody else in the moment it was published.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
@@ -10,10 +12,12 @@ import pyarrow.parquet as pq
 
 from portal.errors import ProofFailed, Unreachable
 from portal.stores.base import Store
+from portal.tabular.conversion.pipeline import in_order
 from portal.tabular.options import Output
 from portal.tabular.output.dictionaries import stored_schema
 from portal.tabular.output.folders import values_of, with_folders, without
-from portal.tabular.output.publish import Published, withdraw
+from portal.tabular.output.many import WORKERS, told, withdraw_all
+from portal.tabular.output.publish import Published
 from portal.tabular.proving.digest import Digest
 from portal.tabular.proving.of_text import csv_batches, ndjson_batches
 from portal.tabular.proving.order import Order
@@ -21,6 +25,8 @@ from portal.tabular.proving.window import PassingFile
 from portal.tabular.rows import Check
 
 _BATCH_ROWS = 65_536
+_SMALL_BYTES, _SMALL_ROWS = 1 << 20, 65_536
+"""Of parts of which several are held in memory, whole."""
 _NAMES: dict[Output, str] = {"parquet": "Parquet", "csv": "CSV", "ndjson": "NDJSON"}
 
 
@@ -38,23 +44,46 @@ def read_back(
     """
     found = written.fresh()
     try:
-        for each in published:
-            _read_part(each, found, Order(order, each.object.key), store, check)
+        _read(published, found, order, store, check)
         if difference := written.difference(found):
             raise ProofFailed(difference, hint="Run it again.")
     except (ProofFailed, Unreachable):
-        for each in published:
-            withdraw(store, each)
+        withdraw_all(store, published)
         raise
 
 
-def _read_part(each: Published, found: Digest, order: Order, store: Store, check: Check) -> None:
-    key, before = each.object.key, found.rows
+def _read(published: Sequence[Published], found: Digest, order: Sequence[tuple[str, str]], store: Store, check: Check) -> None:
+    """Read large parts one after the other, and several small ones at once: of those it is the store that is waited for."""
+
+    def rows_of(each: Published) -> list[Any]:
+        rows: list[Any] = []
+        _read_part(each, found.schema, Order(order, each.object.key), rows.append, store, check)
+        return rows
+
+    for small, group in groupby(published, _is_small):
+        together = list(group)
+        if not small:
+            for each in together:
+                _read_part(each, found.schema, Order(order, each.object.key), found.update, store, check)
+            continue
+        with closing(in_order(together, rows_of, check=check, workers=min(WORKERS, len(together)))) as parts:
+            for rows in told(parts, len(together), "read back"):
+                for batch in rows:
+                    found.update(batch)
+
+
+def _is_small(each: Published) -> bool:
+    return each.part.size_bytes <= _SMALL_BYTES and each.part.rows <= _SMALL_ROWS
+
+
+def _read_part(each: Published, schema: Any, order: Order, take: Callable[[Any], None], store: Store, check: Check) -> None:
+    key, count = each.object.key, 0
     problem: Exception | None = None
     with PassingFile(store, each.object, check) as file:
         try:
-            for batch in _batches(file, each, found.schema):
-                found.update(batch)
+            for batch in _batches(file, each, schema):
+                count += batch.num_rows
+                take(batch)
                 order.update(batch)
         except (pa.ArrowException, OSError) as error:
             problem = ProofFailed(f"{key} cannot be read as {_NAMES[each.part.format]}.")
@@ -66,8 +95,8 @@ def _read_part(each: Published, found: Digest, order: Order, store: Store, check
         raise ProofFailed(f"{key} was read back with the checksum {crc}; {each.crc64} was written.", hint="Run it again.") from problem
     if problem:
         raise problem
-    if found.rows - before != each.part.rows:
-        raise ProofFailed(f"{key} has {found.rows - before} rows; {each.part.rows} were written.")
+    if count != each.part.rows:
+        raise ProofFailed(f"{key} has {count} rows; {each.part.rows} were written.")
 
 
 def _batches(file: PassingFile, each: Published, schema: Any) -> Iterator[Any]:
