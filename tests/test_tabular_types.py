@@ -15,7 +15,8 @@ from tests.tabular import convert
 from tests.test_columns_casting import ASKED
 from tests.test_columns_guess import TYPES
 
-KINDS = ["integers", "leading zeros", "long decimals", "German dates", "the month is first", "twelve hours", "mail", "two offsets", "nanoseconds", "UTC"]
+KINDS = ["integers", "leading zeros", "long decimals", "German dates", "the month is first", "twelve hours", "mail", "two offsets",
+"nanoseconds", "UTC"]
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -20,7 +20,7 @@ _MOST_THREADS = 8
 _AHEAD = 2
 """Items that wait beside those that are worked on, so that no thread waits for the reader."""
 _CHECK_S = 0.1
-_GOODBYE_S = 1.0
+_GOODBYE_S = 3.0
 """How long a reader that is held up by its store is waited for after a cancel; it ends by itself at its next block."""
 
 
