@@ -34,11 +34,11 @@ lint: $(MARK)-test     ## style
 types: $(MARK)-test    ## types
 	$(BIN)/mypy
 
-test: lint types native   ## lint, types and every test
+test: lint types native   ## lint, types and every test, two files at a time
 	$(BIN)/python tests/browser.py
 	$(BIN)/python tests/azcopy.py
 	$(BIN)/python tests/duckdb_azure.py
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 war: $(MARK)-test native   ## a thousand jobs under five hundred kills: nothing lost, nothing done twice
 	$(BIN)/python -m tests.war
