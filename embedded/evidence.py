@@ -7,6 +7,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -19,6 +20,9 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from embedded import data, kinds
 from embedded.kinds import Kind
+
+_FORMS = ("%m/%d/%Y", "%b %d %Y")
+"""How the demo's files write dates, besides year, month and day."""
 
 
 @dataclass(frozen=True)
@@ -138,10 +142,21 @@ def _reader(kind: pyarrow.DataType) -> Callable[[Any], Any]:
     if types.is_integer(kind):
         parse = int
     elif types.is_date(kind):
-        parse = date.fromisoformat
+        parse = _day
     elif types.is_timestamp(kind):
-        parse = datetime.fromisoformat
+        parse = _moment
     return lambda value: None if value in (None, "", "NA") else parse(value)
+
+
+def _moment(text: str) -> datetime:
+    for form in _FORMS:
+        with suppress(ValueError):
+            return datetime.strptime(text, form)
+    return datetime.fromisoformat(text.replace("/", "-"))
+
+
+def _day(text: str) -> date:
+    return _moment(text).date()
 
 
 def exported_jobs(env: Mapping[str, str], table: str) -> list[tuple[str, str]]:

@@ -38,7 +38,7 @@ from tests.servers import ADLS_ACCOUNT, ADLS_KEY, Server
 
 LAKE, BUCKET = "badinput", "bad-input"
 _OBJECTS = {
-    "ragged/a.csv": b"a,b,c\n1,2,3\n4,5\n", "quote/a.csv": b'a,b\n1,"open\n2,3\n', "encoding/a.csv": "a,b\n1,Zürich\n".encode("latin-1"),
+    "ragged/a.csv": b"a,b,c\n1,2,3\n4,5\n", "quote/a.csv": b'a,b\n1,"open\n2,3\n', "encoding/a.csv": "a,b\n1,日本\n".encode("shift_jis"),
     "empty/a.csv": b"", "name/dir./a.csv": b"a\n1\n", "good/a.csv": b"a,b\n1,2\n", "half/good.csv": b"a,b\n1,2\n", "half/bad.csv": b"a,b\n1\n",
 }  # fmt: skip
 _OLD = datetime(2020, 1, 1, tzinfo=UTC)
@@ -165,7 +165,8 @@ def test_nothing_is_lost_in_the_target(ran: Ran, adls_server: Server) -> None:
     with DataLakeServiceClient(f"{adls_server.url}/{ADLS_ACCOUNT}", credential={"account_name": ADLS_ACCOUNT, "account_key": ADLS_KEY}) as service:
         lake = service.get_file_system_client(LAKE)
         assert lake.get_file_client("there/a.csv").download_file().readall() == b"mine"
-        assert sorted(item.name for item in lake.get_paths() if not item.is_directory) == ["h/good.parquet", "there/a.csv"]
+        found = sorted(item.name for item in lake.get_paths() if not item.is_directory)
+        assert found == ["h/_good.parquet.schema.json", "h/good.parquet", "there/a.csv"]
 
 
 @pytest.mark.parametrize("name", JUNK)
