@@ -37,11 +37,6 @@ class Encoding:
     """What a person should look at, '' when the bytes speak clearly."""
 
     @property
-    def unit_bytes(self) -> int:
-        """Length of the smallest piece: characters begin at multiples of it."""
-        return 4 if self.name.startswith("utf-32") else 2 if self.name.startswith("utf-16") else 1
-
-    @property
     def may_begin_anywhere(self) -> bool:
         """Whether decoding may begin within the text: UTF-8, -16, -32 and encodings of one byte a character."""
         if self.name.startswith(("utf-8", "utf-16-", "utf-32-")):
