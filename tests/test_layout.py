@@ -16,11 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
     ["portal", "portal.errors", "portal.clock", "portal.jobs", "portal.progress", "portal.params", "portal.redact", "portal.settings",
      "portal.durable", "portal.lineage", "portal.processes", "portal.descriptors", "portal.outputlog", "portal.waking", "portal.inotify",
-     "portal.warm.own_process", "portal.warm.code_stamp", "portal.endings", "portal.version", "portal.stores.url"],
+     "portal.warm.own_process", "portal.warm.code_stamp", "portal.endings", "portal.version", "portal.stores.url", "portal.triggers.trigger"],
     ["portal.connections", "portal.aws_credentials", "portal.keypair", "portal.vault", "portal.stores", "portal.spool", "portal.wire",
      "portal.native"],
     ["portal.transfer", "portal.planning", "portal.comparing", "portal.ledger", "portal.movers", "portal.tabular", "portal.audit", "portal.seal",
-     "portal.retention", "portal.warehouse", "portal.probe", "portal.lake"],
+     "portal.retention", "portal.warehouse", "portal.probe", "portal.lake", "portal.notices", "portal.notifying"],
     ["portal.catalog", "portal.context", "portal.transfer.sides", "portal.work_folder", "portal.engine", "portal.submission", "portal.runner",
      "portal.engine_process", "portal.warm", "portal.starting", "portal.worker", "portal.sealer", "portal.chore", "portal.backup",
      "portal.check", "portal.triggers", "portal.health", "portal.metrics"],
