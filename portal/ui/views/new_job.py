@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import streamlit as st
 
 from portal import catalog
 from portal.catalog import EngineSpec, FieldSpec
-from portal.connections import KIND_OF_SCHEME, KINDS
 from portal.errors import BadParameters, PortalError
 from portal.jobs import ID_PATTERN, Followup
 from portal.submission import TYPED_LABEL
@@ -20,7 +18,7 @@ from portal.ui import (
     conversion_preview,
     credentials,
     drafts,
-    form_needs,
+    engine_form,
     forms,
     health,
     listing,
@@ -136,18 +134,8 @@ def _basket(draft: Draft, place: Place) -> dict[str, int]:
 def _parameters(draft: Draft, spec: EngineSpec, given: dict[str, Any]) -> None:
     _chosen(draft, spec, given)
     specs = [item for item in spec.fields if item.name not in ("source", "source_connection", "keys", mirror.CONFIRM)]
-    names = {item.name for item in specs}
-    pairs = {item.name for item in specs if item.kind == "url" and f"{item.name}_connection" in names}
     prefix = f"{draft.id}.{spec.name}"
-
-    def connect(item: FieldSpec, label: str, value: Any, key: str) -> str:
-        kind = _kind_of(item, given)
-        name = credentials.choose(draft, kind, label, value, key, help_text=item.help)
-        credentials.ask(draft, kind, key)
-        return name
-
-    form = forms.Form(draft.values, prefix, connect, dict.fromkeys(pairs, functools.partial(_pair, draft)), given, form_needs.needs_of(spec))
-    form.show(item for item in specs if item.name.removesuffix("_connection") not in pairs or item.name in pairs)
+    engine_form.show(draft, spec, specs, given, prefix)
     given |= {mirror.CONFIRM: None}  # what confirmed an earlier job confirms no other: it is asked for before this one is submitted
     _options(draft, spec, given, prefix)
 
@@ -170,30 +158,6 @@ def _chosen(draft: Draft, spec: EngineSpec, given: dict[str, Any]) -> None:
         st.caption(f"Nothing is chosen, so it takes everything below {plain(given['source'])} that the parameters let through.")
     else:
         st.caption(f"It takes what is below {plain(given['source'])}.")
-
-
-def _pair(draft: Draft, item: FieldSpec) -> dict[str, Any]:
-    """A URL and its connection."""
-    place = places.choose(draft, item, f"{item.name}_connection", narrow=True)
-    if place is None or place.base is None:
-        return {item.name: None}
-    start = places.prefix_of(place.base, draft.values.get(item.name))
-    prefix = st.text_input(
-        f"{item.title}: path", start, key=f"{draft.id}.{item.name}.below.{place.mark}", placeholder=_path_hint(item), persist_state="session",
-        help="The folder or object in it; empty: the top",
-    )  # fmt: skip
-    return {item.name: str(place.below((prefix or "").strip())), f"{item.name}_connection": place.connection_name}
-
-
-def _path_hint(item: FieldSpec) -> str:
-    return item.placeholder.partition("://")[2].partition("/")[2] or "raw_data/2026/"
-
-
-def _kind_of(item: FieldSpec, given: dict[str, Any]) -> str:
-    """The kind of connection a field wants: that of the URL it belongs to, or what its name says."""
-    base = item.name.removesuffix("_connection").removesuffix("connection").strip("_")
-    scheme = str(given.get(base) or "").partition("://")[0]
-    return KIND_OF_SCHEME.get(scheme) or (base if base in KINDS else "snowflake")
 
 
 def _options(draft: Draft, spec: EngineSpec, given: dict[str, Any], prefix: str) -> None:
