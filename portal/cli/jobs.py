@@ -25,6 +25,7 @@ def jobs(arguments: list[str], settings: Settings) -> int:
     made = parser("jobs", "List jobs: running ones first, then waiting ones in the order they will start, then finished ones, the latest first.")
     made.add_argument("--status", action="append", choices=[str(status) for status in Status], help="only these; may be repeated")
     made.add_argument("--engine", metavar="NAME", help="only jobs of this engine")
+    made.add_argument("--trigger", metavar="NAME", help="only jobs that this trigger made")
     made.add_argument("--parent", metavar="ID", help="only follow-ups, retries and reruns of this job")
     made.add_argument("--text", metavar="TEXT", help="only jobs that have this in id, name, user, parameters or error")
     made.add_argument("--since", metavar="DAY", help="finished since this day: 2026-11-21, today, 7d (default: 30d)")
@@ -58,6 +59,7 @@ def _fits(job: Job, given: argparse.Namespace) -> bool:
     return (
         (not given.status or str(job.status) in given.status)
         and given.engine in (None, job.engine)
+        and given.trigger in (None, job.labels.get("trigger"))
         and given.parent in (None, job.parent, job.retry_of)
         and (not given.text or given.text.lower() in _searched(job))
     )

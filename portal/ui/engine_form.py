@@ -13,7 +13,6 @@ from portal.connections import KIND_OF_SCHEME, KINDS
 from portal.ui import credentials, form_needs, forms, places
 from portal.ui.drafts import Draft
 
-
 _QUEUES = ("queue", "notices", "dead_letters")
 """Parameters that name an SQS queue: they are reached as S3 is."""
 

@@ -29,6 +29,7 @@ class Filters:
     owner: str = ""
     text: str = ""
     days: int = 30
+    trigger: str = ""
 
     @property
     def wants_alive(self) -> bool:
@@ -41,7 +42,7 @@ class Filters:
     @property
     def picks(self) -> bool:
         """True when a job must be read to know whether it fits."""
-        return bool(self.statuses or self.engine or self.owner or self.text)
+        return bool(self.statuses or self.engine or self.owner or self.text or self.trigger)
 
     @property
     def since(self) -> date:
@@ -51,6 +52,8 @@ class Filters:
         if self.statuses and job.status.value not in self.statuses:
             return False
         if (self.engine and job.engine != self.engine) or (self.owner and job.submitted_by != self.owner):
+            return False
+        if self.trigger and job.labels.get("trigger") != self.trigger:
             return False
         return not self.text or self.text.casefold() in _searched(job)
 

@@ -61,16 +61,17 @@ def handle(clicked: Click | None) -> None:
 
 def _filters() -> Filters:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input("Search", type="search", key="text", bind="query-params", placeholder="id, name, owner, URL or error…", width=300)
+        text = st.text_input("Search", type="search", key="text", bind="query-params", placeholder="id, name, owner, URL or error…", width=240)
         engine = st.selectbox(
-            "Engine", ["", *catalog.names()], format_func=lambda name: name or "All engines", key="engine", bind="query-params", width=180
+            "Engine", ["", *catalog.names()], format_func=lambda name: name or "All engines", key="engine", bind="query-params", width=150
         )
-        owner = st.text_input("Owner", key="owner", bind="query-params", placeholder="anyone", width=150)
-        days = st.selectbox("Finished in", list(_PERIODS), format_func=_PERIODS.__getitem__, index=2, key="days", bind="query-params", width=130)
+        owner = st.text_input("Owner", key="owner", bind="query-params", placeholder="anyone", width=120)
+        trigger = st.text_input("Trigger", key="trigger", bind="query-params", placeholder="any or none", width=130)
+        days = st.selectbox("Finished in", list(_PERIODS), format_func=_PERIODS.__getitem__, index=2, key="days", bind="query-params", width=120)
         statuses = st.pills(
             "State", [item.value for item in Status], selection_mode="multi", format_func=str.capitalize, key="status", bind="query-params"
         )
-    return Filters(tuple(statuses or ()), engine or "", (owner or "").strip(), (text or "").strip(), int(days or 30))
+    return Filters(tuple(statuses or ()), engine or "", (owner or "").strip(), (text or "").strip(), int(days or 30), (trigger or "").strip())
 
 
 def _page_number() -> int:
@@ -107,7 +108,7 @@ def _nothing(filters: Filters) -> None:
 
 
 def _clear() -> None:
-    st.session_state.update(text="", engine="", owner="", days="30", status=[])
+    st.session_state.update(text="", engine="", owner="", trigger="", days="30", status=[])
     st.query_params.clear()
 
 
