@@ -1,13 +1,17 @@
-"""What the commands of the command line share: their parsers, and finding a job by a shortened id."""
+"""What the commands of the command line share: their parsers, what they read from files, and finding a job by a shortened id."""
 
 from __future__ import annotations
 
 import argparse
 import getpass
+import json
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 from portal.catalog import FlagParser
-from portal.errors import JobNotFound
+from portal.errors import BadParameters, JobNotFound
 from portal.jobs import ID_PATTERN, Job
 from portal.spool import Spool
 
@@ -58,3 +62,32 @@ def _recent(spool: Spool, part: str) -> list[str]:
     known = {*spool.waiting_ids(), *(job.id for job in spool.running())}
     known.update(name for back in range(_RECENT_DAYS) for name in spool.archived_ids(today - timedelta(back)))
     return [name for name in known if name.startswith(part) or name.endswith(part)]
+
+
+def read_followups(text: str) -> list[Any]:
+    """Return what a `--then` holds, JSON or the name of a file with it, as a list. Raises BadParameters."""
+    source = text if text.lstrip().startswith(("{", "[")) else _read(text)
+    data = _parsed(source, "--then")
+    return data if isinstance(data, list) else [data]
+
+
+def read_object(path: str) -> dict[str, Any]:
+    """Return the JSON object that a file holds; `-` is standard input. Raises BadParameters."""
+    data = _parsed(_read(path), path)
+    if not isinstance(data, dict):
+        raise BadParameters(f"{path} holds no JSON object.")
+    return data
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise BadParameters(f"{where} is not JSON: {error}.") from None
+
+
+def _read(path: str) -> str:
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise BadParameters(f"{path} cannot be read.") from error

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
 from portal import catalog, submission
 from portal.cli.jobs import public
-from portal.cli.parsing import PROGRAM, add_json, add_user, find, parser
+from portal.cli.parsing import PROGRAM, add_json, add_user, find, parser, read_followups, read_object
 from portal.cli.text import as_json, moment, seconds
 from portal.cli.watch import Screen, exit_code, wait, wait_chain
 from portal.errors import BadParameters
@@ -88,14 +85,14 @@ def _order(engine: str | None, given: argparse.Namespace) -> dict[str, Any]:
         "not_before": moment(given.after, ahead=True) if given.after else None, "timeout_s": seconds(given.timeout) if given.timeout else None,
     }  # fmt: skip
     order |= {name: value for name, value in flags.items() if value is not None}
-    order["then"] = [*order.get("then", []), *(item for text in given.then for item in _followups(text))]
+    order["then"] = [*order.get("then", []), *(item for text in given.then for item in read_followups(text))]
     if given.dry_run:
         order["labels"] = {**order.get("labels", {}), "dry_run": "yes"}
     return order
 
 
 def _job_file(path: str) -> dict[str, Any]:
-    order = _object(_read(path), path)
+    order = read_object(path)
     if unknown := sorted(set(order) - _FILE_FIELDS):
         raise BadParameters(f"{path}: {unknown[0]!r} is no field of a job to submit; there are {', '.join(sorted(_FILE_FIELDS))}.")
     if not isinstance(order.get("engine"), str) or not isinstance(order.setdefault("params", {}), dict):
@@ -106,34 +103,7 @@ def _job_file(path: str) -> dict[str, Any]:
 
 
 def _params_file(path: str | None) -> dict[str, Any]:
-    return _object(_read(path), path) if path else {}
-
-
-def _followups(text: str) -> list[Any]:
-    source = text if text.lstrip().startswith(("{", "[")) else _read(text)
-    data = _parsed(source, "--then")
-    return data if isinstance(data, list) else [data]
-
-
-def _object(text: str, path: str) -> dict[str, Any]:
-    data = _parsed(text, path)
-    if not isinstance(data, dict):
-        raise BadParameters(f"{path} holds no JSON object.")
-    return data
-
-
-def _parsed(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise BadParameters(f"{where} is not JSON: {error}.") from None
-
-
-def _read(path: str) -> str:
-    try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
-    except (OSError, ValueError) as error:
-        raise BadParameters(f"{path} cannot be read.") from error
+    return read_object(path) if path else {}
 
 
 def retry(arguments: list[str], settings: Settings) -> int:
