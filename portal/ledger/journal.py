@@ -16,7 +16,7 @@ import os
 import threading
 import time
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -156,6 +156,8 @@ class Journal:
         self._file = path.open("ab", buffering=0)
         _close_last_line(path, self._file)
         self._synced = time.monotonic()
+        self.hear: Callable[[Columns], None] = lambda rows: None
+        """Is told the rows that `end` wrote down, once they are; what it raises comes out of `end`."""
 
     def begin(self, ns: Sequence[int]) -> None:
         """Objects whose targets may change from now on."""
@@ -172,6 +174,7 @@ class Journal:
         with self._lock:
             self._append({"end": packed})
             self.state.note_ended(rows["n"], packed["outcome"], packed.get("cause") or "")
+        self.hear(rows)
 
     def blocks(self, n: int, upload: str, blocks: Sequence[Block], sums: Sequence[Sequence[Any]] = (), step_bytes: int = 0) -> None:
         """Blocks of a large object that are at the target now, and other checksums of them (JSON values; kept as they are). Another `upload`

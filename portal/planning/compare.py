@@ -17,7 +17,7 @@ from portal.planning.survey import Order, Ordered
 from portal.planning.there import Disorder, Index, Row, Window, rows
 from portal.planning.verdicts import LOOK, Of, judge, same_content
 from portal.stores.base import Store
-from portal.wire.ends import Listed
+from portal.wire.ends import Found, Listed
 
 SHOWN = 20
 FEW = 2_000
@@ -25,6 +25,8 @@ _PAGES_BEFORE_LOOKING = 4
 _ENTRIES_A_PAGE = 64
 """Of few entries, so many are looked at one by one about as quickly as a page of a listing is read, many at a time."""
 _MOVES = ("copy", "convert")
+SameBytes = Callable[[Entry, Found], bool]
+"""Tells whether a target has the very bytes that would be written, whoever wrote it; called from several threads."""
 _BY_THE_MARK = ("fail", "skip")
 """The policies by which a target stays unless its mark says that it is ours; by the others what it is like decides, whoever wrote it."""
 
@@ -52,6 +54,8 @@ class Comparison:
     """How the targets of what sources left out would be called."""
     tells: bool = False
     """The target's listing tells metadata."""
+    same_bytes: SameBytes | None = None
+    """With overwrite=different: what decides on a target that exists, instead of what listings and metadata tell."""
     occupied: list[str] = field(default_factory=list)
     """The first targets that exist, if none may."""
     obstacles: dict[str, str] = field(default_factory=dict)
@@ -143,6 +147,9 @@ class Comparison:
                 self.obstacles[key] = f"{self.store.url.at(key)} is a folder, and a file of that name is to be written"
         elif self.policy in _BY_THE_MARK and (page.ours[place] or self.is_ours(n)):
             self.verdicts[n] = Verdict.UNKNOWN
+        elif self.same_bytes:
+            may_be = page.actions[place] == "convert" or page.sizes[place] == row.size_bytes
+            self.verdicts[n] = LOOK if may_be else Verdict.REPLACE
         else:
             of = Of(page.sizes[place], page.etags[place], page.modified[place], page.md5s[place], page.actions[place] == "convert")
             self.verdicts[n] = judge(self.policy, of, row, dated=self.store.url.scheme == "file", tells=self.tells)
@@ -188,6 +195,8 @@ class Comparison:
         if self.policy == "checksum" and self.source is not None:
             source = self.source.find(entry.key)
             return entry.n, Verdict.SAME_CONTENT if source and same_content(source, target) else Verdict.REPLACE
+        if self.same_bytes:
+            return entry.n, Verdict.SAME_CONTENT if self.same_bytes(entry, target) else Verdict.REPLACE
         recorded = target.about.metadata.get("source_etag", "")
         return entry.n, Verdict.SAME if recorded and recorded == entry.etag else Verdict.REPLACE
 

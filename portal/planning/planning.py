@@ -31,6 +31,8 @@ class Rules:
     """The largest object that the target can hold."""
     converted_name: Callable[[str], str | None] | None = None
     """Gives the target's name of an object that is converted, None for one that is copied."""
+    key_of: Callable[[str, str], str] | None = None
+    """Gives the name below the target, of the name below the source and the time (RFC 3339, '' unknown) of an object; None: they are the same."""
 
     @property
     def folder(self) -> str:
@@ -86,6 +88,8 @@ class Rules:
         """Give each entry its target; `page.targets` holds the names below the source."""
         if self.converted_name:
             self._convert(page, self.converted_name)
+        if self.key_of:
+            page.targets = list(map(self.key_of, page.targets, page.modified))
         if self.flat_folder is not None:
             page.targets = [name.rpartition("/")[2] for name in page.targets]
         folder = self.folder
@@ -122,6 +126,12 @@ class Rules:
     def renamed(self, name: str) -> str:
         """Return the target's key of a name below the source as bad_names=rename writes it."""
         return self.folder + names.encoded(self.target_scheme, name, self.folder)
+
+    def set_apart(self, target: str, key: str) -> str:
+        """Return a name of its own for a source whose target name another has, '' when the target cannot hold it. Where names are made by
+        `key_of` it depends on the source's name below the source alone: the same files have the same names from whichever folder they come."""
+        below = names.below(key, self.source_prefix) if self.key_of else None
+        return names.set_apart(self.target_scheme, target, below or key)
 
     def _judge_sizes(self, page: Page) -> None:
         for n, size in enumerate(page.sizes):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from portal.errors import AccessDenied, AlreadyExists, NameNotAllowed, NotFound, TransferFailed
 from portal.planning import limits, names, plan
-from portal.planning.compare import Comparison
+from portal.planning.compare import Comparison, SameBytes
 from portal.planning.extras import EXTRAS_FILE, Extras
 from portal.planning.listing import Lister
 from portal.planning.looking import LOOKERS, Looker, each
@@ -110,6 +109,8 @@ class Check:
     check: Callable[[], None] = lambda: None
     tells: bool = False
     """The target's listing tells metadata."""
+    same_bytes: SameBytes | None = None
+    """See `compare.Comparison`."""
 
     def run(self) -> Preflight:
         """Raises NotFound when the target's container is not there."""
@@ -167,7 +168,7 @@ class Check:
             return
         with Targets(self.folder / ".targets.sqlite", fold, folders=has_folders) as base:
             base.fill(plan.pages(self.planned.path))
-            for clash, done in base.settle(self.policies.twins, partial(names.set_apart, self.rules.target_scheme)):
+            for clash, done in base.settle(self.policies.twins, self.rules.set_apart):
                 if done == "stops":
                     problems.add("clash", clash.source, clash.target, clash.why, done)
             if base.changed:
@@ -191,7 +192,7 @@ class Check:
         extras = Extras(self.folder / EXTRAS_FILE, self.rules.folder, self.rules.filters) if mirror else None
         found = Comparison(
             self.planned.path, bytearray(survey.listed), self.target, self.lister, self.looker, self.source, self.policies.overwrite, self.is_ours,
-            extras, self.rules.names, self.tells,
+            extras, self.rules.names, self.tells, self.same_bytes,
         )  # fmt: skip
         orders = found.orders() if mirror else survey.targets.orders
         if survey.moving or mirror:

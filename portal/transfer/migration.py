@@ -11,6 +11,7 @@ from portal.ledger import ledger
 from portal.ledger.balance import Books
 from portal.ledger.journal import JOURNAL_FILE, Journal, JournalState
 from portal.planning import plan, planner, sources
+from portal.planning.compare import SameBytes
 from portal.planning.listing import Lister
 from portal.planning.looking import Looker
 from portal.planning.planner import Planned
@@ -61,6 +62,8 @@ class Migration:
     """Folder of the finished job whose failures are to be done again."""
     mover: Mover = move
     """What brings the entries to their end: `portal.transfer.moving.move`, or what takes its place."""
+    same_bytes: SameBytes | None = None
+    """With overwrite=different: what decides on a target that exists."""
 
     def plan(self) -> Planned:
         """List the source into a plan on disk, or go on with the one that an earlier attempt of this job began."""
@@ -96,7 +99,8 @@ class Migration:
             tells = self.route.target.access().kind == "blob"
             begun = self._begun(planned)
             return Check(
-                planned, self.rules, self.policies, self.folder, self.route.target.store, lister, target, source, begun, check, tells
+                planned, self.rules, self.policies, self.folder, self.route.target.store, lister, target, source, begun, check, tells,
+                self.same_bytes,
             ).run()  # fmt: skip
         finally:
             source.close()

@@ -1,0 +1,1 @@
+"""Bringing local files to a store: what their keys are made of, and what follows once each is there."""
