@@ -17,10 +17,12 @@ from typing import Any, Self
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from portal.connections_base import AnyConnection
+from portal.connections_channels import SmtpConnection, WebhookConnection
 from portal.connections_kinds import (
+    CHANNELS,
     KINDS,
     AdlsConnection,
-    AnyConnection,
     Connection,
     LocalConnection,
     S3Connection,
@@ -30,8 +32,8 @@ from portal.connections_kinds import (
 from portal.errors import SettingError
 from portal.settings import Settings
 
-__all__ = ["DEFAULT", "DEFAULT_VARIABLES", "KINDS", "KIND_OF_SCHEME", "AdlsConnection", "AnyConnection", "Connections", "LocalConnection",
-           "S3Connection", "SnowflakeConnection"]  # fmt: skip
+__all__ = ["CHANNELS", "DEFAULT", "DEFAULT_VARIABLES", "KINDS", "KIND_OF_SCHEME", "AdlsConnection", "AnyConnection", "Connections", "LocalConnection",
+           "S3Connection", "SmtpConnection", "SnowflakeConnection", "WebhookConnection"]  # fmt: skip
 
 DEFAULT = "default"
 KIND_OF_SCHEME = {"s3": "s3", "abfss": "adls", "file": "local"}
@@ -42,7 +44,8 @@ DEFAULT_VARIABLES: dict[str, dict[str, str]] = {
     "s3": {
         "endpoint_url": "AWS_ENDPOINT_URL", "region": "AWS_REGION", "access_key_id": "AWS_ACCESS_KEY_ID",
         "secret_access_key": "AWS_SECRET_ACCESS_KEY", "session_token": "AWS_SESSION_TOKEN", "profile": "AWS_PROFILE",
-        "credentials_file": "AWS_CREDENTIALS_FILE",
+        "credentials_file": "AWS_CREDENTIALS_FILE", "role_arn": "AWS_ASSUME_ROLE_ARN", "external_id": "AWS_ASSUME_ROLE_EXTERNAL_ID",
+        "role_session_name": "AWS_ASSUME_ROLE_SESSION_NAME", "sts_endpoint_url": "AWS_ENDPOINT_URL_STS",
     },
     "adls": {
         "account": "AZURE_STORAGE_ACCOUNT", "endpoint_url": "AZURE_STORAGE_ENDPOINT", "account_key": "AZURE_STORAGE_KEY",
@@ -57,7 +60,9 @@ DEFAULT_VARIABLES: dict[str, dict[str, str]] = {
         "login_timeout_s": "SNOWFLAKE_LOGIN_TIMEOUT_S",
     },
 }  # fmt: skip
-"""The variables that make up the default connection of each kind."""
+"""The variables that make up the default connection of each kind; those that lead to people have none."""
+
+_KINDS_WITH_DEFAULT = tuple(kind for kind in KINDS if kind not in CHANNELS)
 
 
 @dataclass(frozen=True)
@@ -78,21 +83,34 @@ class Connections:
         stored = _toml(settings.connections_file)
         named = {name: _connection(name, _filled_in(name, values, variables, settings)) for name, values in stored.items()}
         named.update({name: _typed_connection(name, values) for name, values in (typed or {}).items()})
-        return cls(named, {kind: _default(kind, settings, variables) for kind in KINDS})
+        return cls(named, {kind: _default(kind, settings, variables) for kind in _KINDS_WITH_DEFAULT})
 
     def get(self, kind: str, name: str | None = None) -> Any:
         """Return a connection of a kind. Raises SettingError when there is none of that name or it is of another kind."""
         if kind not in KINDS:
             raise SettingError(f"There is no kind of connection {kind!r}.", hint=f"Kinds: {', '.join(KINDS)}.")
-        if name in (None, "", DEFAULT):
+        if name in (None, "", DEFAULT) and kind in self.defaults:
             return self.defaults[kind]
         found = self.named.get(str(name))
         if found is None:
-            known = ", ".join([DEFAULT, *self.names(kind)])
+            known = ", ".join([*([DEFAULT] if kind in self.defaults else []), *self.names(kind)]) or "none"
             raise SettingError(f"There is no connection {name!r}.", hint=f"Known for {kind}: {known}. Add it to connections.toml.")
         if found.kind != kind:
             raise SettingError(f"The connection {name!r} leads to {found.kind}, not to {kind}.")
         return found
+
+    def channel(self, name: str) -> WebhookConnection | SmtpConnection:
+        """Return a connection that leads to people. Raises SettingError when there is none of that name or it is of another kind."""
+        found = self.named.get(name)
+        if isinstance(found, WebhookConnection | SmtpConnection):
+            return found
+        known = ", ".join(self.channels()) or "none"
+        problem = f"The connection {name!r} leads to {found.kind}, not to people." if found else f"There is no connection {name!r}."
+        raise SettingError(problem, hint=f"Known of the kinds {' and '.join(CHANNELS)}: {known}. Add it to connections.toml.")
+
+    def channels(self) -> list[str]:
+        """Names of the connections that lead to people."""
+        return sorted(name for name, item in self.named.items() if item.kind in CHANNELS)
 
     def names(self, kind: str) -> list[str]:
         """Names of the connections of a kind, without `default`."""
@@ -113,7 +131,7 @@ def _toml(path: Path) -> dict[str, dict[str, Any]]:
     for name, values in tables.items():
         if not isinstance(values, dict):
             raise SettingError(f"{path}: {name!r} stands outside of any connection.", hint="Put it below the [name] of its connection.")
-        if name == DEFAULT or name in KINDS:
+        if name == DEFAULT or name in _KINDS_WITH_DEFAULT:
             raise SettingError(f"{path}: no connection can be named {name!r}.", hint="Defaults come from .env; give this one another name.")
     return tables
 
@@ -137,6 +155,11 @@ def _typed_connection(name: str, values: Mapping[str, Any]) -> Any:
         raise SettingError(
             f"The connection {name!r} names an endpoint of its own, but no credentials.",
             hint="Give the credentials too, or have the connection added to connections.toml: the worker's own go only to what stands there.",
+        )
+    if getattr(found, "role_arn", "") and not found.brings_credentials:
+        raise SettingError(
+            f"The connection {name!r} names a role, but no credentials to assume it with.",
+            hint="Give the credentials too, or have the connection added to connections.toml: the worker's own assume only roles that stand there.",
         )
     return found
 

@@ -3,57 +3,14 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import ConfigDict, Field, SecretStr, model_validator
 
-from portal import aws_credentials, clock
+from portal import aws_credentials
+from portal.connections_base import AnyConnection, Endpoint, Moment, Role
+from portal.connections_channels import SmtpConnection, WebhookConnection
 from portal.errors import SettingError
-
-
-def _url(value: str) -> str:
-    if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
-        raise ValueError("it must be a URL that begins with https:// (or http:// on this machine)")
-    if "@" in value or "?" in value or "#" in value:
-        raise ValueError("user names, passwords and signatures do not belong into the endpoint, which is shown; put them into the other fields")
-    return value.rstrip("/")
-
-
-def _moment(value: str) -> str:
-    if value:
-        clock.parse_ms(value)
-    return value
-
-
-Endpoint = Annotated[str, AfterValidator(_url)]
-Moment = Annotated[str, AfterValidator(_moment)]
-
-
-class AnyConnection(BaseModel):
-    """What every kind has in common."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True)
-
-    kind: str
-
-    def secrets(self) -> list[str]:
-        """The secret values, for redaction."""
-        return [value.get_secret_value() for _, value in self if isinstance(value, SecretStr) and value.get_secret_value()]
-
-    @property
-    def leads_elsewhere(self) -> bool:
-        """True when it names its own address instead of the provider's."""
-        return bool(getattr(self, "endpoint_url", "") or getattr(self, "host", ""))
-
-    @property
-    def brings_credentials(self) -> bool:
-        """True when signing in takes nothing that only the worker's machine or files hold."""
-        return bool(AnyConnection.secrets(self))
-
-    @property
-    def label(self) -> str:
-        """Where the connection leads, for people: never a secret."""
-        return self.kind
 
 
 class S3Connection(AnyConnection):
@@ -66,6 +23,17 @@ class S3Connection(AnyConnection):
     expires_at: Moment = Field("", description="When the temporary credentials end (RFC 3339), if known")
     profile: str = Field("", description="Profile of ~/.aws")
     credentials_file: str = Field("", description="JSON file with AccessKeyId, SecretAccessKey, SessionToken (as `aws sts` prints it)")
+    role_arn: Role = Field("", description="Role to assume with these credentials, e.g. arn:aws:iam::123456789012:role/NAME")
+    external_id: str = Field("", description="External id that the role's trust policy asks for, if it does")
+    role_session_name: str = Field("", description="Name of the role's session in CloudTrail; empty: data-operations-portal")
+    sts_endpoint_url: Endpoint = Field("", description="STS that gives the role; empty: AWS's, or the endpoint of a compatible service")
+
+    @model_validator(mode="after")
+    def _role_first(self) -> Self:
+        for name in ("external_id", "role_session_name"):
+            if getattr(self, name) and not self.role_arn:
+                raise ValueError(f"{name} belongs to a role, and role_arn is missing")
+        return self
 
     @model_validator(mode="after")
     def _both_keys(self) -> Self:
@@ -149,8 +117,15 @@ class SnowflakeConnection(AnyConnection):
         return f"{self.user}@{self.host or self.account}"
 
 
-Connection = Annotated[S3Connection | AdlsConnection | LocalConnection | SnowflakeConnection, Field(discriminator="kind")]
-KINDS: dict[str, type[AnyConnection]] = {"s3": S3Connection, "adls": AdlsConnection, "local": LocalConnection, "snowflake": SnowflakeConnection}
+Connection = Annotated[
+    S3Connection | AdlsConnection | LocalConnection | SnowflakeConnection | WebhookConnection | SmtpConnection, Field(discriminator="kind")
+]
+KINDS: dict[str, type[AnyConnection]] = {
+    "s3": S3Connection, "adls": AdlsConnection, "local": LocalConnection, "snowflake": SnowflakeConnection, "webhook": WebhookConnection,
+    "smtp": SmtpConnection,
+}  # fmt: skip
+CHANNELS = ("webhook", "smtp")
+"""The kinds that lead to people, not to data. None has a default, so each is named."""
 
 
 def field_names(kind: Any) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from portal.cli.parsing import add_json, parser
 from portal.cli.text import as_json, table
-from portal.connections import DEFAULT, DEFAULT_VARIABLES, KINDS, Connections
+from portal.connections import CHANNELS, DEFAULT, DEFAULT_VARIABLES, KINDS, Connections
 from portal.errors import SettingError
 from portal.probe import Probe, probe
 from portal.settings import Settings
@@ -18,7 +18,8 @@ def connections(arguments: list[str], settings: Settings) -> int:
     """List the connections, or test them."""
     made = parser("connections", "List the connections that jobs can name, or test that they lead somewhere.", "[list | test [NAME…]] [--json]")
     made.add_argument("action", nargs="?", choices=["list", "test"], default="list", metavar="ACTION", help="list (default) or test")
-    made.add_argument("names", nargs="*", metavar="NAME", help="test only these: names, or kinds (s3, adls, local, snowflake) for their defaults")
+    made.add_argument("names", nargs="*", metavar="NAME", help="test only these: names, or kinds (s3, adls, local, snowflake) for "
+        "their defaults; one of kind webhook or smtp is tested only when it is named, by a message that it sends")  # fmt: skip
     add_json(made)
     given = made.parse_args(arguments)
     known = list(_known(Connections.load(settings), settings))
@@ -31,8 +32,9 @@ Row = tuple[str, str, str, bool]
 
 def _known(loaded: Connections, settings: Settings) -> Iterator[Row]:
     for kind in KINDS:
-        configured = kind == "local" or any(settings.variables.get(name) for name in DEFAULT_VARIABLES[kind].values())
-        yield DEFAULT, kind, loaded.get(kind).label, configured
+        if kind in loaded.defaults:
+            configured = kind == "local" or any(settings.variables.get(name) for name in DEFAULT_VARIABLES[kind].values())
+            yield DEFAULT, kind, loaded.get(kind).label, configured
         for name in loaded.names(kind):
             yield name, kind, loaded.get(kind, name).label, True
 
@@ -48,12 +50,12 @@ def _list(known: list[Row], given: argparse.Namespace) -> int:
 
 def _chosen(known: list[Row], names: list[str]) -> list[Row]:
     if not names:
-        return [row for row in known if row[3]]
+        return [row for row in known if row[3] and row[1] not in CHANNELS]
     chosen = []
     for wanted in names:
         fitting = [row for row in known if row[0] == wanted or (row[0] == DEFAULT and row[1] == wanted)]
         if not fitting:
-            there = ", ".join(dict.fromkeys([*KINDS, *(row[0] for row in known if row[0] != DEFAULT)]))
+            there = ", ".join(dict.fromkeys([row[1] if row[0] == DEFAULT else row[0] for row in known]))
             raise SettingError(f"There is no connection {wanted!r}.", hint=f"There are {there}. Add it to connections.toml.")
         chosen += fitting
     return chosen

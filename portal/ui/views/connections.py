@@ -7,14 +7,15 @@ from typing import Any
 import streamlit as st
 from pydantic import SecretStr
 
-from portal.connections import DEFAULT_VARIABLES, Connections
+from portal.connections import CHANNELS, DEFAULT_VARIABLES, KINDS, Connections
 from portal.errors import PortalError
 from portal.ui import access, actions, boxes, state
 from portal.ui.accounts import Role
 from portal.ui.places import KIND_WORDS
 from portal.ui.wording import plain
 
-_WORDS = {**KIND_WORDS, "snowflake": "Snowflake"}
+_WORDS = {**KIND_WORDS, "snowflake": "Snowflake", "webhook": "Webhook", "smtp": "E-mail"}
+_TELLS = "Sends a test message to whoever listens there"
 _RESULTS = "_probes"
 _EXAMPLE = """[lake_prod]
 kind = "adls"
@@ -25,6 +26,11 @@ account_key = "env:LAKE_PROD_KEY"   # the value stands in .env, or in the enviro
 kind = "s3"
 region = "eu-central-1"
 profile = "partner"
+
+[ops-slack]                         # where notifications go
+kind = "webhook"
+format = "slack"
+url = "env:OPS_SLACK_URL"
 """
 
 
@@ -38,7 +44,7 @@ def show() -> None:
         boxes.error(problem)
         return
     entries: list[tuple[str, str, Any]] = [(kind, "", item) for kind, item in found.defaults.items()]
-    entries += [(kind, name, found.named[name]) for kind in found.defaults for name in found.names(kind)]
+    entries += [(kind, name, found.named[name]) for kind in KINDS for name in found.names(kind)]
     may_test = access.may(config, Role.OPERATOR)
     _header()
     for kind, name, item in entries:
@@ -62,7 +68,7 @@ def _row(kind: str, name: str, item: Any, may_test: bool) -> None:
     columns[3].markdown(plain(_signs_in(kind, item)))
     results: dict[str, Any] = st.session_state.setdefault(_RESULTS, {})
     key = f"{kind}.{name}"
-    if columns[4].button("Test", key=f"test.{key}", disabled=not may_test):
+    if columns[4].button("Test", key=f"test.{key}", disabled=not may_test, help=_TELLS if kind in CHANNELS else None):
         with columns[5], st.spinner("Testing…"):
             results[key] = _tested(kind, name)
     with columns[5]:
@@ -78,9 +84,10 @@ def _leads_to(kind: str, item: Any) -> str:
 def _signs_in(kind: str, item: Any) -> str:
     """How, in words; which fields hold a value, never the value."""
     ways = (
-        ("session_token", "temporary key"), ("access_key_id", "access key"), ("profile", "profile"), ("credentials_file", "credentials file"),
+        ("role_arn", "role"), ("session_token", "temporary key"), ("access_key_id", "access key"), ("profile", "profile"), ("credentials_file", "credentials file"),
         ("account_key", "account key"),
         ("sas_token", "SAS"), ("client_secret", "service principal"), ("private_key_file", "key pair"), ("password", "password"),
+        ("bearer_token", "token"), ("url", "a secret URL"),
     )  # fmt: skip
     for field, words in ways:
         if _is_set(getattr(item, field, None)):
