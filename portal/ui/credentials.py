@@ -18,7 +18,7 @@ from portal.ui import boxes, listing, state
 from portal.ui.drafts import Draft
 
 _TYPE_IN = "\0type in"
-_FEWER = ("expires_at", "credentials_file", "private_key_file", "profile", "roots", "kind")
+_FEWER = ("expires_at", "credentials_file", "role_session_name", "sts_endpoint_url", "private_key_file", "profile", "roots", "kind")
 """What names a file or a profile of the server is no business of a form."""
 
 
@@ -30,7 +30,7 @@ def known(draft: Draft) -> Connections:
 def choose(draft: Draft, kind: str, label: str, value: Any, key: str, *, help_text: str = "") -> str:
     """Show the connections of a kind and return the name chosen ('' for the default). `ask` belongs below it."""
     names = known(draft).names(kind)
-    options = ["", *names, *_missing(draft, names, value), *([_TYPE_IN] if kind != "local" else [])]
+    options = ["", *names, *_missing(draft, names, value), *([_TYPE_IN] if kind != "local" and not draft.named_only else [])]
     place = options.index(str(value or "")) if str(value or "") in options else 0
     chosen = st.selectbox(
         label,

@@ -30,6 +30,8 @@ class Draft:
     name: str = ""
     parent: str | None = None
     retry_of: str | None = None
+    named_only: bool = False
+    """Credentials cannot be typed in: what is made of it outlives the one job they would be sealed into."""
     needs: tuple[str, ...] = ()
     """Connections that were typed in for the job this one is made from."""
 
