@@ -1,4 +1,4 @@
-"""The boto3 client of a connection: credentials, endpoint, retries. A client may be shared by threads.
+"""The boto3 session and client of a connection: credentials, endpoint, retries. A client may be shared by threads.
 
 Retries are botocore's `standard` mode: up to 5 attempts of a request, exponential backoff with jitter, for throttling, 5xx and broken
 connections.
@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ProfileNotFound
 from portal import aws_credentials, clock
 from portal.connections import S3Connection
 from portal.errors import AccessDenied, SettingError
+from portal.stores import aws_role
 from portal.stores.s3_answers import ended
 
 DEFAULT_REGION = "us-east-1"
@@ -39,33 +40,50 @@ def opened(connection: S3Connection) -> tuple[Any, Any]:
     """Make a client, and return it with the boto3 session it was made from.
 
     Raises:
-        SettingError: the profile or credentials file cannot be used.
-        AccessDenied: the temporary credentials have ended.
+        SettingError, AccessDenied, Unreachable: see `session`.
     """
-    credentials, expires_at = named_credentials(connection)
-    _refuse_ended(expires_at)
+    made, keys = session(connection)
     try:
-        session: Any = boto3.Session(
-            profile_name=connection.profile or None, region_name=connection.region or None, botocore_session=_botocore_session()
-        )
-        made = session.client(
-            "s3",
-            endpoint_url=connection.endpoint_url or None,
-            region_name=session.region_name or DEFAULT_REGION,
-            config=_config(connection),
-            **credentials,
-        )
-    except ProfileNotFound as error:
-        raise SettingError(f"There is no AWS profile {connection.profile!r}.", hint="`aws configure list-profiles` shows those there are.") from error
+        client = made.client("s3", endpoint_url=connection.endpoint_url or None, config=_config(connection), **keys)
     except (BotoCoreError, ValueError) as error:
         raise SettingError("The S3 connection cannot be used.", hint="Check its endpoint (http://… or https://…) and region.") from error
-    return made, session
+    return client, made
 
 
-def _botocore_session() -> Any:
-    session = botocore.session.Session()
-    session.register_component("data_loader", _loader())
-    return session
+def session(connection: S3Connection) -> tuple[Any, dict[str, str]]:
+    """Return a boto3 session that signs in as the connection says, and what its `client(…)` must be told: region, and keys that are named.
+
+    Clients of any service of AWS can be made from it. Keys are empty where the session itself gives them: default chain, profile, role.
+
+    Raises:
+        SettingError: the profile, credentials file or role cannot be used.
+        AccessDenied: the temporary credentials have ended, or the role may not be assumed.
+        Unreachable: the service that gives the role's credentials does not answer.
+    """
+    if not connection.role_arn:
+        return _plain_session(connection)
+    made, region = _boto3_session(connection, aws_role.resolver(connection, _plain_session))
+    return made, {"region_name": region}
+
+
+def _plain_session(connection: S3Connection) -> tuple[Any, dict[str, str]]:
+    keys, expires_at = named_credentials(connection)
+    _refuse_ended(expires_at)
+    made, region = _boto3_session(connection)
+    return made, {"region_name": region, **keys}
+
+
+def _boto3_session(connection: S3Connection, credentials: Any = None) -> tuple[Any, str]:
+    """Return a session and its region; `credentials` stand for those that it would look for."""
+    inner = botocore.session.Session()
+    inner.register_component("data_loader", _loader())
+    if credentials:
+        inner.register_component("credential_provider", credentials)
+    try:
+        made = boto3.Session(profile_name=connection.profile or None, region_name=connection.region or None, botocore_session=inner)
+        return made, made.region_name or DEFAULT_REGION  # both look for the profile
+    except ProfileNotFound as error:
+        raise SettingError(f"There is no AWS profile {connection.profile!r}.", hint="`aws configure list-profiles` shows those there are.") from error
 
 
 @cache

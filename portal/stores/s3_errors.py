@@ -13,11 +13,11 @@ from portal.errors import PortalError
 from portal.redact import harmless
 from portal.stores.s3_answers import name_of, refusal
 
-_UNREACHABLE = (
+UNREACHABLE = (
     boto.EndpointConnectionError, boto.ConnectionClosedError, boto.HTTPClientError, boto.ResponseStreamingError, boto.ReadTimeoutError,
     boto.IncompleteReadError,
 )  # fmt: skip
-_NO_CREDENTIALS = (
+NO_CREDENTIALS = (
     boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError, boto.TokenRetrievalError, boto.SSOError,
     boto.UnauthorizedSSOTokenError, boto.NoAuthTokenError,
 )  # fmt: skip
@@ -35,28 +35,28 @@ def translated(what: str, *, bucket: str, key: str = "", expires_at: str = "") -
     except boto.ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         raise refusal(code, what, bucket=bucket, key=key, expires_at=expires_at) from Answer(error)
-    except (*_NO_CREDENTIALS, *_UNREACHABLE, boto.FlexibleChecksumError, boto.ParamValidationError, boto.BotoCoreError) as error:
+    except (*NO_CREDENTIALS, *UNREACHABLE, boto.FlexibleChecksumError, boto.ParamValidationError, boto.BotoCoreError) as error:
         raise _of_client(error, what, bucket, key) from error
 
 
 class Answer(errors.StoreError):
     """What the service said, without botocore's preamble and without what quotes the request."""
 
-    def __init__(self, error: boto.ClientError) -> None:
+    def __init__(self, error: boto.ClientError, service: str = "S3") -> None:
         told = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
-        super().__init__(f"S3 answered {status} {told.get('Code', '')}: {harmless(str(told.get('Message', '')))}".strip(": "))
+        super().__init__(f"{service} answered {status} {told.get('Code', '')}: {harmless(str(told.get('Message', '')))}".strip(": "))
 
 
 def _of_client(error: Exception, what: str, bucket: str, key: str) -> PortalError:
     place = name_of(bucket, key)
-    if isinstance(error, _NO_CREDENTIALS):
+    if isinstance(error, NO_CREDENTIALS):
         return errors.AccessDenied(
             f"{what} {place} needs credentials, and there are none.",
             hint="Put AWS_ACCESS_KEY_ID=… and AWS_SECRET_ACCESS_KEY=… into .env (or fill in the connection that the job names), "
             "or sign in with the AWS CLI.",
         )
-    if isinstance(error, _UNREACHABLE):
+    if isinstance(error, UNREACHABLE):
         return errors.Unreachable(f"{what} {place} failed: the service did not answer.", hint="Check endpoint, network and proxy.")
     if isinstance(error, boto.FlexibleChecksumError):
         return errors.ProofFailed(f"{place} did not arrive as it is stored.", hint="Try again; if it stays, the stored object is damaged.")

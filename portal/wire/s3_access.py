@@ -86,7 +86,7 @@ def _base(path: str, bucket: str) -> tuple[str, bool]:
 def _keys(connection: S3Connection, session: Any) -> tuple[tuple[str, str, str], float]:
     """Return the keys and when others are to be had. Raises NoCredentialsError and what else botocore's chain does."""
     named, expires_at = s3_client.named_credentials(connection)
-    if named:
+    if named and not connection.role_arn:
         renewable = connection.credentials_file and not connection.access_key_id and expires_at
         renew_at = max(time.time() + 60, clock.parse_ms(expires_at) / 1000 - _FILE_MARGIN_S) if renewable else float("inf")
         return (named["aws_access_key_id"], named["aws_secret_access_key"], named.get("aws_session_token", "")), renew_at
