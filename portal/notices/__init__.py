@@ -1,1 +1,1 @@
-"""Notices: that an object has arrived, passed on through SQS. What a message holds, how it is sent, and how it is read."""
+"""Notices: messages in a queue that say which objects have come. docs/notices.md describes them."""
