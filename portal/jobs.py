@@ -61,14 +61,18 @@ class Status(StrEnum):
 
 
 class When(StrEnum):
-    """The end of the parent that starts a follow-up."""
+    """What starts a follow-up: an end of the parent, any of them, or none (SLOWER): that it still runs though it usually would have ended."""
 
     SUCCEEDED = "succeeded"
     PARTIAL = "partial"
     FAILED = "failed"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
     ALWAYS = "always"
+    SLOWER = "slower"
 
     def fires(self, status: Status) -> bool:
+        """Tell whether the end of the parent starts it."""
         return self is When.ALWAYS or self.value == status.value
 
 
@@ -100,7 +104,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Followup:
-    """A job that the end of its parent submits. Its parameters may quote the parent's result (see `resolve_quotes`)."""
+    """A job that its parent starts, when it ends as `when` says. Its parameters may quote the parent's result (see `resolve_quotes`)."""
 
     engine: str
     params: Mapping[str, Any] = field(default_factory=dict)

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the launcher listens on; others need sign-in to be configured")
     port: int = Field(8501, ge=1, le=65535, description="Port of the launcher")
+    url: str = Field("", pattern=r"^(https?://[^\s?#]+)?$", description="Address at which people open the launcher; notifications link to it")
 
     @field_validator("keys_dir")
     @classmethod

@@ -11,12 +11,16 @@ import streamlit as st
 
 from portal import catalog
 from portal.errors import PortalError
-from portal.jobs import Followup, Job
+from portal.jobs import Followup, Job, When
 from portal.ui import actions, boxes, drafts, listing, mirror, state
 from portal.ui.actions import Order
 from portal.ui.wording import count_of, plain
 
 _MOST_ON_A_LINE = 50
+_WHEN = {
+    When.SUCCEEDED: "succeeded", When.PARTIAL: "succeeded in part", When.FAILED: "failed", When.REJECTED: "been rejected",
+    When.CANCELLED: "been cancelled", When.ALWAYS: "ended", When.SLOWER: "run longer than usual",
+}  # fmt: skip
 
 
 @st.dialog("Submit this job?", width="large", icon=":material/rocket_launch:")
@@ -61,11 +65,7 @@ def summary(job: Job, typed: Mapping[str, Any]) -> list[str]:
         lines.append("It is a **dry run**: the plan is made, nothing is changed.")
     if typed:
         lines.append(":material/lock: The credentials typed in go with this job, sealed; they are gone when it has ended.")
-    return [*lines, *(f":material/subdirectory_arrow_right: When it has {_when(item)}: **{plain(item.engine)}**" for item in job.then)]
-
-
-def _when(item: Followup) -> str:
-    return {"succeeded": "succeeded", "partial": "succeeded in part", "failed": "failed", "always": "ended"}[item.when.value]
+    return [*lines, *(f":material/subdirectory_arrow_right: When it has {_WHEN[item.when]}: **{plain(item.engine)}**" for item in job.then)]
 
 
 def _shown(value: Any) -> str:
