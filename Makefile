@@ -7,7 +7,7 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --constraint .lock --universal --pyt
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help native demo portal test lint types war bench bench-queue bench-transfer bench-convert lock clean
+.PHONY: help native demo portal test lint types war bench bench-queue bench-transfer bench-convert bench-upload lock clean
 
 help:            ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -51,6 +51,9 @@ bench-queue: $(MARK)-bench native   ## the queue beside huey, persist-queue, lit
 
 bench-transfer: $(MARK)-test native   ## the mover beside rclone, AzCopy and the SDKs: how fast, at what cost, and what a second run does again
 	$(BIN)/python -m bench.transfer
+
+bench-upload: $(MARK)-bench native   ## the uploader beside aws s3 cp, rclone and s5cmd: small files and large ones, start-up told apart
+	$(BIN)/python -m bench.upload
 
 bench-convert: $(MARK)-bench native   ## the converter beside DuckDB, polars, pyarrow and pandas: how fast, how large, and whose values are right
 	$(BIN)/python -m bench.convert

@@ -171,6 +171,53 @@ def test_a_blob_of_blocks_holds_what_its_list_names(server: NullServer, sink: Co
     assert blob.get_blob_properties().size == 35
 
 
+def test_a_bucket_that_was_made_takes_objects_and_tells_them_but_for_their_bytes(server: NullServer, s3: BaseClient, unique: str) -> None:
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        s3.put_object(Bucket=unique, Key="a", Body=b"")
+    s3.create_bucket(Bucket=unique)
+    body = b"twelve bytes"
+    md5 = base64.b64encode(hashlib.md5(body).digest()).decode()
+    put = s3.put_object(Bucket=unique, Key="a/b c ü&.txt", Body=body, Metadata={"source": "here"}, ContentMD5=md5, ChecksumAlgorithm="CRC64NVME")
+    assert put["ETag"] == f'"{hashlib.md5(body).hexdigest()}"'
+    found = s3.head_object(Bucket=unique, Key="a/b c ü&.txt", ChecksumMode="ENABLED")
+    told = base64.b64encode(crc64nvme(body).to_bytes(8, "big")).decode()
+    assert (found["ContentLength"], found["Metadata"], found["ChecksumCRC64NVME"]) == (12, {"source": "here"}, told)
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        s3.put_object(Bucket=unique, Key="a/b c ü&.txt", Body=b"other", IfNoneMatch="*")
+    for number in range(25):
+        s3.put_object(Bucket=unique, Key=f"x/{number:02d}", Body=b"-" * number)
+    pages = list(s3.get_paginator("list_objects_v2").paginate(Bucket=unique, Prefix="x/", PaginationConfig={"PageSize": 10}))
+    assert [len(page["Contents"]) for page in pages] == [10, 10, 5]
+    assert [(item["Key"], item["Size"]) for page in pages for item in page["Contents"]] == [(f"x/{number:02d}", number) for number in range(25)]
+    assert server.container(unique)["blobs"] == 26
+    s3.delete_object(Bucket=unique, Key="x/07")
+    assert s3.list_objects_v2(Bucket=unique)["KeyCount"] == 25
+    s3.delete_bucket(Bucket=unique)
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        s3.list_objects_v2(Bucket=unique)
+
+
+def test_an_object_in_parts_is_there_when_its_list_was_sent(server: NullServer, s3: BaseClient, unique: str) -> None:
+    s3.create_bucket(Bucket=unique)
+    where = {"Bucket": unique, "Key": "big"}
+    upload = {**where, "UploadId": s3.create_multipart_upload(**where, Metadata={"a": "1"})["UploadId"]}
+    etags = [s3.upload_part(**upload, PartNumber=number, Body=b"x" * number)["ETag"] for number in (1, 2, 3)]
+    assert (server.container(unique)["blobs"], server.container(unique)["staged_bytes"]) == (0, 6)
+    with pytest.raises(ClientError, match="InvalidPart"):
+        s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"PartNumber": 4, "ETag": "no"}]})
+    parts = [{"PartNumber": number, "ETag": etag} for number, etag in zip((1, 2, 3), etags, strict=True)]
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    assert s3.head_object(**where)["ContentLength"] == 6 and s3.head_object(**where)["Metadata"] == {"a": "1"}
+    assert server.container(unique)["staged_bytes"] == 0
+    again = {**where, "UploadId": s3.create_multipart_upload(**where)["UploadId"]}
+    s3.upload_part(**again, PartNumber=1, Body=b"more")
+    s3.abort_multipart_upload(**again)
+    with pytest.raises(ClientError, match="NoSuchUpload"):
+        s3.upload_part(**again, PartNumber=2, Body=b"more")
+    assert server.container(unique)["staged_bytes"] == 0
+    s3.delete_bucket(Bucket=unique)
+
+
 def test_a_listing_of_blobs_pages_and_groups(sink: ContainerClient) -> None:
     names = sorted([f"x/{number:03d}" for number in range(23)] + ["x/sub/1", "x/sub/2", "y"])
     for name in names:

@@ -1,4 +1,5 @@
-/* A null source and sink: an S3 that gives known bytes and an Azure Blob service that throws away what it gets, remembering all the rest.
+/* A null source and sink: an S3 that gives known bytes, and an S3 and an Azure Blob service that throw away what they get,
+   remembering all the rest.
 
    One thread a connection, no authentication, nothing on disk. What it says is true: lengths, ETags, checksums, committed blocks, metadata.
    What it does not do, it refuses with 501 and says what was asked. See bench/README.md. */
@@ -93,9 +94,10 @@ void key_of(long number, char *key); /* 18 bytes */
 long number_of(const Bucket *bucket, const char *key); /* -1: there is none */
 extern const char *WRITTEN_ON, *CHANGED_ON;
 
-/* ---- s3.c, azure.c, control.c: who answers ---- */
+/* ---- s3.c, upload.c, azure.c, control.c: who answers ---- */
 
 int s3_answer(Link *link, Request *request);
+int upload_answer(Link *link, Request *request); /* of a bucket that is no source */
 int azure_answer(Link *link, Request *request);
 int control_answer(Link *link, Request *request);
 
@@ -110,7 +112,7 @@ typedef struct Block {
 typedef struct Blob {
     char *name; /* container/name */
     long size;  /* -1: not committed */
-    char etag[24], md5[32], type[96], modified[30];
+    char etag[24], md5[40], type[96], modified[30]; /* of S3 the ETag is in `md5` */
     char *metadata; /* as header lines */
     Block *staged, *committed;
     int commits, blocks_twice;
@@ -129,7 +131,7 @@ void blocks_free(Block *list);
 /* ---- what was asked ---- */
 
 #define COUNTERS(X) \
-    X(connections) X(s3_list) X(s3_head) X(s3_get) X(s3_get_bytes) X(s3_other) \
+    X(connections) X(s3_list) X(s3_head) X(s3_get) X(s3_get_bytes) X(s3_put) X(s3_put_part) X(s3_other) \
     X(put_blob) X(put_block) X(put_block_list) X(get_block_list) X(list_blobs) X(head_blob) X(delete_blob) \
     X(from_url) X(from_url_bytes) X(received_bytes) X(azure_other) X(not_made)
 #define DECLARE(name) extern atomic_long count_##name;

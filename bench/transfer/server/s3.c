@@ -99,10 +99,12 @@ static int of_object(Link *link, Request *request, const Bucket *bucket, long nu
 
 int s3_answer(Link *link, Request *request) {
     char *name = request->path + 1, *key = strchr(name, '/'), value[8];
+    if (key) *key = 0;
+    Bucket *bucket = bucket_named(name);
+    if (key) *key = '/';
+    if (!bucket) return upload_answer(link, request);
     if (request->length && !link_discard(link, request->length)) return 0;
     if (key) *key++ = 0;
-    Bucket *bucket = bucket_named(name);
-    if (!bucket) return refuse(link, request, 404, "NoSuchBucket");
     if (!key || !*key) return of_bucket(link, request, bucket);
     decode(key);
     long number = number_of(bucket, key);
