@@ -41,6 +41,10 @@ class JobNotFound(PortalError):
     """No job has this id."""
 
 
+class TriggerNotFound(PortalError):
+    """No trigger has this name."""
+
+
 class QueueRefused(PortalError):
     """The queue does not accept jobs now."""
 
@@ -136,6 +140,10 @@ class ConversionFailed(PortalError):
 
 class RowsDoNotFit(ConversionFailed):
     """Rows of a file do not fit its columns."""
+
+
+class NotTold(PortalError):
+    """The receiver did not take the message."""
 
 
 class WarehouseError(PortalError):

@@ -106,6 +106,8 @@ class Trigger(BaseModel):
     """Who made it, or changed it last."""
     at: str = ""
     """When that was (RFC 3339)."""
+    since: str = ""
+    """Moment from which its events count (RFC 3339): when it was made, resumed, or told to wait for something else."""
     schema_: int = Field(SCHEMA, alias="schema", ge=1, le=SCHEMA)
 
     @field_validator("name")

@@ -1,0 +1,113 @@
+"""Whether a trigger can do what it is told, before it is saved: so that its first event is not what finds the mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from portal import clock
+from portal.connections import Connections
+from portal.errors import BadParameters, PortalError
+from portal.settings import Settings
+from portal.stores.local_files import confined, resolved
+from portal.stores.url import StoreURL
+from portal.submission import TYPED_LABEL
+from portal.triggers import cron, submitting
+from portal.triggers.events import Event
+from portal.triggers.trigger import ON, Folder, Sqs, Trigger
+
+_SAMPLE_ID = "0" * 26
+
+
+def checked(settings: Settings, trigger: Trigger, others: Iterable[Trigger]) -> Trigger:
+    """Return a trigger with what it waits for in canonical form.
+
+    Args:
+        others: the triggers there are besides.
+
+    Raises:
+        BadParameters: something is wrong; says what, and how to write it.
+        SettingError: `connections.toml` is wrong.
+    """
+    _refuse_secrets(trigger)
+    if trigger.kind == "cron":
+        cron.check(trigger)
+    elif trigger.kind == "folder":
+        _check_folder(settings, trigger.waits_for(), others)
+    else:
+        _check_queue(settings, trigger.waits_for())
+    if reserved := {submitting.NAME_LABEL, submitting.EVENT_LABEL} & trigger.labels.keys():
+        raise BadParameters(f"The label {min(reserved)!r} cannot be set: the trigger sets it on every job.")
+    submitting.job(settings, trigger, sample(trigger))
+    on = ON[trigger.kind].model_validate(dict(trigger.on)).model_dump(mode="json", exclude_defaults=True)
+    return trigger.model_copy(update={"on": on})
+
+
+def sample(trigger: Trigger, now_ms: int | None = None) -> Event:
+    """Return an event like those that the trigger will have, to make a job of that nobody submits."""
+    now_ms = clock.now_ms() if now_ms is None else now_ms
+    waits_for = trigger.waits_for()
+    if trigger.kind == "cron":
+        return cron.event(trigger, now_ms)
+    if trigger.kind == "sqs":
+        return Event("sample", now_ms, {"queue": waits_for.queue, "waiting": 1}, _SAMPLE_ID)
+    queued = waits_for.queued or waits_for.folder
+    return Event("sample", now_ms, {"source": f"{str(queued).rstrip('/')}/{_SAMPLE_ID}/", "files": 1, "bytes": 1}, _SAMPLE_ID)
+
+
+def _refuse_secrets(trigger: Trigger) -> None:
+    if TYPED_LABEL in trigger.labels or _holds_secrets(trigger.then):
+        raise BadParameters(
+            "A trigger cannot hold credentials that were typed in: it would have to keep them for as long as there is the trigger.",
+            hint="Add the connection to connections.toml, and name it.",
+        )
+
+
+def _holds_secrets(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return bool(value.get("sealed")) or any(_holds_secrets(item) for item in value.values())
+    return isinstance(value, list | tuple) and any(map(_holds_secrets, value))
+
+
+def _check_folder(settings: Settings, on: Folder, others: Iterable[Trigger]) -> None:
+    watched = local_path(settings, "folder", on.folder)
+    if not watched.is_dir():
+        raise BadParameters(f"There is no folder {watched} to watch.", hint="Make it first, readable and writable by the user that runs the worker.")
+    queued = local_path(settings, "queued", on.queued) if on.queued else None
+    if queued and (queued.is_relative_to(watched) or watched.is_relative_to(queued)):
+        raise BadParameters("queued lies in the folder that is watched, or around it.", hint=f"Name one beside it, like {watched.parent}/NAME.")
+    if any(watched == state or watched.is_relative_to(state) or state.is_relative_to(watched) for state in _own_folders(settings)):
+        raise BadParameters(f"{watched} holds the portal's own state, or lies in it.", hint="Watch another folder.")
+    for other in others:
+        if other.kind == "folder" and _overlap(watched, other, on.recursive):
+            raise BadParameters(f"The trigger {other.name!r} takes the files of {watched} already.", hint="Edit that one, or watch another folder.")
+
+
+def _own_folders(settings: Settings) -> tuple[Path, ...]:
+    return tuple(path.resolve() for path in (settings.queue_dir, settings.logs_dir, settings.archive_dir, settings.key_pair_dir))
+
+
+def _overlap(watched: Path, other: Trigger, recursive: bool) -> bool:
+    on: Folder = other.waits_for()
+    place = Path("/", on.folder.key).resolve()
+    return place == watched or (on.recursive and watched.is_relative_to(place)) or (recursive and place.is_relative_to(watched))
+
+
+def local_path(settings: Settings, field: str, url: StoreURL) -> Path:
+    """Return where a folder of this machine is, all links followed. Raises BadParameters when it is none, or may not be used."""
+    if url.scheme != "file":
+        raise BadParameters(f"{field} is {url}; only a folder of this machine can be watched.", hint="Write it like file:///srv/box/Watch/.")
+    try:
+        return confined(url.key.rstrip("/"), resolved(Connections.load(settings).get("local").roots))
+    except PortalError as error:
+        raise BadParameters(f"{field}: {error.message}", hint=error.hint) from None
+
+
+def _check_queue(settings: Settings, on: Sqs) -> None:
+    if not on.queue.strip():
+        raise BadParameters("queue is empty.", hint="Give the name or the URL of an SQS queue.")
+    try:
+        Connections.load(settings).get("s3", on.connection)
+    except PortalError as error:
+        raise BadParameters(f"connection: {error.message}", hint=error.hint) from None
