@@ -180,6 +180,10 @@ def dead_letter_queue(policy: str) -> str:
 def _url(bucket: str, key: str) -> StoreURL:
     if not bucket or not key:
         raise BadNotice(f"The message is no notice: it names no {'key' if bucket else 'bucket'}.")
+    try:
+        f"{bucket}/{key}".encode()
+    except UnicodeEncodeError:
+        raise BadNotice("The message is no notice: its bucket or key is not valid Unicode.") from None
     container, _, account = bucket.partition("@")
     if not container or "/" in bucket:
         raise BadNotice(f"The message is no notice: {bucket!r} cannot be a bucket.")

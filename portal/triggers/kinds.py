@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from portal.triggers.cron import CronWatch
 from portal.triggers.places import TriggerFolder
+from portal.triggers.sqs import SqsWatch
 from portal.triggers.trigger import Trigger
 from portal.triggers.watching import Context, Watch
 
-WATCHES: dict[str, Callable[[Trigger, TriggerFolder, Context], Watch]] = {"cron": CronWatch}
+WATCHES: dict[str, Callable[[Trigger, TriggerFolder, Context], Watch]] = {"cron": CronWatch, "sqs": SqsWatch}
 
 THREADS = {"cron": 1, "folder": 16, "sqs": 8}
 """How many triggers of a kind are looked at at a time: a folder that hangs, or a service that does not answer, keeps one of them busy."""
