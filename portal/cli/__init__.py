@@ -29,6 +29,7 @@ COMMANDS = {
     "retry": ("submit", "submit a job that did not succeed again; done objects are not done twice"),
     "rerun": ("submit", "submit a job like an earlier one, with other parameters if wanted"),
     "priority": ("control", "change the priority of a waiting job"),
+    "triggers": ("triggers", "list, make and change what makes jobs by itself: schedules, watched folders, SQS queues"),
     "pause": ("control", "start no new jobs, of one engine or at all; running ones go on"),
     "resume": ("control", "start jobs again after a pause"),
     "limits": ("control", "list the limits: their places, who holds them and how many jobs wait for one"),
