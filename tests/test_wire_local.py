@@ -169,6 +169,52 @@ def test_a_source_that_is_written_to_while_it_is_read_is_noticed(end: LocalEnd, 
         end.read(pin, memoryview(bytearray(10)))
 
 
+def test_the_folder_of_the_file_before_is_gone_into_once_and_leads_nowhere_else(tmp_path: Path) -> None:
+    """Files beside the last one are opened in its folder, which is held open; whatever is not the very file goes the whole way and is judged."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    for folder in (root / "a", outside):
+        folder.mkdir(parents=True)
+        for name in "12345":
+            (folder / name).write_bytes(f"{folder.name} {name}".encode())
+    end = LocalEnd(Access("file", roots=(str(root),)))
+    pins = [pin_of(end, root / "a" / name) for name in "12345"]
+
+    def read(pin: Pin) -> bytes:
+        view = memoryview(bytearray(pin.size_bytes))
+        end.read(pin, view)
+        return bytes(view)
+
+    assert [read(pin) for pin in pins[:2]] == [b"a 1", b"a 2"]
+    open_before = len(os.listdir("/proc/self/fd"))
+    assert read(pins[1]) == b"a 2" and len(os.listdir("/proc/self/fd")) == open_before
+    (root / "a" / "3").unlink()
+    (root / "a" / "3").symlink_to(outside / "3")
+    with pytest.raises(AccessDenied):
+        read(pins[2])
+    assert read(pins[0]) == b"a 1"
+    (root / "a").rename(root / "b")
+    (root / "a").mkdir()
+    (root / "a" / "6").write_bytes(b"new")
+    assert read(pin_of(end, root / "a" / "6")) == b"new", "a folder that took the place of the one before is found"
+    (root / "a").rename(root / "c")
+    (root / "a").symlink_to(outside)
+    with pytest.raises(AccessDenied):
+        read(Pin(key(root / "a" / "4"), 9, local_end.etag((outside / "4").stat())))
+    end.close()
+    assert len(os.listdir("/proc/self/fd")) < open_before
+
+
+def test_a_root_that_is_a_file_opens_no_way_to_those_beside_it(tmp_path: Path) -> None:
+    allowed, beside = tmp_path / "allowed", tmp_path / "beside"
+    allowed.write_bytes(b"may")
+    beside.write_bytes(b"not")
+    end = LocalEnd(Access("file", roots=(str(allowed),)))
+    view = memoryview(bytearray(3))
+    end.read(pin_of(end, allowed), view)
+    with pytest.raises(AccessDenied):
+        end.read(Pin(key(beside), 3, local_end.etag(beside.stat())), view)
+
+
 def test_what_is_no_file_is_refused_and_nobody_waits_for_it(end: LocalEnd, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     done = threading.Event()

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from portal.durable import make_folder, sync_folder
 from portal.errors import AlreadyExists, NameNotAllowed, NotFound, ProofFailed, SourceChanged, StoreError, UploadGone
-from portal.stores.local_files import READ_FLAGS, confined, entry_stat, etag, forget, reading, refuse_missing_root, resolved, translated
+from portal.stores.local_files import confined, entry_stat, etag, forget, reading, refuse_missing_root, resolved, translated
 from portal.stores.partial import is_partial, names_below, partial_name
 from portal.wire.ends import About, Access, Block, Found, Listed, Pin, Written
+from portal.wire.local_folder import READ, LocalFolder
 
 _FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _BEGUN = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -31,12 +32,12 @@ class LocalEnd:
         self.access = access
         self._roots = resolved(access.roots)
         self._walk: tuple[str, str, Iterator[tuple[str, os.DirEntry[str]]]] | None = None
+        self._near = LocalFolder()
 
     def read(self, pin: Pin, buffer: memoryview, *, start: int = 0) -> Found:
         """Raises SourceChanged when the file is another, or is written to meanwhile; StoreError for what is no file."""
-        descriptor = self._opened(pin)
+        descriptor, before = self._near.opened(pin) or self._opened(pin)
         try:
-            before = os.fstat(descriptor)
             _refuse_other(pin, before)
             with translated(pin.key):
                 done = _filled(descriptor, buffer, start)
@@ -46,13 +47,16 @@ class LocalEnd:
             os.close(descriptor)
         return _found(before)
 
-    def _opened(self, pin: Pin) -> int:
+    def _opened(self, pin: Pin) -> tuple[int, os.stat_result]:
         path = confined(pin.key, self._roots)
         try:
             with translated(pin.key):
-                return os.open(path, READ_FLAGS | os.O_NONBLOCK)  # opening a FIFO would wait for a writer
+                descriptor = os.open(path, READ)
         except NotFound:
             raise SourceChanged(f"/{pin.key} was deleted after it was listed.") from None
+        if any(path.parent.is_relative_to(root) for root in self._roots):
+            self._near.keep(pin.key, path)
+        return descriptor, os.fstat(descriptor)
 
     def find(self, key: str, *, version_id: str = "") -> Found:
         with translated(key):
@@ -180,6 +184,7 @@ class LocalEnd:
 
     def close(self) -> None:
         self._walk = None
+        self._near.close()
 
     def _target(self, key: str, overwrite: bool) -> Path:
         if not key or key.endswith("/"):
@@ -255,7 +260,7 @@ def _found(found: os.stat_result) -> Found:
 
 def _moment(ns: int) -> str:
     """RFC 3339 to the microsecond: what a copy of the file gets as its time, and what is compared with it."""
-    return f"{datetime.fromtimestamp(ns // 1_000_000_000, UTC):%Y-%m-%dT%H:%M:%S}.{ns % 1_000_000_000 // 1000:06d}Z"
+    return f"{datetime.fromtimestamp(ns // 1_000_000_000, UTC).isoformat()[:19]}.{ns % 1_000_000_000 // 1000:06d}Z"
 
 
 def _nanoseconds(modified: str) -> int:
