@@ -126,7 +126,10 @@ def mail_address(text: str) -> Address:
     try:
         if not spec or any(not character.isprintable() for character in text):
             raise ValueError
-        return Address(name, addr_spec=spec) if Address(addr_spec=spec).domain else Address(addr_spec="")
+        found = Address(name, addr_spec=spec)
+        if not found.username or not found.domain.encode("idna"):
+            raise ValueError
+        return found
     except (ValueError, IndexError, MessageError):
         raise ValueError(f"{text!r} is no mail address; write it like ops@example.com, or Data team <ops@example.com>") from None
 

@@ -1,4 +1,4 @@
-"""Does a connection lead somewhere? One small question to each kind of service, answered in words for people."""
+"""Does a connection lead somewhere? One small question to each kind of service, answered in words for people; to people, a test message."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from portal import clock
 from portal.connections import Connections
-from portal.errors import AccessDenied, PortalError, explain
+from portal.errors import AccessDenied, NotTold, PortalError, explain
+from portal.notifying.facts import test_message
+from portal.notifying.sending import send
 from portal.redact import Redactor
 from portal.settings import Settings
 from portal.stores.opening import open_account
@@ -31,7 +34,7 @@ class Probe:
 
 
 def probe(settings: Settings, kind: str, name: str = "", typed: Mapping[str, Any] | None = None) -> Probe:
-    """Try a connection: list containers and one page of the first, or ask Snowflake who it is talking to. Never raises.
+    """Try a connection: list containers and one page of the first, ask Snowflake who it is talking to, or send a test message. Never raises.
 
     Args:
         name: name of the connection; '' or 'default' for the default of its kind.
@@ -90,6 +93,13 @@ def _ask_snowflake(connection: Any) -> tuple[str, dict[str, Any]]:
     return f"{', '.join(parts)}.", dict(who)
 
 
+def _send_test(connection: Any) -> tuple[str, dict[str, Any]]:
+    sent = send(connection, test_message(clock.now_ms()), "")
+    if left := [*sent.later, *sent.refused]:
+        raise NotTold(f"{sent.text} {'; '.join(left)}.", hint="Correct the addresses in `to`, or wait: some servers take the first mail late.")
+    return f"A test message was sent: {sent.text}", {}
+
+
 _QUESTIONS: dict[str, Callable[[Any], tuple[str, dict[str, Any]]]] = {
-    "s3": _ask_store, "adls": _ask_store, "local": _ask_store, "snowflake": _ask_snowflake,
+    "s3": _ask_store, "adls": _ask_store, "local": _ask_store, "snowflake": _ask_snowflake, "webhook": _send_test, "smtp": _send_test,
 }  # fmt: skip

@@ -12,9 +12,10 @@ from typing import Any
 from ulid import ULID
 
 from portal import catalog, clock, vault
-from portal.connections import DEFAULT, Connections
+from portal.connections import CHANNELS, DEFAULT, Connections
 from portal.errors import BadJobFile, BadParameters, JobNotFound
 from portal.jobs import DEFAULT_PRIORITY, PRIORITIES, Followup, Job, Status, followup_from_dict
+from portal.notifying import wish
 from portal.settings import Settings
 from portal.spool import Spool
 
@@ -181,6 +182,8 @@ def _check_connections(settings: Settings, engine: str, params: Mapping[str, Any
         if name not in known:
             there = ", ".join([DEFAULT, *sorted(known)])
             raise BadParameters(f"{field}: there is no connection {name!r}.", hint=f"There are {there}. Add it to connections.toml.")
+        if engine == wish.ENGINE and (kind := known[name].kind) not in CHANNELS:
+            raise BadParameters(f"{field}: the connection {name!r} leads to {kind}, not to people.", hint=f"It must be of kind {' or '.join(CHANNELS)}.")
     return set(used)
 
 

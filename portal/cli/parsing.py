@@ -13,6 +13,7 @@ from typing import Any
 from portal.catalog import FlagParser
 from portal.errors import BadParameters, JobNotFound
 from portal.jobs import ID_PATTERN, Job
+from portal.notifying import wish
 from portal.spool import Spool
 
 PROGRAM = "python -m portal"
@@ -34,6 +35,12 @@ def add_json(target: argparse._ActionsContainer) -> None:
 
 def add_user(target: argparse._ActionsContainer) -> None:
     target.add_argument("--as", dest="user", metavar="USER", default=_me(), help="who asks, as the audit shows it (default: the user of this shell)")
+
+
+def add_notify(target: argparse._ActionsContainer) -> None:
+    target.add_argument("--notify", action="append", metavar="CONNECTION[:EVENT,…]", default=[],
+                        help=f"tell people of it through a connection of kind webhook or smtp; events: {', '.join(wish.EVENTS)} "
+                             f"(default: {','.join(wish.USUAL)}); may be repeated")  # fmt: skip
 
 
 def _me() -> str:

@@ -7,11 +7,12 @@ from typing import Any
 
 from portal import catalog, submission
 from portal.cli.jobs import public
-from portal.cli.parsing import PROGRAM, add_json, add_user, find, parser, read_followups, read_object
+from portal.cli.parsing import PROGRAM, add_json, add_notify, add_user, find, parser, read_followups, read_object
 from portal.cli.text import as_json, moment, seconds
 from portal.cli.watch import Screen, exit_code, wait, wait_chain
 from portal.errors import BadParameters
 from portal.jobs import DEFAULT_PRIORITY, Job, Status
+from portal.notifying import wish
 from portal.settings import Settings
 from portal.spool import Spool
 
@@ -22,7 +23,7 @@ With --wait the exit status tells the outcome: 0 succeeded, 3 partial, 1 failed 
 _WORTH_TELLING = ("no-worker", "paused", "engine-paused", "draining")
 """What nobody who just submitted a job expects, and what does not go away by waiting."""
 
-_FILE_FIELDS = {"engine", "params", "name", "priority", "not_before", "timeout_s", "max_attempts", "key", "then", "labels", "limits"}
+_FILE_FIELDS = {"engine", "params", "name", "priority", "not_before", "timeout_s", "max_attempts", "key", "then", "labels", "limits", "notify"}
 
 
 def submit(arguments: list[str], settings: Settings) -> int:
@@ -63,6 +64,7 @@ def _add_job_flags(made: argparse.ArgumentParser, with_file: bool) -> None:
     job.add_argument("--key", metavar="TEXT", help="idempotency key: submitting again with the same key is the same job")
     job.add_argument("--then", action="append", metavar="JSON", default=[],
                      help='follow-up job as JSON or a file with it: {"engine": …, "params": …, "when": "succeeded"}; may be repeated')  # fmt: skip
+    add_notify(job)
     job.add_argument("--dry-run", action="store_true", help="the engine makes its plan and changes nothing")
     add_user(job)
 
@@ -86,6 +88,7 @@ def _order(engine: str | None, given: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
     order |= {name: value for name, value in flags.items() if value is not None}
     order["then"] = [*order.get("then", []), *(item for text in given.then for item in read_followups(text))]
+    order["then"] += wish.followups([*order.pop("notify", []), *given.notify])
     if given.dry_run:
         order["labels"] = {**order.get("labels", {}), "dry_run": "yes"}
     return order
@@ -99,6 +102,8 @@ def _job_file(path: str) -> dict[str, Any]:
         raise BadParameters(f"{path} must hold an engine's name and its params.", hint='Write {"engine": "list", "params": {"source": "s3://bucket/"}}.')
     if not isinstance(order.get("then", []), list) or not isinstance(order.get("labels", {}), dict):
         raise BadParameters(f"{path}: `then` is a list of jobs, `labels` an object of texts.")
+    if not isinstance(told := order.get("notify", []), list) or not all(isinstance(text, str) for text in told):
+        raise BadParameters(f"{path}: `notify` is a list of texts, each CONNECTION or CONNECTION:EVENT,….")
     return order
 
 

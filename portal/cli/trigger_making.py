@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from portal import catalog
-from portal.cli.parsing import PROGRAM, add_json, add_user, parser, read_followups, read_object
+from portal.cli.parsing import PROGRAM, add_json, add_notify, add_user, parser, read_followups, read_object
 from portal.cli.text import seconds
 from portal.errors import BadParameters
+from portal.notifying import wish
 from portal.triggers import events, telling
 from portal.triggers.trigger import ON, USUAL_ENGINE, Overlap, Trigger
 
@@ -110,6 +111,7 @@ def _kind_parser(verb: Literal["add", "edit"], kind: str, usage: str) -> argpars
     job.add_argument("--timeout", metavar="TIME", help="end the engine after this long: 90s, 15m, 2h (default: never)")
     job.add_argument("--max-attempts", type=int, metavar="N", help="attempts if it fails in a way that may pass (default: PORTAL_MAX_ATTEMPTS)")
     job.add_argument("--then", action="append", metavar="JSON", help="follow-up job, as of `submit`; may be repeated")
+    add_notify(job)
     job.add_argument("--label", action="append", metavar="NAME=TEXT", help="a label of the jobs; may be repeated")
     job.add_argument("--limit", action="append", metavar="NAME", help="a limit that the jobs hold; may be repeated")
     _add_output(made)
@@ -169,10 +171,18 @@ def _job_fields(given: argparse.Namespace, old: Mapping[str, Any]) -> dict[str, 
     fields = {
         "overlap": given.overlap, "job_name": given.job_name, "priority": given.priority, "max_attempts": given.max_attempts,
         "timeout_s": seconds(given.timeout) if given.timeout else None, "limits": given.limit,
-        "then": [item for text in given.then for item in read_followups(text)] if given.then else None,
+        "then": _then(given, old),
         "labels": {**old.get("labels", {}), **dict(map(_label, given.label))} if given.label else None,
     }  # fmt: skip
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _then(given: argparse.Namespace, old: Mapping[str, Any]) -> list[Any] | None:
+    """The follow-ups, those that tell people among them; a connection that is named again is told of what is named now."""
+    given_then = [item for text in given.then for item in read_followups(text)] if given.then else None
+    if not given.notify:
+        return given_then
+    return wish.renewed(given_then if given_then is not None else old.get("then", []), given.notify)
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from portal.errors import BadParameters
 from portal.jobs import Followup, When
@@ -70,6 +70,21 @@ def followups(texts: Iterable[str]) -> list[Followup]:
     for wish in map(Wish.parse, texts):
         wanted.setdefault(wish.connection, set()).update(wish.events)
     return [item for name, events in wanted.items() for item in Wish.of(name, events).followups()]
+
+
+def entries(texts: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the same as the JSON objects of a job's or a trigger's `then`. Raises BadParameters."""
+    return [
+        {"engine": item.engine, "params": dict(item.params), "when": item.when.value, "priority": item.priority, "timeout_s": item.timeout_s,
+         "max_attempts": item.max_attempts} for item in followups(texts)
+    ]  # fmt: skip
+
+
+def renewed(then: Iterable[Mapping[str, Any]], texts: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the entries of a `then` with these wishes in place of those that it has for the same connections. Raises BadParameters."""
+    named = {Wish.parse(text).connection for text in texts}
+    others = [dict(item) for item in then if item.get("engine") != ENGINE or dict(item.get("params") or {}).get("connection") not in named]
+    return [*others, *entries(texts)]
 
 
 def parted(then: Sequence[Followup]) -> tuple[list[Wish], list[Followup]]:
