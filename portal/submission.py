@@ -183,7 +183,8 @@ def _check_connections(settings: Settings, engine: str, params: Mapping[str, Any
             there = ", ".join([DEFAULT, *sorted(known)])
             raise BadParameters(f"{field}: there is no connection {name!r}.", hint=f"There are {there}. Add it to connections.toml.")
         if engine == wish.ENGINE and (kind := known[name].kind) not in CHANNELS:
-            raise BadParameters(f"{field}: the connection {name!r} leads to {kind}, not to people.", hint=f"It must be of kind {' or '.join(CHANNELS)}.")
+            hint = f"It must be of kind {' or '.join(CHANNELS)}."
+            raise BadParameters(f"{field}: the connection {name!r} leads to {kind}, not to people.", hint=hint)
     return set(used)
 
 
