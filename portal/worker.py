@@ -28,6 +28,7 @@ from portal.spool.outcome import Verdict
 from portal.spool.ready_index import ReadyIndex
 from portal.spool.running import Running
 from portal.starting import Starter
+from portal.triggers.starting import TriggerService
 
 log = logging.getLogger("portal.worker")
 
@@ -71,6 +72,7 @@ class Worker:
         self.registration = workers.register(self.layout, slots or settings.slots, name)
         self._starter = Starter(settings, self.layout, engines, self.registration.info.slots)
         self._sealer, self._retainer = Sealer(settings), Retainer(settings)
+        self._triggers = TriggerService(settings, self.layout)
         self._ready, self._running = ReadyIndex(self.layout), Running(self.layout)
         self._watched: set[str] = set()
         """Jobs whose end the starter tells."""
@@ -96,6 +98,8 @@ class Worker:
         if not 0 <= now_ms - self._tidied_ms < _TIDY_EVERY_MS:  # the clock may have been set back
             with self._guard("the housekeeping"):
                 self._tidy(now_ms)
+        with self._guard("the triggers"):
+            self._triggers.tick()
         settled = self._part("queue/running", self._settle)
         cancelled = self._part("queue/cancel", self._cancel)
         promoted = self._part("queue/delayed", lambda: claiming.promote(self.layout, now_ms, self._guard))
@@ -279,6 +283,7 @@ class Worker:
     def leave(self) -> None:
         """Leave the queue; running jobs stay with their runners."""
         self._starter.leave()
+        self._triggers.leave()
         self._sealer.leave()
         self._retainer.leave()
         self.registration.leave()

@@ -81,7 +81,6 @@ class CronWatch(Watch):
             self._run_now(asked)
             self.home.answered(asked)
         if self.trigger.paused:
-            self.home.change(next_due=None)
             return _LONGEST_S
         cursor_ms = self._cursor_ms(now_ms)
         next_ms = _ms(self._schedule.after(_moment(cursor_ms)))

@@ -8,9 +8,12 @@ from portal.triggers.cron import CronWatch
 from portal.triggers.places import TriggerFolder
 from portal.triggers.sqs import SqsWatch
 from portal.triggers.trigger import Trigger
-from portal.triggers.watching import Context, Watch
+from portal.triggers.watching import Context, Looker, Watch
 
 WATCHES: dict[str, Callable[[Trigger, TriggerFolder, Context], Watch]] = {"cron": CronWatch, "sqs": SqsWatch}
 
-THREADS = {"cron": 1, "folder": 16, "sqs": 8}
+ALWAYS: dict[str, Callable[[Context], Looker]] = {}
+"""What the service looks at besides, by a name that no trigger can have: it begins with '.'."""
+
+THREADS = {"cron": 1, "folder": 16, "sqs": 8, "always": 2}
 """How many triggers of a kind are looked at at a time: a folder that hangs, or a service that does not answer, keeps one of them busy."""

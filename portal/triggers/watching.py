@@ -41,8 +41,25 @@ class Context:
     """Set when the service is to end: long work looks at it now and then, and may wait on it instead of sleeping."""
 
 
-class Watch(ABC):
-    """One trigger as the service sees it. Making one costs next to nothing and cannot fail."""
+class Looker(ABC):
+    """Something the service looks at as long as it runs. Making one costs next to nothing and cannot fail."""
+
+    @abstractmethod
+    def look(self, now_ms: int) -> float:
+        """Do everything there is to do; returns the seconds until the next look. What it raises is told in the log, and tried again later."""
+
+    @property
+    def descriptors(self) -> Collection[int]:
+        """Descriptors of which one becomes readable when a look is worth while earlier; asked for after each look, which has to read from them."""
+        return ()
+
+    def close(self) -> None:
+        """Give back what it holds; nothing is called afterwards."""
+        return
+
+
+class Watch(Looker):
+    """One trigger as the service sees it."""
 
     def __init__(self, trigger: Trigger, home: TriggerFolder, ctx: Context) -> None:
         self.trigger, self.home, self.ctx = trigger, home, ctx
@@ -59,15 +76,6 @@ class Watch(ABC):
 
     def settle(self) -> None:
         """End what was begun (`home.batches`) and begin nothing: the trigger was removed. Raising tries it again later."""
-        return
-
-    @property
-    def descriptors(self) -> Collection[int]:
-        """Descriptors of which one becomes readable when a look is worth while earlier; asked for after each look, which has to read from them."""
-        return ()
-
-    def close(self) -> None:
-        """Give back what it holds; nothing is called afterwards."""
         return
 
     def fire(self, event: Event, *, skip_while: Collection[str] = (), reason: str = "") -> Happened:
