@@ -53,10 +53,11 @@ class JobContext:
 
     def __init__(
         self, job_id: str, folder: Path, config: Settings, *, attempt: int = 1, dry_run: bool = False, retry_of: str | None = None,
-        parent: str | None = None, typed_connections: Mapping[str, Mapping[str, Any]] | None = None,
+        parent: str | None = None, typed_connections: Mapping[str, Mapping[str, Any]] | None = None, labels: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.job_id, self.attempt, self.folder, self.settings, self.dry_run = job_id, attempt, folder, config, dry_run
         self.retry_of, self.parent = retry_of, parent
+        self.labels: Mapping[str, str] = labels or {}
         self.so_far: Result | None = None
         """What is recorded beside the error when the engine ends with one: counts and report of the work that was done."""
         self.goes_on = ""

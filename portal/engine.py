@@ -158,9 +158,10 @@ def _as_job(descriptor: int, spec: catalog.EngineSpec, run: Run) -> int:
         order = json.load(pipe)
     redact = Redactor(order.get("redact", ()))
     log_to_stderr(redact)
+    labels = order["job"].get("labels", {})
     job = JobContext(
         order["job"]["id"], Path(order["folder"]), settings.load(), attempt=order["attempt"], typed_connections=order.get("connections"),
-        retry_of=order["job"].get("retry_of"), parent=order["job"].get("parent"), dry_run=bool(order["job"].get("labels", {}).get("dry_run")),
+        retry_of=order["job"].get("retry_of"), parent=order["job"].get("parent"), dry_run=bool(labels.get("dry_run")), labels=labels,
     )  # fmt: skip
     job.goes_on = f"`python -m portal retry {job.job_id}` does what is left."
     # No second signal ends it: a service manager and the runner may send one each, and the runner kills what does not end.
