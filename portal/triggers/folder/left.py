@@ -1,0 +1,68 @@
+"""What is not taken out of a watched folder, and why: told in the trigger's state, on its page and by `portal triggers show`. No I/O."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portal.errors import visible
+
+FIRST = 20
+"""So many names are told for each reason, and a number for the rest."""
+
+OPEN = "somebody has it open for writing"
+CHANGED = "it changed while it was taken"
+GONE = "it vanished"
+UNREADABLE = "this user may not read it"
+LINK = "it is a symbolic link, and links are not followed"
+SPECIAL = "it is no file: a pipe, a socket or a device"
+FOREIGN = "it lies on another file system, and nothing is copied on the way to its job"
+NOT_UTF8 = "its name is not UTF-8, and an object's key must be"
+READ_ONLY = "its folder may not be changed by this user, so it cannot be moved out"
+TOO_LONG = "its path would be longer than the system allows"
+NO_FILE = "it is a marker without its file"
+TOO_MANY = "there are more files than are looked at in one go; it comes later"
+UNSURE = "whether somebody writes into it cannot be asked here: it was taken when it was still"
+APART = "it was given back, and has this name because its own was another file's by then"
+
+PASSING = frozenset({OPEN, CHANGED, GONE, TOO_MANY, NO_FILE, UNSURE, APART})
+"""What needs nobody to do anything."""
+
+
+class Left:
+    """Files and folders by the reason why they stay where they are."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, list[str]] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, why: str, name: str) -> None:
+        self._counts[why] = self._counts.get(why, 0) + 1
+        names = self._names.setdefault(why, [])
+        if len(names) < FIRST:
+            names.append(shown(name))
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def count(self, why: str) -> int:
+        return self._counts.get(why, 0)
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Return `{why, count, first, passing}` of each reason, those that somebody has to do something about first."""
+        order = sorted(self._counts, key=lambda why: (why in PASSING, why))
+        return [{"why": why, "count": self._counts[why], "first": self._names[why], "passing": why in PASSING} for why in order]
+
+    def problem(self) -> str:
+        """Return one sentence for what stays until somebody does something; '' when there is nothing of that kind."""
+        lasting = [item for item in self.facts() if not item["passing"]]
+        return "Left in the folder: " + "; ".join(map(_told, lasting)) + "." if lasting else ""
+
+
+def _told(item: dict[str, Any]) -> str:
+    more = f" and {item['count'] - 1} more" if item["count"] > 1 else ""
+    return f"{item['first'][0]}{more}, because {item['why']}"
+
+
+def shown(name: str) -> str:
+    """Return a name for people: what is not UTF-8, and what nobody can see, as escapes."""
+    return visible(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))

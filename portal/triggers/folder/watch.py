@@ -1,0 +1,200 @@
+"""A watched folder as the service sees it: each look ends what was begun, then takes what is complete, a job's worth at a time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection, Sequence
+from functools import cached_property
+from typing import Any
+
+from ulid import ULID
+
+from portal import clock
+from portal.spool import disk
+from portal.triggers import submitting
+from portal.triggers.events import Event
+from portal.triggers.folder import beneath, recovery
+from portal.triggers.folder.batch import Batch, facts, open_batches
+from portal.triggers.folder.ends import Ends, ends, opened
+from portal.triggers.folder.hints import Hints
+from portal.triggers.folder.later import Later
+from portal.triggers.folder.left import Left
+from portal.triggers.folder.moving import remove_empty
+from portal.triggers.folder.pace import Pace
+from portal.triggers.folder.scan import Scan, Seen, Sight
+from portal.triggers.folder.still import Stillness
+from portal.triggers.folder.taking import Stays, unwritten
+from portal.triggers.folder.wanted import Wanted
+from portal.triggers.places import Asked, TriggerFolder
+from portal.triggers.trigger import Folder, Trigger
+from portal.triggers.watching import Context, Watch
+
+_BUSY_S = 2.0
+"""So long a look goes on making jobs before others get their turn."""
+_WITH_HINTS_S = 5.0
+_BLOCKED_S = 1.0
+_TOLD_EVERY_S = 5.0
+
+
+class FolderWatch(Watch):
+    """One watched folder."""
+
+    def __init__(self, trigger: Trigger, home: TriggerFolder, ctx: Context) -> None:
+        super().__init__(trigger, home, ctx)
+        on: Folder = trigger.waits_for()
+        self._on = on
+        self._still = Stillness(on.still_s)
+        self._later, self._hints, self._pace = Later(), Hints(), Pace()
+        self._asked: tuple[Asked, float] | None = None
+        self._tidied: set[str] = set()
+        self._told_at = -math.inf
+
+    @property
+    def descriptors(self) -> Collection[int]:
+        return self._hints.descriptors
+
+    def close(self) -> None:
+        self._hints.close()
+
+    def settle(self) -> None:
+        """Give the files back that are on their way to a job that is not in the queue."""
+        for batch in open_batches(self.home.batches):
+            recovery.undo(self.home, self.ctx.spool, batch)
+
+    def look(self, now_ms: int) -> float:
+        self._hints.read()
+        if early_s := self._pace.early_s():
+            return early_s
+        why_not = Left()
+        for batch in open_batches(self.home.batches):
+            self._finish(batch, why_not)
+        asked = self._request()
+        if self.trigger.paused and not asked:
+            return _WITH_HINTS_S
+        return self._look(asked, why_not)
+
+    def _look(self, asked: float | None, why_not: Left) -> float:
+        """Look at the folder. `asked` is when somebody's wish to run now was seen first, on the monotonic clock."""
+        places = ends(self.ctx.settings, self.trigger)
+        with opened(places.watched) as root:
+            with self._pace:
+                sight = self._scan(places).look(root)
+                ready, next_s = (sight.files, math.inf) if self._on.ready == "marker" else self._still.look(sight.files)
+            hinted = self._hints.listen(places.watched, sight.folders)
+            self._tidy(places)
+            blocked = self.trigger.overlap != "allow" and bool(self.open_jobs())
+            taken, more = (0, False) if blocked else self._take(places, root, ready, sight.left)
+        if asked is not None and (taken or not (blocked or time.monotonic() - asked < self._on.still_s)):
+            self._answer()
+        self._tell(sight, len(sight.files) - len(ready), len(ready) - taken, why_not)
+        if more:
+            return 0.0
+        if (blocked or taken) and len(ready) > taken:
+            return min(_BLOCKED_S, self.ctx.settings.poll_s, next_s)
+        idle_s = _WITH_HINTS_S if hinted and len(ready) == taken else self.ctx.settings.poll_s
+        return min(next_s, idle_s)
+
+    def _scan(self, places: Ends) -> Scan:
+        return Scan(
+            self._wanted, recursive=self._on.recursive, markers=self._on.ready == "marker", spare_bytes=places.spare_bytes(), skipped=places.skipped()
+        )
+
+    @cached_property
+    def _wanted(self) -> Wanted:
+        return Wanted(self._on.include, self._on.exclude)
+
+    def _take(self, places: Ends, root: int, ready: Sequence[Seen], why_not: Left) -> tuple[int, bool]:
+        """Make jobs of files that are ready; returns how many files went, and whether to go on at once."""
+        waiting = sorted(self._later.due(ready), key=lambda file: (file.identity.mtime_ns, file.name), reverse=True)
+        until, taken = time.monotonic() + _BUSY_S, 0
+        while chosen := self._chosen(root, waiting, why_not):
+            batch = Batch(str(ULID()), clock.now_ms(), self.trigger.uid, str(places.watched), str(places.queued), tuple(chosen))
+            submitting.job(self.ctx.settings, self.trigger, self._event(batch, chosen))  # what is wrong with it is told before a file is moved
+            disk.refuse_when_full(self.ctx.spool.layout)
+            recovery.begin(self.home, batch)
+            went = self._finish(batch, why_not)
+            taken += went
+            if went and self.trigger.overlap != "allow":
+                return taken, False
+            if time.monotonic() > until or self.ctx.stop.is_set():
+                return taken, bool(waiting)
+        return taken, False
+
+    def _chosen(self, root: int, waiting: list[Seen], why_not: Left) -> list[Seen]:
+        """Return the files of the next job, and take them from the end of those that wait."""
+        chosen: list[Seen] = []
+        while waiting and len(chosen) < self._on.max_files:
+            file = waiting.pop()
+            folder, _, name = file.name.rpartition("/")
+            try:
+                with beneath.folder(root, folder) as here, unwritten(here, name, file.identity):
+                    chosen.append(file)
+            except Stays as reason:
+                why_not.add(str(reason), file.name)
+            except OSError:
+                continue  # its folder is gone, or is none any more
+        return chosen
+
+    def _finish(self, batch: Batch, why_not: Left) -> int:
+        """Bring a batch to its end; returns how many files went to its job."""
+        went: set[str] = set()
+
+        def submit(files: Sequence[Seen]) -> None:
+            went.update(file.name for file in files)
+            event = self._event(batch, files)
+            told = f"{len(files)} {'file' if len(files) == 1 else 'files'}, {event.facts['bytes']} bytes"
+            self.submit(event, submitting.job(self.ctx.settings, self.trigger, event), told)
+
+        if batch.uid != self.trigger.uid:
+            recovery.undo(self.home, self.ctx.spool, batch)
+        elif recovery.is_submitted(self.ctx.spool, batch):
+            self._told(self._event(batch, batch.files), "submitted", job=batch.job_id)
+            recovery.end(self.home, batch)
+        else:
+            recovery.finish(self.home, batch, submit, why_not)
+            for file in batch.files:
+                if file.name not in went:
+                    self._still.forget(file.name)
+                    self._later.stayed(file)
+        return len(went)
+
+    @staticmethod
+    def _event(batch: Batch, files: Sequence[Seen]) -> Event:
+        return Event(batch.job_id, batch.at_ms, facts(batch, files), batch.job_id)
+
+    def _tidy(self, places: Ends) -> None:
+        """Remove the folders of ended jobs that hold nothing any more."""
+        jobs = self.home.state.jobs
+        for job_id in set(jobs) - set(self.open_jobs() if jobs else ()) - self._tidied:
+            remove_empty(places.queued, job_id)
+        self._tidied = set(jobs) - set(self.open_jobs() if jobs else ())
+
+    def _request(self) -> float | None:
+        """Return since when somebody's wish to run now is known; None when there is none."""
+        asked = self.home.asked()
+        if asked is None:
+            self._asked = None
+        elif self._asked is None or self._asked[0] != asked:
+            self._asked = asked, time.monotonic()
+        return self._asked[1] if self._asked else None
+
+    def _answer(self) -> None:
+        if self._asked:
+            self.home.answered(self._asked[0])
+            self._asked = None
+
+    def _tell(self, sight: Sight, unstill: int, waiting: int, recovered: Left) -> None:
+        """Write down what lies there and why it stays, not oftener than people care."""
+        lasting = "; ".join(filter(None, (recovered.problem(), sight.left.problem())))
+        known = self.home.state.problem
+        told_now = known.text if known and known.of == "event" else ""
+        if time.monotonic() - self._told_at < _TOLD_EVERY_S and bool(lasting) == bool(told_now):
+            return
+        self._told_at = time.monotonic()
+        told: dict[str, Any] = {"files": len(sight.files), "changing": unstill, "waiting": waiting, "left": [*sight.left.facts(), *recovered.facts()]}
+        self.home.change(told=told)
+        if lasting and lasting != told_now:
+            self.problem(lasting, of_event=True)
+        elif not lasting and told_now:
+            self.home.change(problem=None)
