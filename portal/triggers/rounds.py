@@ -42,7 +42,7 @@ class Item:
     busy_since: float | None = None
     hurried: bool = False
     resting: bool = False
-    """It was told to look at nothing until somebody hurries it."""
+    """It looks at nothing until somebody hurries it, and then until a look asks for no other one: returns 0."""
     failures: int = 0
     gone: bool = False
     watched: tuple[int, ...] = ()
@@ -176,7 +176,7 @@ class Rounds:
         self._watch(item)
         if item.hurried and not failed:
             self._plan(item, _SHORTEST_S)
-        elif failed or not item.resting:
+        elif failed or ended or not item.resting:
             self._plan(item, max(_SHORTEST_S, self._backoff(item.failures) if isinstance(ended, Exception) else ended))
 
     @staticmethod
