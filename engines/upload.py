@@ -1,0 +1,386 @@
+"""Upload local files to S3 or ADLS under keys made from a template, prove what arrived, announce it, and put the files away.
+
+Many files go at the same time, large ones in parts. Each request carries the checksum of its bytes (S3: CRC64NVME, Azure: MD5 or CRC64), and the
+store compares it before it takes them; an object becomes visible only when it is whole. A file that is written to meanwhile fails and stays.
+
+Where it goes: the target and then the template, by default {layer}/{source}/{format}/{dataset}/{yyyy}/{mm}/{dd}/{filename}, which makes
+Raw/Local/CSV/sales/2026/11/21/sales.csv of sales.csv. docs/uploading.md lists what a template may name. Date parts are of the moment at which
+the job began, the same for all its attempts and for a retry of it. Two files that would get one key each get one: the later ones have `~` and
+16 hexadecimal digits before their ending (twins).
+
+When a target exists (overwrite):
+
+  different    the same bytes there already: nothing is sent, and the file counts as uploaded (`skipped`); other bytes are replaced
+  replace      it is replaced always
+  skip         other bytes are left as they are, and the file stays where it is
+  fail         with other bytes at any target nothing is uploaded at all
+
+What follows once a file has arrived, in this order:
+
+  queue        a message is sent to an SQS queue, with the form of an S3 event notification; the queue is looked for before anything is uploaded
+  after        the file is moved to done_folder (with a name of its own where another file has its name there), or deleted
+
+A file that failed, or could not be announced, stays where it is. Run the job again, or retry it: what is left in the folder is done, and what was
+announced is not announced again. notices.ndjson and moved.ndjson among the job's files tell what was announced and where each file is now.
+
+Files are expected to be whole: a watched folder takes none that still grows; without one, min_age_s leaves out what changed a moment ago.
+
+With reencode CSV files of any encoding become UTF-8; nothing else in them changes. Packed ones (.gz, .zst) and other files are sent as they are.
+
+Examples:
+  python -m engines.upload --source file:///srv/box/out/ --target s3://lake/ --dataset sales
+  python -m engines.upload --source file:///srv/box/out/ --target s3://lake/ --queue arrivals --after move --done-folder file:///srv/box/done/
+  python -m engines.upload --source file:///srv/box/a.csv --target s3://lake/ --template 'in/{path}' --create-bucket --dry-run
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import field_validator, model_validator
+
+from portal import engine
+from portal.engine import JobContext, Result, param
+from portal.planning import tiers
+from portal.planning.formats import Format
+from portal.planning.policies import Verify
+from portal.planning.selection import SourceParams
+from portal.stores.url import StoreURL
+from portal.transfer.uploading import template as templates
+
+if TYPE_CHECKING:
+    from portal.ledger.balance import Books
+    from portal.notices.sqs import NoticeQueue
+    from portal.planning.planner import Planned
+    from portal.planning.preflight import Preflight
+    from portal.transfer.migration import Migration, Outcome
+    from portal.transfer.side import Side
+    from portal.transfer.uploading.after import Followed, FollowedMove
+
+_JOB_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
+
+
+class _Places(SourceParams):
+    source: StoreURL = param(help="A file, or a folder with everything below it", group="Source", placeholder="file:///srv/box/out/")
+    formats: tuple[Format, ...] = param(
+        ("any",), group="Source",
+        help="Only files of these formats, told by their names (csv: also .tsv; json: also .ndjson, .jsonl; .gz and .zst too)",
+    )  # fmt: skip
+    keys: tuple[str, ...] = param(
+        (), help="Only these files: whole paths without the leading slash; formats, patterns, sizes and dates then do not matter", group="Source",
+        advanced=True,
+    )  # fmt: skip
+    min_age_s: float = param(0, help="Leave out files that changed in the last so many seconds", group="Source", unit="s", advanced=True, ge=0)
+    allow_empty: bool = param(False, help="Succeed when there is nothing to upload, instead of failing", group="Source", advanced=True)
+
+    target: StoreURL = param(help="Bucket or container, and a folder in it if the template is to begin there", group="Target", placeholder="s3://lake/")
+    target_connection: str = param("", help="Connection of the target; none: the default of its kind", group="Target")
+    create_bucket: bool = param(False, help="Create the bucket or container when there is none", group="Target")
+    overwrite: Literal["different", "replace", "skip", "fail"] = param(
+        "different", group="Target",
+        help="When a target exists: different replaces it unless it has the same bytes; replace always does; skip leaves other bytes as they are; "
+        "fail then uploads nothing at all",
+    )  # fmt: skip
+    twins: Literal["rename", "skip", "fail"] = param(
+        "rename", group="Target", advanced=True,
+        help="When several files would get one key: rename gives the later ones a name of their own, skip uploads the first, fail nothing at all",
+    )  # fmt: skip
+    bad_names: Literal["fail", "rename"] = param(
+        "fail", group="Target", advanced=True,
+        help="When the target cannot hold a name: fail lets that file fail, rename encodes the name so that it can be read back (names.csv)",
+    )  # fmt: skip
+    endpoint: Literal["blob", "dfs"] = param(
+        "blob", help="Azure: blob needs one request for a small object; dfs writes beside the target and renames", group="Target", advanced=True
+    )
+    tier: str = param("", help="Storage class or access tier of what is written; none: the target's default", group="Target", advanced=True)
+
+
+class _Key(_Places):
+    template: str = param(templates.DEFAULT, help="The key below the target: text, and {names} as docs/uploading.md lists them", group="Key")
+    layer: str = param("Raw", help="What {layer} stands for", group="Key")
+    source_name: str = param("Local", help="What {source} stands for", group="Key")
+    dataset: str = param(
+        "", help="What {dataset} stands for; none: of each file the first folder that it lies in, else its name without endings", group="Key"
+    )
+    moment: datetime | None = param(
+        None, help="What date parts are of (RFC 3339; without a zone: time_zone's); none: the moment at which the job began", group="Key",
+        advanced=True,
+    )  # fmt: skip
+    dates: Literal["job", "file"] = param(
+        "job", help="Date parts of: job, that moment; file, when each file was changed last", group="Key", advanced=True
+    )
+    time_zone: str = param("UTC", help="Time zone of date parts", group="Key", placeholder="Europe/Berlin", advanced=True)
+
+    @field_validator("template")
+    @classmethod
+    def _can_be_read(cls, value: str) -> str:
+        templates.parsed(value)
+        return value
+
+    @field_validator("layer", "source_name", "dataset")
+    @classmethod
+    def _may_be_folders(cls, value: str) -> str:
+        return templates.refuse_folders(value)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(f"nobody knows the time zone {value!r}; write it as Europe/Berlin or UTC") from None
+        return value
+
+
+class Params(_Key):
+    reencode: Literal["none", "utf-8"] = param("none", help="Write CSV files as UTF-8, whatever their encoding is", group="Content")
+    encoding: str = param(
+        "auto", help="With reencode: encoding of the files; auto: told by their bytes, where those speak clearly", group="Content", advanced=True
+    )
+
+    queue: str = param("", help="SQS queue that is told of each object: name or URL; none: nobody is", group="Afterwards", placeholder="arrivals")
+    queue_connection: str = param("", help="Connection of kind s3 that leads to SQS too; none: the default", group="Afterwards")
+    create_queue: bool = param(False, help="Create the queue when there is none", group="Afterwards")
+    after: Literal["keep", "move", "delete"] = param("keep", help="What happens to a file once it has arrived and is announced", group="Afterwards")
+    done_folder: StoreURL | None = param(
+        None, help="With after=move: the folder that files are moved to, under their paths below the source", group="Afterwards",
+        placeholder="file:///srv/box/UploadedToS3/",
+    )  # fmt: skip
+
+    verify: Verify = param(
+        "none", help="Read every object again and compare CRC64 or MD5; none relies on the store, which compares every request", group="Proof"
+    )
+    md5: bool = param(False, help="Compute MD5 too, and store it with the target (Azure: Content-MD5)", group="Proof", title="MD5", advanced=True)
+
+    concurrency: int = param(0, help="Files and parts sent at the same time; 0: adapts to the store", group="Speed", advanced=True, ge=0, le=64)
+    processes: int = param(0, help="Processes that send; 0: one for each processor, at most 8", group="Speed", advanced=True, ge=0, le=8)
+    max_bandwidth: int = param(0, help="Most bytes in a second, in all; 0: no limit", group="Speed", unit="bytes/s", advanced=True, ge=0)
+    max_requests_s: int = param(
+        0, help="Most requests in a second; 0: no limit", group="Speed", title="Max requests", unit="requests/s", advanced=True, ge=0
+    )
+    block_bytes: int = param(0, help="Size of the parts of large objects; 0: by the object's size", group="Speed", unit="bytes", advanced=True, ge=0)
+    stall_s: int = param(
+        60, help="Without a byte for so long, a connection counts as stalled and the object is tried again", group="Speed", unit="s", advanced=True,
+        ge=1, le=3600,
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if wrong := _of_places(self) or _of_after(self) or tiers.refusal(self.tier, self.target.scheme, self.endpoint):
+            raise ValueError(wrong)
+        return self
+
+
+def _of_places(params: Params) -> str:
+    if params.source.scheme != "file":
+        return f"source is a folder or file of this machine (file:///…), not {params.source}; `migrate` copies between stores"
+    if params.target.scheme == "file":
+        return f"target is in S3 or ADLS, not {params.target}; `migrate` copies to folders"
+    return ""
+
+
+def _of_after(params: Params) -> str:
+    if (params.after == "move") != bool(params.done_folder):
+        return "done_folder and after=move need each other"
+    if params.done_folder and params.done_folder.scheme != "file":
+        return f"done_folder is a folder of this machine (file:///…), not {params.done_folder}"
+    if params.create_queue and not params.queue:
+        return "create_queue needs a queue"
+    return ""
+
+
+def run(params: Params, job: JobContext) -> Result:
+    from portal.transfer.sides import side
+    from portal.transfer.uploading import opening
+
+    with (
+        side(job, params.source, params.source_connection) as source,
+        side(job, params.target, params.target_connection, endpoint=params.endpoint, stall_s=params.stall_s) as target,
+    ):
+        with job.interruptible():
+            opening.refuse_done_folder(params.source, params.done_folder, source)
+            queue = _queue(params, job) if params.queue else None
+            is_there = opening.bucket(target, job.connection(_kind(params), params.target_connection), create=params.create_bucket, dry=job.dry_run)
+        try:
+            mover = _mover(params, job, source, target, queue)
+            return _run(_migration(params, job, source, target, mover), mover, params, job, is_there=is_there)
+        finally:
+            if queue:
+                queue.close()
+
+
+def _queue(params: Params, job: JobContext) -> NoticeQueue | None:
+    from portal.transfer.uploading import opening
+
+    connection = job.connection("s3", params.queue_connection)
+    return opening.queue(params.queue, connection, job.check_cancelled, create=params.create_queue, dry=job.dry_run)
+
+
+def _kind(params: Params) -> str:
+    return "s3" if params.target.scheme == "s3" else "adls"
+
+
+def _run(migration: Migration, mover: FollowedMove, params: Params, job: JobContext, *, is_there: bool) -> Result:
+    from portal.planning import prices
+    from portal.transfer.dry_run import dry_run
+    from portal.transfer.uploading import there
+
+    with job.interruptible():
+        planned = migration.plan()
+    job.log.info("plan: %s files (%s bytes), %s left out", f"{planned.listed:,}", f"{planned.survey.bytes:,}", f"{planned.survey.excluded:,}")
+    _refuse_nothing(planned, params, job)
+    job.so_far = _result(planned)
+    if not is_there:
+        return _result(planned, warnings=(f"{params.target.root} is not there yet: it would be created.",))
+    with job.interruptible():
+        found = migration.preflight(planned)
+        there.settle(found, planned, params.overwrite, migration.route.target.store)
+    for one_by_one in ("bad name", "too large"):
+        found.stops.pop(one_by_one, None)  # that file fails, and the others do not wait for it
+    job.so_far = _result(planned, report=found.report())
+    if job.dry_run:
+        told = dry_run(migration, planned, found, prices.load(job.settings.home), job.log)
+        job.so_far = _result(planned, report={**found.report(), "dry_run": told})
+    found.refuse(migration.policies)
+    return job.so_far if job.dry_run else _closed(planned, _moved(migration, mover, planned, found, job), mover, params, job)
+
+
+def _moved(migration: Migration, mover: FollowedMove, planned: Planned, found: Preflight, job: JobContext) -> Outcome:
+    """Upload everything; what cuts it short leaves the counts of what was done until then."""
+    from portal.ledger.balance import Books
+
+    books = Books(migration.route.target.base)
+    try:
+        return migration.move(planned, found, books)
+    except Exception:
+        job.so_far = _result(planned, books, mover.followed, report=_told(books, mover.followed))
+        raise
+
+
+def _closed(planned: Planned, outcome: Outcome, mover: FollowedMove, params: Params, job: JobContext) -> Result:
+    from portal.errors import TransferFailed
+
+    books, followed = outcome.books, mover.followed
+    outputs = ({"url": str(params.target), "objects": books.moved, "bytes": books.bytes}, *(books.outputs if len(books.outputs) <= 1000 else ()))
+    failed, report = books.outcomes["failed"], _told(books, followed)
+    result = _result(planned, books, followed, report=report, outputs=outputs, outcome="partial" if failed or followed.left else "succeeded")
+    job.log.info("%s", ", ".join(f"{name} {count:,}" for name, count in result.counts.items() if count or name == "listed"))
+    job.so_far = result
+    if followed.left and followed.retryable:
+        error = TransferFailed(
+            f"{followed.left:,} files are at the target, and what follows could not be done. {followed.problems[0]}",
+            hint="They stay where they are. Another attempt, or a retry, does what is left.",
+        )
+        error.retryable = True
+        raise error
+    if failed and not (books.moved or books.outcomes["skipped"]):
+        first = books.failures[0]
+        error = TransferFailed(
+            f"None of {failed:,} files arrived. {first['key']}: {first['reason']}", hint="" if "what to do:" in first["reason"] else "See the ledger."
+        )
+        error.retryable = outcome.retryable
+        raise error
+    return result
+
+
+def _told(books: Books, followed: Followed) -> dict[str, Any]:
+    return {
+        "proof": dict(books.proofs), "causes": dict(books.causes), "failures": books.failures, "excluded": dict(books.excluded),
+        "bytes_through": books.bytes_through, "resumed_bytes": books.resumed_bytes, "left": followed.problems,
+    }  # fmt: skip
+
+
+def _result(
+    planned: Planned, books: Books | None = None, followed: Followed | None = None, *, report: dict[str, Any] | None = None,
+    outputs: tuple[Any, ...] = (), warnings: tuple[str, ...] = (), outcome: Any = "succeeded",
+) -> Result:  # fmt: skip
+    counts = books.counts(planned.listed) if books else {"listed": planned.listed}
+    counts = {name: count for name, count in counts.items() if not name.startswith("rows_")}
+    told = (*warnings, *(books.notes if books else ()), *(followed.problems if followed else ()))
+    return Result(
+        outcome=outcome, counts={**counts, **(followed.counts() if followed else {})}, bytes=books.bytes if books else 0, outputs=outputs,
+        warnings=told, report={"plan": planned.report(), **(report or {})},
+    )  # fmt: skip
+
+
+def _refuse_nothing(planned: Planned, params: Params, job: JobContext) -> None:
+    from portal.errors import NothingMatched
+
+    survey = planned.survey
+    if survey.moving or survey.failing or params.allow_empty or job.retry_of:
+        return
+    job.so_far = _result(planned)
+    left_out = f" {survey.excluded:,} files found, and all left out." if survey.excluded else ""
+    hint = "Check the path and the filters, or allow it: allow_empty."
+    raise NothingMatched(f"There is nothing to upload at {params.source}.{left_out}", hint=hint)
+
+
+def _moments(params: Params, job: JobContext) -> tuple[datetime, datetime]:
+    """What date parts are of, and when the job began. Both are kept for the next attempts, the first for a retry too."""
+    from portal.transfer.uploading import opening
+
+    zone, kept = ZoneInfo(params.time_zone), job.load_checkpoint() or {}
+    began = datetime.fromisoformat(kept["began"]) if kept else datetime.now(UTC)
+    moment = params.moment or (kept or opening.checkpoint(job.earlier_folder)).get("moment") or began
+    moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    moment = (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(zone)
+    job.save_checkpoint({"moment": moment.isoformat(), "began": began.isoformat()})
+    return moment, began
+
+
+def _mover(params: Params, job: JobContext, source: Side, target: Side, queue: NoticeQueue | None) -> FollowedMove:
+    from portal.stores.local_files import resolved
+    from portal.transfer.uploading.after import FollowedMove, Following
+    from portal.transfer.uploading.announcing import About, Announcing, Sent
+    from portal.transfer.uploading.putting_away import PuttingAway
+
+    def begun() -> Following:
+        about = About(params.target, params.source, job.job_id, job.labels.get("trigger", ""), target.access().region)
+        announce = Announcing(queue, Sent(job.folder, job.earlier_folder), about, target.store) if queue else None
+        done = params.done_folder.key if params.done_folder else ""
+        put_away = PuttingAway(params.after, params.source.key, done, resolved(source.access().roots)) if params.after != "keep" else None
+        return Following(announce, put_away, job.folder, job.check_cancelled)
+
+    own = _JOB_ID.fullmatch(params.source.key.rstrip("/").rpartition("/")[2]) is not None
+    return FollowedMove(begun, own_folder=own)
+
+
+def _migration(params: Params, job: JobContext, source: Side, target: Side, mover: FollowedMove) -> Migration:
+    from portal.planning.filters import Filters
+    from portal.planning.policies import Policies
+    from portal.transfer.migration import Migration
+    from portal.transfer.route import Route
+    from portal.transfer.uploading import opening
+    from portal.transfer.uploading.reencoding import Recoder
+    from portal.transfer.uploading.there import SameBytes
+
+    def tell(done: int, total: int | None, size: int, note: str) -> None:
+        job.progress(done, total, "files", note, size)
+
+    recoder = Recoder(source.store, target.store, params.encoding, job.job_id, job.check_cancelled) if params.reencode != "none" else None
+    route = Route(
+        source, target, params.overwrite, params.verify, recoder, params.md5, tier=params.tier, concurrency=params.concurrency,
+        processes=params.processes, max_bandwidth=params.max_bandwidth, max_requests_s=params.max_requests_s, block_bytes=params.block_bytes,
+        job_id=job.job_id,
+    )  # fmt: skip
+    moment, began = _moments(params, job)
+    template = templates.Template(params.template, moment, params.layer, params.source_name, params.dataset, params.dates == "file")
+    filters = Filters() if params.keys else opening.old_enough(params.filters, began, params.min_age_s)
+    rules = opening.rules(params.source, target, filters, template, recodes=recoder is not None, bad_names=params.bad_names)
+    same = None if params.overwrite == "replace" else SameBytes(source.store, recoder, job.check_cancelled)
+    policies = Policies("replace" if params.overwrite == "replace" else "different", params.twins)
+    header = params.model_dump(mode="json", include=_SHAPE) | {"moment": moment.isoformat()}
+    keys = (lambda: iter(params.keys)) if params.keys else None
+    # A retry looks at what is left in the folder: what the earlier job brought there and could not announce or put away is part of that.
+    return Migration(route, rules, policies, job.folder, job.job_id, header, tell, job.check_cancelled, keys, None, mover, same)
+
+
+_SHAPE = {*_Key.model_fields, "reencode"} - {"create_bucket", "allow_empty", "endpoint", "tier", "moment"}
+"""The parameters that a plan depends on."""
+
+
+if __name__ == "__main__":
+    engine.command(Params, run)

@@ -1,0 +1,267 @@
+"""What follows once a file has arrived: its notice is sent, then the file is put away. In that order, on a few threads beside those that move."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from portal.errors import Cancelled, PortalError, explain
+from portal.ledger.journal import Journal
+from portal.planning.plan import Page
+from portal.transfer.moving import move
+from portal.transfer.route import Route
+from portal.transfer.uploading.announcing import Announcing
+from portal.transfer.uploading.arrived import Arrived, arrived
+from portal.transfer.uploading.putting_away import Gone, PuttingAway
+
+AWAY_FILE = "moved.ndjson"
+"""Where each file is now: {"n", "file", "to", "apart"}, a line each; "to" is empty when it was deleted."""
+SHOWN = 20
+_TOGETHER = 10
+"""As many as one request to SQS takes."""
+_THREADS = 4
+_WAITING = 64
+"""Batches that may wait: who moves is slowed down then, and memory stays flat."""
+_TURN_S = 0.2
+_FAILURES_BEFORE_GIVING_UP = 3
+
+log = logging.getLogger("portal.transfer")
+
+
+@dataclass
+class Followed:
+    """What came of it."""
+
+    arrived: int = 0
+    unannounced: int = 0
+    away: int = 0
+    """Files that were moved or deleted, in all attempts of the job."""
+    apart: int = 0
+    """Of these: got a name of their own."""
+    stayed: int = 0
+    """Files that arrived and are where they were, although they should not be."""
+    gone: int = 0
+    """Files that somebody else took away meanwhile."""
+    retryable: bool = False
+    """Something failed for a reason that may pass."""
+    problems: list[str] = field(default_factory=list)
+    """The first of them."""
+
+    announced: int | None = None
+    """Notices that this job sent, in all attempts; None: nobody was to be told."""
+
+    @property
+    def left(self) -> int:
+        return self.unannounced + self.stayed
+
+    def counts(self) -> dict[str, int]:
+        """What the job's result counts beside its books; nothing for what was not asked for."""
+        told = {"unannounced": self.unannounced, "put_away": self.away, "renamed_apart": self.apart, "stayed": self.stayed, "gone": self.gone}
+        return {**({"announced": self.announced} if self.announced is not None else {}), **{name: count for name, count in told.items() if count}}
+
+
+class Following:
+    """Follows the journal of an upload. `hear` and `turn` are called by who moves; the work is done by threads of our own.
+
+    Arguments:
+        announce, put_away: None: there is nothing to do
+        folder: of the job
+        check: called often; raises Cancelled when the job shall stop
+    """
+
+    def __init__(self, announce: Announcing | None, put_away: PuttingAway | None, folder: Path, check: Callable[[], None]) -> None:
+        self._announce, self._put_away, self._check = announce, put_away, check
+        self.told = Followed(announced=announce.sent.count if announce else None)
+        self._away = _AwayFile(folder / AWAY_FILE)
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="after")
+        self._running: set[Future[None]] = set()
+        self._batch: list[Arrived] = []
+        self._lock = threading.Lock()
+        self._unanswered = 0
+        self._stopped = threading.Event()
+
+    def resume(self, journal: Journal) -> None:
+        """Take in what earlier attempts brought to the target. Raises Cancelled."""
+        for rows in journal.rows():
+            self.hear(rows)
+            self.turn()
+
+    def hear(self, rows: Mapping[str, Sequence[Any]]) -> None:
+        """Take in rows of the ledger, at once: who writes them down is not to be held up, or cut off."""
+        for one in arrived(rows):
+            self._batch.append(one)
+            if len(self._batch) >= _TOGETHER:
+                self._hand_on()
+
+    def turn(self) -> None:
+        """Wait while too much is to be done. Raises Cancelled, and what nobody expected of the work that was done."""
+        self._collect(0)
+        while len(self._running) >= _WAITING:
+            self._collect(_TURN_S)
+
+    def _hand_on(self) -> None:
+        batch, self._batch = self._batch, []
+        if batch:
+            self._running.add(self._pool.submit(self._follow, batch))
+
+    def _collect(self, timeout_s: float) -> None:
+        done, self._running = wait(self._running, timeout_s, return_when="FIRST_COMPLETED") if self._running else (set(), set())
+        for future in done:
+            future.result()
+        self._check()
+
+    def finish(self, *, own_folder: bool) -> Followed:
+        """Wait until all of it is done. `own_folder`: the source folder was made for this job. Raises Cancelled."""
+        self._hand_on()
+        while self._running:
+            self._collect(_TURN_S)
+        if self._put_away:
+            self._put_away.finish(own=own_folder)
+        return self.told
+
+    def close(self) -> None:
+        """Wait for what is being done; the rest is left to the next attempt."""
+        self._stopped.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._put_away:
+            self._put_away.finish(own=False)
+        if self._announce:
+            self._announce.sent.close()
+        self._away.close()
+
+    # in threads
+
+    def _follow(self, batch: Sequence[Arrived]) -> None:
+        with self._lock:
+            self.told.arrived += len(batch)
+        failed = self._announced(batch)
+        for one in batch:
+            if self._stopped.is_set():
+                return
+            if one.n in failed:
+                self._left(one, failed[one.n], announced=False)
+            elif self._put_away:
+                self._put(one, self._put_away)
+
+    def _announced(self, batch: Sequence[Arrived]) -> Mapping[int, str]:
+        owed = [one for one in batch if not self._away.had(one.n)]  # what is put away was announced before
+        if self._announce is None or not owed:
+            return {}
+        if self._unanswered >= _FAILURES_BEFORE_GIVING_UP:
+            return dict.fromkeys((one.n for one in owed), "not tried: the queue did not take what came before")
+        try:
+            failed = self._announce(owed)
+        except Cancelled:
+            raise
+        except PortalError as error:
+            with self._lock:
+                self._unanswered += 1
+                self.told.retryable = self.told.retryable or error.retryable
+            return dict.fromkeys((one.n for one in owed), explain(error))
+        self._unanswered = 0
+        with self._lock:
+            self.told.announced = self._announce.sent.count
+        return failed
+
+    def _put(self, one: Arrived, put_away: PuttingAway) -> None:
+        if self._away.had(one.n):
+            with self._lock:
+                self.told.away += 1
+            return
+        try:
+            done = put_away(one.key, one.uploaded)
+        except Gone as error:
+            with self._lock:
+                self.told.gone += 1
+            self._problem(explain(error))
+            return
+        except PortalError as error:
+            self._left(one, explain(error), announced=True)
+            return
+        self._away.add(one, done.path, apart=done.apart)
+        with self._lock:
+            self.told.away += 1
+            self.told.apart += done.apart
+
+    def _left(self, one: Arrived, why: str, *, announced: bool) -> None:
+        with self._lock:
+            self.told.unannounced += not announced
+            self.told.stayed += announced
+        self._problem(why if announced else f"/{one.key} is at the target and was not announced: {why}")
+
+    def _problem(self, text: str) -> None:
+        with self._lock:
+            shown = len(self.told.problems) < SHOWN
+            if shown:
+                self.told.problems.append(text)
+        if shown:
+            log.warning("%s", text)
+
+
+class _AwayFile:
+    """What was put away."""
+
+    def __init__(self, path: Path) -> None:
+        self._before = bytearray()
+        for n in _numbers(path):
+            self._before.extend(bytes(max(0, n + 1 - len(self._before))))
+            self._before[n] = 1
+        self._file = path.open("ab", buffering=0)
+        if path.stat().st_size:
+            self._file.write(b"\n")  # ends a line that was cut off; an empty one says nothing
+        self._lock = threading.Lock()
+
+    def had(self, n: int) -> bool:
+        """Whether an earlier attempt of this job put the file of an entry away."""
+        return n < len(self._before) and bool(self._before[n])
+
+    def add(self, one: Arrived, to: str, *, apart: bool) -> None:
+        line = json.dumps({"n": one.n, "file": f"/{one.key}", "to": to, **({"apart": True} if apart else {})}) + "\n"
+        with self._lock:
+            self._file.write(line.encode())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _numbers(path: Path) -> Iterator[int]:
+    if path.exists():
+        with path.open("rb") as file:
+            for line in file:
+                try:
+                    yield int(json.loads(line)["n"])
+                except (ValueError, KeyError, TypeError):
+                    continue
+
+
+class FollowedMove:
+    """A `portal.transfer.migration.Mover` that sees to what follows. `followed` tells what came of it, also when it was cut off."""
+
+    def __init__(self, begun: Callable[[], Following], *, own_folder: bool) -> None:
+        """`begun` makes what follows; `own_folder`: see `Following.finish`."""
+        self._begun, self._own_folder = begun, own_folder
+        self.followed = Followed()
+
+    def __call__(
+        self, route: Route, pages: Iterable[Page], verdicts: Sequence[int], journal: Journal, tell: Callable[[int, int], None]
+    ) -> bool:  # fmt: skip
+        """Move everything, as `portal.transfer.moving.move` does."""
+
+        def turn(ended: int, size_bytes: int) -> None:
+            tell(ended, size_bytes)
+            following.turn()
+
+        with closing(self._begun()) as following:
+            self.followed = following.told
+            following.resume(journal)
+            journal.hear = following.hear
+            retryable = move(route, pages, verdicts, journal, turn)
+            following.finish(own_folder=self._own_folder)
+        return retryable

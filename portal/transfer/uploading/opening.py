@@ -1,0 +1,92 @@
+"""What is settled before the first file is uploaded: the bucket, the queue, the folder of what is done, and which files get which keys."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from portal.connections import S3Connection
+from portal.errors import AccessDenied, BadParameters, NotFound
+from portal.notices.sqs import NoticeQueue
+from portal.notices.sqs_errors import NoQueue
+from portal.planning import limits
+from portal.planning.filters import Filters
+from portal.planning.planning import Rules
+from portal.stores.local_files import confined, resolved
+from portal.stores.opening import open_account
+from portal.stores.url import StoreURL
+from portal.transfer.side import Side
+from portal.transfer.uploading.reencoding import recoded_name
+from portal.transfer.uploading.template import Template
+
+
+def rules(
+    source: StoreURL, target: Side, filters: Filters, template: Template, *, recodes: bool, bad_names: Literal["fail", "rename"]
+) -> Rules:  # fmt: skip
+    """Return how files become entries of a plan."""
+    return Rules(
+        source.key, target.url.key, target.url.scheme, filters, bad_names=bad_names, limit_bytes=limits.largest(target.store, target.url.key),
+        converted_name=recoded_name if recodes else None, key_of=template.key,
+    )  # fmt: skip
+
+
+def old_enough(filters: Filters, now: datetime, min_age_s: float) -> Filters:
+    """Leave out what changed in the last so many seconds."""
+    if not min_age_s:
+        return filters
+    latest = now - timedelta(seconds=min_age_s)
+    return replace(filters, until=min(filters.until, latest) if filters.until else latest)
+
+
+def refuse_done_folder(source: StoreURL, done_folder: StoreURL | None, side: Side) -> None:
+    """Raises BadParameters when what is done would be found and uploaded again, AccessDenied outside the allowed folders."""
+    if done_folder is None:
+        return
+    confined(done_folder.key, resolved(side.access().roots))
+    folder, done = (os.path.realpath(f"/{url.key}").rstrip("/") + "/" for url in (source, done_folder))
+    if done.startswith(folder):
+        raise BadParameters(
+            f"done_folder ({done_folder}) lies in the source ({source}): what is in it would be uploaded again.", hint="Choose a folder beside it."
+        )
+
+
+def bucket(target: Side, connection: Any, *, create: bool, dry: bool) -> bool:
+    """See to it that the target's bucket or container is there; returns False when it is not, and would be created if this were no dry run.
+
+    Raises NotFound (it may not be created), and what creating it raises."""
+    try:
+        target.store.list_page(limit=1)
+    except AccessDenied:
+        return True  # who may only write is told so, or not, when it comes to that
+    except NotFound as error:
+        if not create:
+            raise NotFound(f"There is no {target.url.root}.", hint="Check its name, or allow it to be created: create_bucket.") from error
+        if dry:
+            return False
+        open_account(connection).create_container(target.url.container)
+    return True
+
+
+def queue(name: str, connection: S3Connection, check: Callable[[], None], *, create: bool, dry: bool) -> NoticeQueue | None:
+    """Open the queue; None when it would be created if this were no dry run. Raises what `NoticeQueue.open` does, NoQueue above all."""
+    try:
+        return NoticeQueue.open(connection, name, create=create and not dry, check=check)
+    except NoQueue as error:
+        if create:
+            return None
+        hint = "Nothing was uploaded, and every file is where it was. Check its name, region and account, or allow it to be created: create_queue."
+        raise NoQueue(error.message, hint=hint) from error
+
+
+def checkpoint(folder: Path | None) -> dict[str, Any]:
+    """Return what a finished job saved last, {} without such a job."""
+    try:
+        found = json.loads((folder / "checkpoint.json").read_text("utf-8")) if folder else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
