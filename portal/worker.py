@@ -28,7 +28,7 @@ from portal.spool.outcome import Verdict
 from portal.spool.ready_index import ReadyIndex
 from portal.spool.running import Running
 from portal.starting import Starter
-from portal.triggers.starting import TriggerService
+from portal.triggers.starting import TriggerService, want_for
 
 log = logging.getLogger("portal.worker")
 
@@ -236,6 +236,8 @@ class Worker:
     def _run(self, claim: Claim) -> None:
         """Hand a job, whose attempt is recorded, and its locks to a runner."""
         job = claim.job
+        with self._guard("the triggers"):
+            want_for(self.layout, job)
         try:
             records.make_room_for_output(self.layout, job.id)
             self._starter.start(job, claim)

@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import suppress
 
+from portal.jobs import Job, When
 from portal.settings import CODE_ROOT, Settings
 from portal.spool.layout import Layout
 from portal.spool.listing import known_names
@@ -31,6 +32,12 @@ def wanted(layout: Layout) -> bool:
 def want(layout: Layout) -> None:
     """Have the service run though there may be no trigger, until somebody removes the mark."""
     (layout.triggers / WANTED).touch()
+
+
+def want_for(layout: Layout, job: Job) -> None:
+    """The same for a job that is being started, if somebody wants to know when it is slower than usual. Its running record is there already."""
+    if any(item.when is When.SLOWER for item in job.then):
+        want(layout)
 
 
 class TriggerService:
