@@ -16,6 +16,7 @@ from portal.jobs import Attempt, Job, Status
 from portal.settings import Settings
 from portal.spool import Reason, Spool
 from portal.spool.reasons import NO_WORKER
+from portal.triggers.submitting import NAME_LABEL
 
 _RECENT = timedelta(days=30)
 
@@ -59,7 +60,7 @@ def _fits(job: Job, given: argparse.Namespace) -> bool:
     return (
         (not given.status or str(job.status) in given.status)
         and given.engine in (None, job.engine)
-        and given.trigger in (None, job.labels.get("trigger"))
+        and given.trigger in (None, job.labels.get(NAME_LABEL))
         and given.parent in (None, job.parent, job.retry_of)
         and (not given.text or given.text.lower() in _searched(job))
     )

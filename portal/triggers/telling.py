@@ -33,9 +33,12 @@ def waits(trigger: Trigger) -> str:
 
 
 def does(trigger: Trigger) -> str:
-    """`upload to s3://sales/`: the engine, and where to or from if that is fixed."""
+    """`upload to s3://sales/`: the engine, and where to or from if that is known before."""
     for name, word in (("target", "to"), ("source", "from")):
-        if isinstance(place := trigger.params.get(name), str):
+        place = trigger.params.get(name)
+        if isinstance(place, Mapping):
+            place = place.get("format")
+        if isinstance(place, str):
             return f"{trigger.engine} {word} {place}"
     return trigger.engine
 

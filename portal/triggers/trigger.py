@@ -28,7 +28,7 @@ class Cron(EngineParams):
         "last", help="Of times that passed while no worker ran: none is made up for, the last, or all (see max_catch_up)"
     )
     max_catch_up: int = param(24, help="With catch_up=all: at most so many, the latest ones", advanced=True, ge=1, le=1000)
-    jitter_s: int = param(0, help="Start up to so many seconds later, each time another number", unit="s", advanced=True, ge=0, le=86_400)
+    jitter_s: int = param(0, title="Jitter", help="Start up to so many seconds later, each time another number", unit="s", advanced=True, ge=0, le=86_400)
 
 
 class Folder(EngineParams):
@@ -38,7 +38,7 @@ class Folder(EngineParams):
     ready: Literal["still", "marker"] = param(
         "still", help="When a file is taken: still, when size and time have not changed for still_s; marker, when NAME.done lies beside it"
     )
-    still_s: float = param(5.0, help="With ready=still: seconds without a change", unit="s", gt=0, le=86_400)
+    still_s: float = param(5.0, title="Still for", help="With ready=still: seconds without a change", unit="s", gt=0, le=86_400)
     recursive: bool = param(True, help="Take files of the folders in it too")
     include: tuple[str, ...] = param((), help="Only names that fit one of these patterns; none: all")
     exclude: tuple[str, ...] = param(
@@ -55,7 +55,7 @@ class Sqs(EngineParams):
 
     queue: str = param(help="Name or URL of the queue", placeholder="portal-notices")
     connection: str = param("", help="Connection of kind s3 that leads to SQS too; none: the default")
-    poll_s: float = param(10.0, help="Seconds between two looks", unit="s", advanced=True, ge=1, le=3600)
+    poll_s: float = param(10.0, title="Look every", help="Seconds between two looks", unit="s", advanced=True, ge=1, le=3600)
 
 
 ON: dict[str, type[EngineParams]] = {"cron": Cron, "folder": Folder, "sqs": Sqs}

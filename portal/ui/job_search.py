@@ -13,6 +13,7 @@ from pathlib import Path
 from portal.errors import BadJobFile
 from portal.jobs import Job, Status
 from portal.spool import Spool, records
+from portal.triggers.submitting import NAME_LABEL
 
 PAGE_SIZE = 50
 _MOST_ALIVE = 5_000
@@ -53,7 +54,7 @@ class Filters:
             return False
         if (self.engine and job.engine != self.engine) or (self.owner and job.submitted_by != self.owner):
             return False
-        if self.trigger and job.labels.get("trigger") != self.trigger:
+        if self.trigger and job.labels.get(NAME_LABEL) != self.trigger:
             return False
         return not self.text or self.text.casefold() in _searched(job)
 

@@ -9,6 +9,7 @@ import streamlit as st
 from portal.jobs import ID_PATTERN, PRIORITIES, Job, Status
 from portal.progress import Progress
 from portal.spool import Reason, Spool, finishing
+from portal.triggers.submitting import NAME_LABEL
 from portal.ui import access, actions, boxes, health, job_facts, job_result, job_rows, ledger_table, log_tail, pauses, state, status_line, wording
 from portal.ui.accounts import Role
 from portal.ui.components.log_view import log_view
@@ -100,6 +101,8 @@ def _act(job: Job, verb: str) -> None:
 
 def _relatives(spool: Spool, job: Job) -> None:
     with st.container(horizontal=True, gap="small"):
+        if name := job.labels.get(NAME_LABEL):
+            state.link("triggers", f"Trigger {plain(name)}", ":material/bolt:", name=name)
         for word, other_id in (("Retry of", job.retry_of), ("Follows", job.parent if job.parent != job.retry_of else None)):
             if other_id:
                 other = spool.find(other_id)

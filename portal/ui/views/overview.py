@@ -11,15 +11,18 @@ from portal import audit
 from portal.jobs import Status
 from portal.metrics.figures import oldest_s
 from portal.spool import Spool
-from portal.ui import access, boxes, health, job_rows, job_search, pauses, serving, state, wording
+from portal.ui import access, boxes, health, job_rows, job_search, pauses, serving, state, trigger_rows, wording
 from portal.ui.accounts import Role
 from portal.ui.components.job_table import job_table
 from portal.ui.job_search import Filters
+from portal.ui.views import trigger
 from portal.ui.views.jobs import handle
+from portal.ui.wording import plain
 
 POLL_S, IDLE_S = 2, 15
 _RECENT_DAYS = 7
 _FAILURES = 8
+_TRIGGERS = 5
 _BAD = (Status.FAILED, Status.PARTIAL, Status.REJECTED)
 
 
@@ -64,8 +67,17 @@ def _metrics(now: health.Health) -> None:
         st.metric(f"Moved · {_RECENT_DAYS} days", wording.size(figures["bytes"]), border=True)
         if oldest := oldest_s(state.spool().layout) if now.counts.get("queued") else 0:
             st.metric("Oldest waiting", wording.duration(oldest), border=True, help="How long the job has been ready that waits longest")
+        _triggers()
         slots = sum(worker.slots for worker in now.alive)
         st.metric("Workers", len(now.alive), border=True, help=f"{slots} slots" if slots else "Start one: python worker.py")
+
+
+def _triggers() -> None:
+    known = trigger_rows.look(state.spool().layout).known
+    if known:
+        paused, wrong = (sum(item.standing == how for item in known) for how in ("paused", "problem"))
+        told = [f"{paused:,} paused"] * bool(paused) + [f"{wrong:,} with a problem"] * bool(wrong)
+        st.metric("Triggers", f"{len(known):,}", border=True, help=", ".join(told) or "All of them are active")
 
 
 def _archive_mark() -> int:
@@ -91,11 +103,27 @@ def _tables(spool: Spool, now: health.Health) -> None:
         st.caption("Nothing runs and nothing waits.")
     serving.show(spool, now.workers, [job for job in living if job.status is Status.QUEUED])
     st.subheader("Needs a look")
+    _troubled_triggers(spool, now)
     failed = job_search.finished(spool, Filters(statuses=tuple(status.value for status in _BAD), days=_RECENT_DAYS), 0, _FAILURES, budget_s=0.5)
     if failed.jobs:
         handle(job_table(job_rows.rows(spool, failed.jobs, may_act=may_act), key="overview-failed"))
     else:
         st.caption(f"No job failed in the last {_RECENT_DAYS} days.")
+
+
+def _troubled_triggers(spool: Spool, now: health.Health) -> None:
+    look = trigger_rows.look(spool.layout)
+    if look.active and now.alive:  # without a worker the page says so already
+        trigger.warn(spool)
+    wrong = [(item.trigger.name, trigger_rows.note(item)) for item in look.known if item.standing == "problem"]
+    wrong += [(name, why.partition("\n")[0]) for name, why in look.damaged.items()]
+    for name, why in wrong[:_TRIGGERS]:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.badge("Problem", color="red", icon=":material/error:")
+            state.link("triggers", plain(name), ":material/bolt:", name=name)
+            st.caption(plain(why), width="content")
+    if len(wrong) > _TRIGGERS:
+        state.link("triggers", f"{len(wrong) - _TRIGGERS:,} more triggers have a problem", ":material/bolt:", state="problem")
 
 
 def _corrupt(spool: Spool) -> None:
