@@ -59,7 +59,7 @@ class Ours(Contestant):
     def command(self, task: Task) -> Command:
         task.folder.mkdir(parents=True, exist_ok=True)
         params = {
-            "source": f"file://{task.source}/", "target": f"s3://{task.bucket}/", "formats": ["any"], "allow_empty": True,
+            "source": f"file://{task.source}/", "target": f"s3://{task.bucket}/", "template": "{path}", "allow_empty": True,
         }  # fmt: skip
         job_id = "01BENCH" + hashlib.md5(task.bucket.encode()).hexdigest().upper()[:19]
         order = task.folder / "order.json"
@@ -67,7 +67,7 @@ class Ours(Contestant):
         home = task.folder / "home"
         home.mkdir(exist_ok=True)
         more = {"PORTAL_HOME": str(home), "PORTAL_LOCAL_ROOTS": str(task.source)}
-        return Command([sys.executable, "-m", "engines.migrate", "--job-fd", "0"], {**task.target.environment, **more}, order)
+        return Command([sys.executable, "-m", "engines.upload", "--job-fd", "0"], {**task.target.environment, **more}, order)
 
     def said(self, task: Task) -> str:
         path = task.folder / "result-1.json"
@@ -78,7 +78,7 @@ class Ours(Contestant):
         return ", ".join(f"{count:,} {level}" for level, count in proofs.most_common())
 
     def versions(self) -> str:
-        return f"ours: engines.migrate on Python {sys.version.split()[0]}"
+        return f"ours: engines.upload on Python {sys.version.split()[0]}"
 
 
 _RCLONE = """\
