@@ -2,8 +2,9 @@
 
 The order makes it so, because a job moves one way, from queue/ to archive/:
 
-1. queue/: its idempotency keys first, each of which is older than its job; then the jobs, in rounds, until a round meets no job that the rounds
-   before have not. One that moves from folder to folder would have to fail an attempt within every round, just between two listings, to be missed.
+1. queue/: its idempotency keys first, each of which is older than its job, and the triggers; then the jobs, in rounds, until a round meets no job
+   that the rounds before have not. One that moves from folder to folder would have to fail an attempt within every round, just between two
+   listings, to be missed.
 2. the folder of the keys: every job that was copied is sealed to a key that is older. The newest known seal lies there too; the archive
    copied after it has that seal.
 3. archive/: seals before records, because a sealed day gets no more of them. A job that is now in both places has finished; `check --repair`
@@ -38,7 +39,10 @@ MARK = "backup.json"
 _FRESH, _OLD = ".queue-fresh", ".queue-old"
 _ROUNDS = 10
 _PLAIN = ("keys", "cancel", "paused", "triggers", "corrupt")
-"""Folders of queue/ that are copied as they are. Not copied: locks/, limits/, workers/, tmp/ and reserve/, which are of living processes."""
+"""Folders of queue/ that are copied as they are, with what is below them. How far a schedule was followed is copied before the jobs, so that a
+moment may be looked at again, whose job is known then, and none is passed over.
+
+Not copied: locks/, limits/, workers/, tmp/ and reserve/, which are of living processes."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +142,9 @@ class _Copy:
         for name in ("delayed", "running", *_PLAIN):
             make_folder(self.queue_copy / name)
         for name in _PLAIN:
-            for path in sorted((self.layout.queue / name).glob("*")):
+            for path in sorted((self.layout.queue / name).rglob("*")):
                 if path.is_file():
-                    _copy(path, self.queue_copy / name / path.name)
+                    _copy(path, self.queue_copy / path.relative_to(self.layout.queue))
         for _ in range(_ROUNDS):
             if not self._round():
                 return

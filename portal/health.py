@@ -18,6 +18,8 @@ from portal.spool import pausing, reading, reasons, records
 from portal.spool.layout import Layout, Waiting
 from portal.spool.locks import holder
 from portal.spool.workers import WorkerInfo, workers
+from portal.triggers import standing
+from portal.triggers.standing import Trouble
 from portal.version import version
 
 _MIB = 1 << 20
@@ -76,9 +78,10 @@ def _look(settings: Settings) -> Health:
         return Health((missing,), (), {}, (), ())
     known = tuple(workers(layout))
     disks = tuple(_disks(layout))
-    problems = (*_workers(known), *_full(settings, disks), *_late(layout, known))
+    troubles = tuple(standing.troubles(layout))
+    problems = (*_workers(known), *_full(settings, disks), *_late(layout, known), *_triggers(troubles, known))
     counts = reading.counts(layout)
-    notes = (*_paused(layout), *_worker_notes(known), *_filling(settings, disks), *_left_to_do(layout, counts))
+    notes = (*_paused(layout), *_worker_notes(known), *_filling(settings, disks), *_left_to_do(layout, counts), *_trigger_notes(troubles))
     return Health(problems, notes, counts, known, disks)
 
 
@@ -141,6 +144,16 @@ def _named(disk: Disk) -> str:
     return " and ".join(folder.name + "/" for folder in disk.folders)
 
 
+def _triggers(troubles: tuple[Trouble, ...], known: tuple[WorkerInfo, ...]) -> Iterator[Finding]:
+    """What keeps all triggers from their work, told only while a worker lives, who should see to it."""
+    if any(worker.alive for worker in known):
+        yield from (Finding(item.kind, item.text, item.hint) for item in troubles if item.serious)
+
+
+def _trigger_notes(troubles: tuple[Trouble, ...]) -> Iterator[Finding]:
+    yield from (Finding(item.kind, item.text, item.hint) for item in troubles if not item.serious)
+
+
 def _paused(layout: Layout) -> Iterator[Finding]:
     for item in pausing.pauses(layout):
         again = "`python -m portal resume" + (f" --engine {item.engine}`" if item.engine else "`")
@@ -192,7 +205,8 @@ def _not_promoted(layout: Layout, before_ms: int) -> list[str]:
 
 def _is_unsettled(layout: Layout, job_id: str, before_ms: int) -> bool:
     touched_ms = max(_changed_ms(layout.record(job_id)), _changed_ms(layout.log(job_id)))
-    return touched_ms < before_ms and not processes.is_alive(holder(layout.lock(job_id)))
+    runner = holder(layout.lock(job_id))
+    return touched_ms < before_ms and not processes.is_alive(runner) and not processes.is_elsewhere(runner)
 
 
 def _changed_ms(path: Path) -> int:

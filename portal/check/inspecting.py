@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from portal.check import archive, family, files, house, markers, running, sealed, waiting
+from portal.check import archive, family, files, house, markers, running, sealed, triggers, waiting
 from portal.check.finding import Finding
 from portal.check.look import Depth, Look
 from portal.settings import Settings
 from portal.spool.layout import Layout
 
-_LIVE = (waiting.inspect, running.inspect, markers.inspect)
+_LIVE = (waiting.inspect, running.inspect, markers.inspect, triggers.inspect)
 _STILL = (archive.inspect, family.inspect, files.inspect, sealed.inspect)
 _PAUSE_S = 0.05
 

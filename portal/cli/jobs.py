@@ -16,7 +16,7 @@ from portal.jobs import Attempt, Job, Status
 from portal.settings import Settings
 from portal.spool import Reason, Spool
 from portal.spool.reasons import NO_WORKER
-from portal.triggers.submitting import NAME_LABEL
+from portal.triggers.trigger import NAME_LABEL
 
 _RECENT = timedelta(days=30)
 

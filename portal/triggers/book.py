@@ -19,62 +19,19 @@ from ulid import ULID
 
 from portal import clock
 from portal.durable import make_folder, publish, sync_folder
-from portal.errors import BadParameters, PortalError, TriggerNotFound, explain
+from portal.errors import BadParameters, TriggerNotFound
 from portal.settings import Settings
 from portal.spool import records
 from portal.spool.layout import Layout
 from portal.triggers import checking
+from portal.triggers.defined import damaged, each, load, missing, names, triggers
 from portal.triggers.places import ASKED, BATCHES, BELL, DEFINITION, REMOVED
-from portal.triggers.trigger import NAME_PATTERN, Pause, Trigger
+from portal.triggers.trigger import Pause, Trigger
+
+__all__ = ["ask", "damaged", "each", "has_begun", "is_asked", "load", "names", "pause", "remove", "resume", "ring", "save", "triggers"]
 
 _LOCK = ".book"
 _LONGEST = 300
-
-
-def names(layout: Layout) -> list[str]:
-    """Return the names of the triggers there are, readable or not."""
-    return [name for name in records.names(layout.triggers) if NAME_PATTERN.fullmatch(name) and (layout.triggers / name / DEFINITION).exists()]
-
-
-def triggers(layout: Layout) -> list[Trigger]:
-    """Return the triggers by name, without those whose definition cannot be read; `damaged` tells of these."""
-    found = []
-    for name in names(layout):
-        with suppress(PortalError):
-            found.append(load(layout, name))
-    return found
-
-
-def damaged(layout: Layout) -> dict[str, str]:
-    """Return why the definitions that cannot be read cannot, by name."""
-    found = {}
-    for name in names(layout):
-        try:
-            load(layout, name)
-        except TriggerNotFound:
-            continue  # removed meanwhile
-        except PortalError as error:
-            found[name] = explain(error)
-    return found
-
-
-def load(layout: Layout, name: str) -> Trigger:
-    """Return a trigger. Raises TriggerNotFound; BadParameters when its definition cannot be read."""
-    if not NAME_PATTERN.fullmatch(name):
-        raise _missing(name)
-    try:
-        found = Trigger.from_json((layout.triggers / name / DEFINITION).read_bytes())
-    except FileNotFoundError:
-        raise _missing(name) from None
-    except OSError as error:
-        raise BadParameters(f"The definition of {name} cannot be read.", hint="Look at the file's owner and permissions.") from error
-    if found.name != name or not found.uid:
-        raise BadParameters(f"The definition in the folder {name} is of {found.name!r}.", hint="Remove it, and make the trigger anew.")
-    return found
-
-
-def _missing(name: str) -> TriggerNotFound:
-    return TriggerNotFound(f"There is no trigger {name!r}.", hint="`python -m portal triggers` lists them.")
 
 
 def save(settings: Settings, trigger: Trigger, by: str, *, new: bool = False) -> Trigger:
@@ -118,7 +75,7 @@ def remove(layout: Layout, name: str) -> Trigger | None:
     ended by the service. Raises TriggerNotFound."""
     with _changing(layout):
         if name not in names(layout):
-            raise _missing(name)
+            raise missing(name)
         try:
             found = load(layout, name)
         except BadParameters:
@@ -164,7 +121,7 @@ def ask(layout: Layout, name: str, by: str) -> None:
     try:
         publish(layout.triggers / name / ASKED, (json.dumps(asked) + "\n").encode(), layout.tmp)
     except FileNotFoundError:
-        raise _missing(name) from None
+        raise missing(name) from None
     ring(layout)
 
 

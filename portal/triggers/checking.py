@@ -15,7 +15,7 @@ from portal.stores.url import StoreURL
 from portal.submission import TYPED_LABEL
 from portal.triggers import cron, submitting
 from portal.triggers.events import Event
-from portal.triggers.trigger import ON, Folder, Sqs, Trigger
+from portal.triggers.trigger import EVENT_LABEL, NAME_LABEL, ON, Folder, Sqs, Trigger
 
 _SAMPLE_ID = "0" * 26
 
@@ -37,7 +37,7 @@ def checked(settings: Settings, trigger: Trigger, others: Iterable[Trigger]) -> 
         _check_folder(settings, trigger.waits_for(), others)
     else:
         _check_queue(settings, trigger.waits_for())
-    if reserved := {submitting.NAME_LABEL, submitting.EVENT_LABEL} & trigger.labels.keys():
+    if reserved := {NAME_LABEL, EVENT_LABEL} & trigger.labels.keys():
         raise BadParameters(f"The label {min(reserved)!r} cannot be set: the trigger sets it on every job.")
     submitting.job(settings, trigger, sample(trigger))
     on = ON[trigger.kind].model_validate(dict(trigger.on)).model_dump(mode="json", exclude_defaults=True)

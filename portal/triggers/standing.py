@@ -10,7 +10,7 @@ from typing import Any
 from portal import clock, processes
 from portal.spool.layout import Layout
 from portal.spool.locks import is_held
-from portal.triggers import book, state
+from portal.triggers import defined, state
 from portal.triggers.places import SERVICE_LOCK
 from portal.triggers.trigger import Trigger
 
@@ -65,15 +65,18 @@ class Trouble:
 
 def troubles(layout: Layout) -> Iterator[Trouble]:
     """Yield what is wrong, the most serious first. Costs one small file for each trigger."""
-    active = [item for item in book.triggers(layout) if item.paused is None]
+    known = list(defined.each(layout))
+    active = [item for _, item in known if isinstance(item, Trigger) and item.paused is None]
     yield from _of_service(layout, active)
-    for name, why in book.damaged(layout).items():
-        hint = f"Mend queue/triggers/{name}/trigger.json, or remove the trigger and make it anew."
-        yield Trouble("trigger-unreadable", name, f"The trigger {name} makes no jobs: {why}", hint)
-    for item in active:
-        if problem := state.state(layout, item.name).problem:
+    for name, item in known:
+        if isinstance(item, str):
+            hint = f"Mend queue/triggers/{name}/trigger.json, or remove the trigger and make it anew."
+            yield Trouble("trigger-unreadable", name, f"The trigger {name} makes no jobs: {item}", hint)
+    for trigger in active:
+        if problem := state.state(layout, trigger.name).problem:
             times = f", {problem.times} times in a row" if problem.times > 1 else ""
-            yield Trouble("trigger-problem", item.name, f"The trigger {item.name} has a problem since {_shown(problem.since)}{times}: {problem.text}")
+            yield Trouble("trigger-problem", trigger.name, f"The trigger {trigger.name} has a problem since {_shown(problem.since)}{times}: "
+                          f"{problem.text}")  # fmt: skip
 
 
 def _of_service(layout: Layout, active: list[Trigger]) -> Iterator[Trouble]:

@@ -12,10 +12,7 @@ from portal.settings import Settings
 from portal.spool import Spool
 from portal.triggers import events
 from portal.triggers.events import Event
-from portal.triggers.trigger import Trigger
-
-NAME_LABEL, EVENT_LABEL = "trigger", "event"
-"""Labels of every job that a trigger makes."""
+from portal.triggers.trigger import EVENT_LABEL, NAME_LABEL, Trigger
 
 DONE_FOLDER = "UploadedToS3"
 

@@ -28,7 +28,9 @@ class Cron(EngineParams):
         "last", help="Of times that passed while no worker ran: none is made up for, the last, or all (see max_catch_up)"
     )
     max_catch_up: int = param(24, help="With catch_up=all: at most so many, the latest ones", advanced=True, ge=1, le=1000)
-    jitter_s: int = param(0, title="Jitter", help="Start up to so many seconds later, each time another number", unit="s", advanced=True, ge=0, le=86_400)
+    jitter_s: int = param(
+        0, title="Jitter", help="Start up to so many seconds later, each time another number", unit="s", advanced=True, ge=0, le=86_400
+    )
 
 
 class Folder(EngineParams):
@@ -60,6 +62,9 @@ class Sqs(EngineParams):
 
 ON: dict[str, type[EngineParams]] = {"cron": Cron, "folder": Folder, "sqs": Sqs}
 """What each kind waits for; form, flags and docs come from the fields."""
+
+NAME_LABEL, EVENT_LABEL = "trigger", "event"
+"""Labels of every job that a trigger makes."""
 
 USUAL_ENGINE = {"folder": "upload", "sqs": "download"}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from portal.errors import BadJobFile
 from portal.jobs import Job, Status
 from portal.spool import Spool, records
-from portal.triggers.submitting import NAME_LABEL
+from portal.triggers.trigger import NAME_LABEL
 
 PAGE_SIZE = 50
 _MOST_ALIVE = 5_000

@@ -9,7 +9,7 @@ import streamlit as st
 from portal.jobs import ID_PATTERN, PRIORITIES, Job, Status
 from portal.progress import Progress
 from portal.spool import Reason, Spool, finishing
-from portal.triggers.submitting import NAME_LABEL
+from portal.triggers.trigger import NAME_LABEL
 from portal.ui import access, actions, boxes, health, job_facts, job_result, job_rows, ledger_table, log_tail, pauses, state, status_line, wording
 from portal.ui.accounts import Role
 from portal.ui.components.log_view import log_view
