@@ -144,5 +144,5 @@ def _fields(text: str) -> list[list[object]]:
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         raise BadParameters(f"There is no time zone {name!r}.", hint="Write it like Europe/Berlin, America/New_York or UTC.") from None
