@@ -63,10 +63,23 @@ def _stat(pid: int) -> list[str] | None:
     return text.rpartition(")")[2].split()
 
 
+def namespace() -> str:
+    """Name of the PID namespace in which this process sees others (pid_namespaces(7)); "" where there are none."""
+    try:
+        return os.readlink(_PROC / "self/ns/pid")
+    except OSError:
+        return ""
+
+
 def identity(pid: int | None = None) -> dict[str, Any]:
-    """Return what tells a process apart from every other, before and after: pid, start time, boot."""
+    """Return what tells a process apart from every other, before and after: pid, start time, boot, and who can see it: its PID namespace."""
     number = os.getpid() if pid is None else pid
-    return {"pid": number, "start": start_time(number), "boot": boot_id()}
+    return {"pid": number, "start": start_time(number), "boot": boot_id(), "namespace": namespace()}
+
+
+def is_elsewhere(known: dict[str, Any]) -> bool:
+    """Tell whether the process of an `identity` is or was in another container on this machine, where nobody here can see it."""
+    return known.get("boot") == boot_id() and known.get("namespace", namespace()) != namespace()
 
 
 def is_alive(known: dict[str, Any]) -> bool:
