@@ -16,7 +16,7 @@ from portal.triggers import events, telling
 from portal.triggers.trigger import ON, USUAL_ENGINE, Overlap, Trigger
 
 KINDS = {"cron": "a schedule", "folder": "a watched folder", "sqs": "messages in an SQS queue"}
-BY_THE_BOOK = ("uid", "by", "at", "since", "schema", "paused")
+_BY_THE_BOOK = ("uid", "by", "at", "since", "schema", "paused")
 """What a definition tells and nobody gives."""
 
 _KINDS = "\n".join(
@@ -76,6 +76,12 @@ def changed(old: Trigger, arguments: list[str]) -> tuple[Trigger, argparse.Names
     _reset(given.reset, on, kept := {**kept, **params})
     order = json.loads(old.to_json()) | {"on": _on(old.kind, on), "engine": engine or old.engine, "params": kept}
     return _checked(order | _job_fields(given, order)), given
+
+
+def definition(trigger: Trigger) -> dict[str, Any]:
+    """Return what `--file` takes to make the same trigger."""
+    given = json.loads(trigger.to_json())
+    return {name: value for name, value in given.items() if name not in _BY_THE_BOOK and value not in (None, "", [], {})}
 
 
 def _reset(names: Sequence[str], on: dict[str, Any], params: dict[str, Any]) -> None:
@@ -193,7 +199,7 @@ def _label(text: str) -> tuple[str, str]:
 
 
 def _from_file(path: str) -> Trigger:
-    order = {name: value for name, value in read_object(path).items() if name not in BY_THE_BOOK}
+    order = {name: value for name, value in read_object(path).items() if name not in _BY_THE_BOOK}
     if isinstance(order.get("kind"), str) and order["kind"] in USUAL_ENGINE:
         order.setdefault("engine", USUAL_ENGINE[order["kind"]])
     if order.get("kind") in ON and isinstance(order.setdefault("on", {}), dict):
@@ -206,7 +212,7 @@ def _replaced(old: Trigger, path: str) -> Trigger:
     if (found.name, found.kind) != (old.name, old.kind):
         raise BadParameters(f"{path} describes {found.name}, of kind {found.kind}; this is {old.name}, of kind {old.kind}.",
                             hint="What it is called and waits for does not change: make another one, and remove this.")  # fmt: skip
-    return found.model_copy(update={"uid": old.uid})
+    return found.model_copy(update={"uid": old.uid, "paused": old.paused, "since": old.since})
 
 
 def _checked(order: Mapping[str, Any]) -> Trigger:

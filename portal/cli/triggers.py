@@ -74,7 +74,8 @@ def _list(arguments: list[str], spool: Spool, settings: Settings) -> int:
 def _how(spool: Spool, trigger: Trigger, now: State) -> list[str]:
     last = next(iter(history.events(spool.layout, trigger.name)), None)
     how = telling.standing(trigger, now)
-    words = f"problem: {now.problem.text.partition(chr(10))[0][:60]}" if how == "problem" and now.problem else how
+    why = trigger.paused.why if trigger.paused else now.problem.text.partition("\n")[0] if now.problem else ""
+    words = f"{how}: {why[:60]}" if why else how
     return [words, f"{short(last.at)} {last.outcome}" if last else "", _next_due(trigger, now)]
 
 
@@ -103,7 +104,7 @@ def _show(arguments: list[str], spool: Spool, settings: Settings) -> int:
     given = made.parse_args(arguments)
     trigger, now = book.load(spool.layout, given.name), states.state(spool.layout, given.name)
     if given.definition:
-        print(as_json(_definition(trigger)))
+        print(as_json(trigger_making.definition(trigger)))
     elif given.json:
         past = [item.model_dump() for item in history.events(spool.layout, given.name)]
         print(as_json({**_told(trigger, now), "next": [clock.iso(round(when.timestamp() * 1000)) for when in _due(trigger, 5)], "history": past}))
@@ -111,11 +112,6 @@ def _show(arguments: list[str], spool: Spool, settings: Settings) -> int:
         print("\n".join(printable(line) for line in _page(spool, trigger, now)))
         _warn(spool, trigger.paused is None)
     return 0
-
-
-def _definition(trigger: Trigger) -> dict[str, Any]:
-    return {name: value for name, value in json.loads(trigger.to_json()).items() if name not in trigger_making.BY_THE_BOOK
-            and value not in (None, "", [], {})}  # fmt: skip
 
 
 def _page(spool: Spool, trigger: Trigger, now: State) -> Iterator[str]:
