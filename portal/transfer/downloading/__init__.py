@@ -1,0 +1,1 @@
+"""Downloading what notices tell of: messages of a queue become files, and are deleted when those are safe."""
