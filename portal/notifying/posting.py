@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from portal.notifying import bodies, signing
 from portal.notifying.facts import Facts
 from portal.redact import harmless
 from portal.version import RELEASE
+from portal.wire.tls import ca_file
 
 if TYPE_CHECKING:
     import requests
@@ -55,20 +57,28 @@ def _answer(connection: WebhookConnection, body: bytes, headers: dict[str, str])
     """The status, the first of what was said, and how long to wait."""
     import requests
 
+    url = connection.url.get_secret_value()
     with requests.Session() as session:
-        if not urlsplit(connection.url.get_secret_value()).username:
+        if not urlsplit(url).username:
             session.auth = _no_credentials
-        if is_this_machine(connection.host):
-            session.trust_env = False  # no proxy leads to this machine
+        session.trust_env = not is_this_machine(connection.host)  # no proxy leads to this machine
         try:
-            with session.post(
-                connection.url.get_secret_value(), data=body, headers=headers, timeout=connection.timeout_s, allow_redirects=False, stream=True,
-                verify=connection.ca_file or True,
+            prepared = session.prepare_request(requests.Request("POST", url, headers=headers, data=body))
+            ways = session.merge_environment_settings(url, {}, True, _authorities(connection), None)
+            # Not session.send, which reads all of an answer that leads elsewhere.
+            with session.get_adapter(url).send(
+                prepared, stream=True, timeout=connection.timeout_s, verify=ways["verify"], proxies=ways["proxies"]
             ) as found:  # fmt: skip
                 return found.status_code, _first(found), _seconds(found.headers.get("Retry-After", ""))
         except (requests.RequestException, OSError, ValueError) as error:
             problem = _unreachable(connection, error)
     raise problem  # without its cause, which quotes the address
+
+
+def _authorities(connection: WebhookConnection) -> str | bool:
+    """Whose certificates are trusted: what the connection or the environment names, else this machine's, else those that requests brings along."""
+    paths = ssl.get_default_verify_paths()
+    return connection.ca_file or ca_file() or paths.cafile or paths.capath or True
 
 
 def _no_credentials(request: Any) -> Any:
