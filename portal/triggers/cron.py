@@ -88,12 +88,16 @@ class CronWatch(Watch):
             self._catch_up(cursor_ms, now_ms)
             next_ms = _ms(self._schedule.after(_moment(now_ms)))
         self.home.change(next_due=clock.iso(next_ms))
-        return min(_LONGEST_S, max(0.0, (next_ms - clock.now_ms()) / 1000))
+        return min(_LONGEST_S, (next_ms - now_ms) / 1000)
 
     def _cursor_ms(self, now_ms: int) -> int:
-        """Moments up to this one are done with. After the clock was set back it is now: what comes again has its job already."""
-        done = self.home.state.cursor
-        return min(now_ms, max(clock.parse_ms(self.trigger.since), clock.parse_ms(done) if done else 0))
+        """Moments up to this one are done with. After the clock was set back that is now: what comes again has its job already."""
+        since_ms, cursor = clock.parse_ms(self.trigger.since), self.home.state.cursor
+        done_ms = clock.parse_ms(cursor) if cursor else since_ms
+        found_ms = done_ms if since_ms > now_ms else max(since_ms, done_ms)
+        if found_ms > now_ms:
+            self.home.change(cursor=clock.iso(now_ms))
+        return min(found_ms, now_ms)
 
     def _run_now(self, asked: Asked) -> None:
         """A job beside the schedule. It is never skipped: somebody wants it; it waits for the one before unless they may overlap."""
@@ -109,9 +113,9 @@ class CronWatch(Watch):
         if len(due) < len(found):
             self._tell_missed(cursor_ms, due[0] if due else now_ms + 1)
         for due_ms in due:
-            # Several are made up for because somebody wants each of them: they wait for one another, and are not skipped.
-            alone = self.trigger.overlap == "skip" and len(due) == 1
-            self.fire(event(self.trigger, due_ms), skip_while=self.open_jobs() if alone else ())
+            # Who wants all that was missed wants each of them: they wait for one another, and are not skipped.
+            skips = self.trigger.overlap == "skip" and not (on.catch_up == "all" and now_ms - due_ms > ON_TIME_MS)
+            self.fire(event(self.trigger, due_ms), skip_while=self.open_jobs() if skips else ())
             self.home.change(cursor=clock.iso(due_ms))
         self.home.change(cursor=clock.iso(max([*due, found[-1]])))
 
