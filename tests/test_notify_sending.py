@@ -104,7 +104,7 @@ def test_no_error_tells_more_of_an_address_than_its_host(hook: Receiver) -> None
 
 def test_an_endless_answer_is_not_read_to_its_end(hook: Receiver) -> None:
     hook.answers = [(301, {"Content-Length": str(1 << 40), "Location": "/elsewhere"}, b"x" * 100_000)]
-    with pytest.raises(NotTold, match="localhost answered 301: x{200}"):
+    with pytest.raises(NotTold, match=r"localhost answered 301: x{200}"):
         sending.send(to(hook, timeout_s=3), NEWS, "")
 
 
