@@ -183,8 +183,8 @@ def _of_places(params: Params) -> str:
 
 
 def _of_after(params: Params) -> str:
-    if (params.after == "move") != bool(params.done_folder):
-        return "done_folder and after=move need each other"
+    if params.after == "move" and not params.done_folder:
+        return "after=move needs a done_folder"
     if params.done_folder and params.done_folder.scheme != "file":
         return f"done_folder is a folder of this machine (file:///…), not {params.done_folder}"
     if params.create_queue and not params.queue:
@@ -201,7 +201,7 @@ def run(params: Params, job: JobContext) -> Result:
         side(job, params.target, params.target_connection, endpoint=params.endpoint, stall_s=params.stall_s) as target,
     ):
         with job.interruptible():
-            opening.refuse_done_folder(params.source, params.done_folder, source)
+            opening.refuse_done_folder(params.source, params.done_folder if params.after == "move" else None, source)
             queue = _queue(params, job) if params.queue else None
             is_there = opening.bucket(target, job.connection(_kind(params), params.target_connection), create=params.create_bucket, dry=job.dry_run)
         try:

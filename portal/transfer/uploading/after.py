@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,8 +16,10 @@ from portal.ledger.journal import Journal
 from portal.planning.plan import Page
 from portal.transfer.moving import move
 from portal.transfer.route import Route
+from portal.transfer.uploading import lines
 from portal.transfer.uploading.announcing import Announcing
 from portal.transfer.uploading.arrived import Arrived, arrived
+from portal.transfer.uploading.lines import LinesFile
 from portal.transfer.uploading.putting_away import Gone, PuttingAway
 
 AWAY_FILE = "moved.ndjson"
@@ -210,12 +211,11 @@ class _AwayFile:
 
     def __init__(self, path: Path) -> None:
         self._before = bytearray()
-        for n in _numbers(path):
+        for line in lines.read(path):
+            n = int(line["n"])
             self._before.extend(bytes(max(0, n + 1 - len(self._before))))
             self._before[n] = 1
-        self._file = path.open("ab", buffering=0)
-        if path.stat().st_size:
-            self._file.write(b"\n")  # ends a line that was cut off; an empty one says nothing
+        self._file = LinesFile(path)
         self._lock = threading.Lock()
 
     def had(self, n: int) -> bool:
@@ -223,22 +223,11 @@ class _AwayFile:
         return n < len(self._before) and bool(self._before[n])
 
     def add(self, one: Arrived, to: str, *, apart: bool) -> None:
-        line = json.dumps({"n": one.n, "file": f"/{one.key}", "to": to, **({"apart": True} if apart else {})}) + "\n"
         with self._lock:
-            self._file.write(line.encode())
+            self._file.add([{"n": one.n, "file": f"/{one.key}", "to": to, **({"apart": True} if apart else {})}])
 
     def close(self) -> None:
         self._file.close()
-
-
-def _numbers(path: Path) -> Iterator[int]:
-    if path.exists():
-        with path.open("rb") as file:
-            for line in file:
-                try:
-                    yield int(json.loads(line)["n"])
-                except (ValueError, KeyError, TypeError):
-                    continue
 
 
 class FollowedMove:

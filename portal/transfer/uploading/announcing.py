@@ -6,16 +6,13 @@ A notice is written down after it was sent: who dies in between sends it twice, 
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from portal import clock
 from portal.durable import sync_folder
@@ -24,7 +21,9 @@ from portal.notices import message
 from portal.notices.message import BadNotice, Notice
 from portal.stores.base import Store
 from portal.stores.url import StoreURL
+from portal.transfer.uploading import lines
 from portal.transfer.uploading.arrived import Arrived
+from portal.transfer.uploading.lines import LinesFile
 
 NOTICES_FILE = "notices.ndjson"
 _LINES_AT_ONCE = 1_000
@@ -42,20 +41,18 @@ class Sent:
     def __init__(self, folder: Path, earlier: Path | None) -> None:
         """`earlier`: folder of the job that this one retries, whose notices count."""
         self._path = folder / NOTICES_FILE
-        if not self._path.exists():
-            _take_over(self._path, earlier / NOTICES_FILE if earlier else None)
+        if earlier and not self._path.exists():
+            _take_over(self._path, earlier / NOTICES_FILE)
         self._base = sqlite3.connect("", check_same_thread=False)  # in a temporary file of its own, which goes with the connection
         self._base.execute("CREATE TABLE sent (url TEXT, etag TEXT, PRIMARY KEY (url, etag)) WITHOUT ROWID")
         self._lock = threading.Lock()
         self.count = 0
         """Notices that this job sent, in all its attempts."""
-        lines = _lines(self._path)
-        while batch := list(islice(lines, _LINES_AT_ONCE)):
-            self._add((str(line["url"]), str(line["etag"])) for line in batch)
+        found = lines.read(self._path)
+        while batch := list(islice(found, _LINES_AT_ONCE)):
+            self._add((str(line.get("url")), str(line.get("etag"))) for line in batch)
             self.count += sum("job" not in line for line in batch)
-        self._file = self._path.open("ab", buffering=0)
-        if _is_cut_off(self._path):
-            self._file.write(b"\n")
+        self._file = LinesFile(self._path)
 
     def _add(self, found: Iterable[tuple[str, str]]) -> None:
         self._base.executemany("INSERT OR IGNORE INTO sent VALUES (?, ?)", found)
@@ -67,51 +64,26 @@ class Sent:
     def note(self, notices: Sequence[Notice]) -> None:
         """Write down what was sent."""
         at = clock.iso(clock.now_ms())
-        lines = [json.dumps({"url": str(one.url), "etag": one.etag, "source": one.source, "at": at}) + "\n" for one in notices]
         with self._lock:
-            data = memoryview("".join(lines).encode())
-            while data:
-                data = data[self._file.write(data) or 0 :]
+            self._file.add({"url": str(one.url), "etag": one.etag, "source": one.source, "at": at} for one in notices)
             self._add((str(one.url), one.etag) for one in notices)
             self.count += len(notices)
 
     def close(self) -> None:
         with self._lock:
-            if not self._file.closed:
-                os.fsync(self._file.fileno())
-                self._file.close()
-                self._base.close()
+            self._file.close()
+            self._base.close()
 
 
-def _take_over(path: Path, earlier: Path | None) -> None:
+def _take_over(path: Path, earlier: Path) -> None:
     """Begin the file with what the job that is retried has told, so that a retry of this one finds that too."""
     fresh = path.with_name(f".{path.name}.fresh")
-    with fresh.open("w", encoding="utf-8") as file:
-        for line in _lines(earlier) if earlier else ():
-            file.write(json.dumps({**line, "job": line.get("job") or (earlier.parent.name if earlier else "")}) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    fresh.unlink(missing_ok=True)
+    taken = LinesFile(fresh)
+    taken.add({**line, "job": line.get("job") or earlier.parent.name} for line in lines.read(earlier))
+    taken.close()
     fresh.replace(path)
     sync_folder(path.parent)
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            with suppress(ValueError):
-                found = json.loads(line)
-                if isinstance(found, dict) and "url" in found and "etag" in found:
-                    yield found
-
-
-def _is_cut_off(path: Path) -> bool:
-    with path.open("rb") as file:
-        if not file.seek(0, os.SEEK_END):
-            return False
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) != b"\n"
 
 
 @dataclass(frozen=True)

@@ -78,12 +78,13 @@ class PuttingAway:
         return confined(folder, self._roots) / name
 
     def _put_away_before(self, key: str, uploaded: str) -> Away:
-        """An attempt that was cut off may have moved the file and not said so."""
-        if self._after == "move":
-            target = self._target(key)
-            found = _lstat(target)
-            if found and etag(found) == uploaded:
-                return Away(str(target))
+        """An attempt that was cut off may have put the file away and not said so."""
+        if self._after == "delete":
+            return Away("")
+        target = self._target(key)
+        found = _lstat(target)
+        if found and etag(found) == uploaded:
+            return Away(str(target))
         raise Gone(f"/{visible(key)} was gone when it was to be put away; the object at the target has what was read of it.")
 
     def _target(self, key: str) -> Path:
