@@ -14,7 +14,7 @@ from ulid import ULID
 from portal import catalog, clock, vault
 from portal.connections import CHANNELS, DEFAULT, Connections
 from portal.errors import BadJobFile, BadParameters, JobNotFound
-from portal.jobs import DEFAULT_PRIORITY, PRIORITIES, Followup, Job, Status, followup_from_dict
+from portal.jobs import DEFAULT_PRIORITY, PRIORITIES, Followup, Job, Status, When, followup_from_dict
 from portal.notifying import wish
 from portal.settings import Settings
 from portal.spool import Spool
@@ -129,6 +129,8 @@ def _checked_followup(settings: Settings, item: Followup | Mapping[str, Any], ty
     followup = item if isinstance(item, Followup) else _read_followup(item)
     _check_numbers(followup.priority, followup.timeout_s, followup.max_attempts)
     try:
+        if followup.when is When.SLOWER and any(_pointers(followup.params)):
+            raise BadParameters("it starts while its parent still runs, and quotes a result that is not there yet.")
         params = _followup_params(followup.engine, followup.params)
         used = _check_connections(settings, followup.engine, params, typed)
     except BadParameters as error:

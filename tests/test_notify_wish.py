@@ -85,6 +85,12 @@ def test_a_submitted_job_keeps_its_wishes_through_its_file(config: Settings) -> 
     assert json.loads(job.to_json())["then"][0]["max_attempts"] == 12
 
 
+def test_what_starts_before_the_end_cannot_quote_it(config: Settings) -> None:
+    quoting = {"engine": "list", "params": {"source": {"$result": "/outputs/0/url"}}, "when": "slower"}
+    with pytest.raises(BadParameters, match="quotes a result that is not there yet"):
+        submission.new_job(config, "list", {"source": "s3://bucket/"}, by="ann", then=[quoting])
+
+
 @pytest.mark.parametrize(("text", "said"), [("nowhere", "no connection 'nowhere'"), ("lake", "leads to adls, not to people")])
 def test_a_connection_that_leads_to_nobody_is_refused_before_anything_is_queued(config: Settings, text: str, said: str) -> None:
     with pytest.raises(BadParameters, match=said):
