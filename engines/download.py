@@ -191,12 +191,13 @@ def _worked(params: Params, job: JobContext, queue: NoticeQueue, folder: Path, d
     limits = Limits(params.max_messages, params.wait_s, params.visible_s, params.retry_s, threads)
     blocks = ThreadPoolExecutor(min(threads, 8), "blocks")
     fetcher = Fetcher(ends, folder, params.layout, params.overwrite, blocks, threading.Event())
+    handler = Handler(fetcher, dead, params.sources, params.max_tries)
+    downloads = Downloads(queue, handler, record, limits, lambda done, left, size: job.progress(done, done + left, "objects", "", size))
     try:
-        handler = Handler(fetcher, dead, params.sources, params.max_tries)
-        return Downloads(queue, handler, record, limits, lambda done, left, size: job.progress(done, done + left, "objects", "", size)).run()
+        return downloads.run()
     finally:
-        blocks.shutdown(wait=not job.cancelled(), cancel_futures=True)
-        if not job.cancelled():  # a thread that still waits for a service has one
+        blocks.shutdown(wait=downloads.quiet, cancel_futures=True)
+        if downloads.quiet:  # else a thread still waits for a service that does not answer
             ends.close()
 
 

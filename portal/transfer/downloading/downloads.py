@@ -86,6 +86,11 @@ class Downloads:
         return self._trouble
 
     @property
+    def quiet(self) -> bool:
+        """Whether no thread works on a message any more."""
+        return not self._busy
+
+    @property
     def _receiving(self) -> bool:
         return any(thread.is_alive() for thread in self._receivers)
 

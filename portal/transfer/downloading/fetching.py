@@ -193,8 +193,7 @@ class Fetcher:
         raise AssertionError
 
     def _stored(self, notice: Notice, pin: Pin, found: Found) -> Stored | None:
-        announced = notice.crc64nvme if notice.etag and notice.etag == pin.etag else ""
-        return stored_of(found, announced, lambda: self.ends.of(notice.url.container).part_sizes(pin, found.parts))
+        return stored_of(found, _announced(notice, pin), lambda: self.ends.of(notice.url.container).part_sizes(pin, found.parts))
 
     def _proved(self, notice: Notice, file: TargetFile, pin: Pin, found: Found, crc: int) -> str:
         """Read the file back and compare it with what came, and with the checksum that the store keeps or the notice told. Raises ProofFailed."""
@@ -203,6 +202,8 @@ class Fetcher:
         back = _Back()
         value = sum_of(others, pin, back.through(file.written())) if others else back.drained(file.written())
         proof.compare(file.url, "crc64nvme", crc64_hex(crc), crc64_hex(back.crc))
+        if announced := _announced(notice, pin):
+            proof.compare(f"{notice.url} (announced, not stored)", "crc64nvme", announced, crc64_hex(crc))
         if stored is None:
             return ""
         return proof.compare(notice.url, stored.name, stored.value, value if others else crc64_hex(crc))
@@ -231,6 +232,11 @@ def _crc_of(blocks: Iterator[tuple[int, memoryview]]) -> str:
 def _pin(notice: Notice) -> Pin | None:
     """What a notice says of its object is looked at by the store when it is read."""
     return Pin(notice.key, notice.size_bytes, notice.etag) if notice.size_bytes is not None and notice.etag else None
+
+
+def _announced(notice: Notice, pin: Pin) -> str:
+    """The CRC64NVME that the notice tells of this very version, or ''."""
+    return notice.crc64nvme if notice.etag and notice.etag == pin.etag else ""
 
 
 def _same(file: TargetFile, size: int, etag: str, compared: str) -> Fetched:
