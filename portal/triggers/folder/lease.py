@@ -21,7 +21,7 @@ class Writers(Enum):
 
 
 class Lease:
-    """A read lease on an open file; closing the descriptor gives it back."""
+    """A read lease on an open file, until `give_back`."""
 
     def __init__(self, descriptor: int) -> None:
         """Ask for it.
@@ -35,6 +35,11 @@ class Lease:
     def broken(self) -> bool:
         """Tell whether somebody has wanted to write since the lease was given."""
         return sys.platform == "linux" and self.writers is Writers.NONE and fcntl.fcntl(self._descriptor, fcntl.F_GETLEASE) != fcntl.F_RDLCK
+
+    def give_back(self) -> None:
+        """Let who waits open the file. Closing it would not do: a process that was forked meanwhile has it open, too."""
+        if sys.platform == "linux" and self.writers is Writers.NONE:
+            fcntl.fcntl(self._descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
 def _ask(descriptor: int) -> Writers:

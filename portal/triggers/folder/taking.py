@@ -42,11 +42,14 @@ def unwritten(folder: int, name: str, identity: Identity) -> Iterator[Lease]:
         raise Stays(_WHY.get(error.errno or 0) or f"it cannot be opened: {error.strerror}") from error
     try:
         lease = Lease(file)
-        if lease.writers is Writers.SOME:
-            raise Stays(left.OPEN)
-        if Identity.of(os.fstat(file)) != identity:
-            raise Stays(left.CHANGED)
-        yield lease
+        try:
+            if lease.writers is Writers.SOME:
+                raise Stays(left.OPEN)
+            if Identity.of(os.fstat(file)) != identity:
+                raise Stays(left.CHANGED)
+            yield lease
+        finally:
+            lease.give_back()
     finally:
         os.close(file)
 

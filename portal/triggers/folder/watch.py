@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -38,14 +38,14 @@ _TOLD_EVERY_S = 5.0
 
 
 class FolderWatch(Watch):
-    """One watched folder."""
+    """One watched folder. `ticks` tells seconds, and never goes back."""
 
-    def __init__(self, trigger: Trigger, home: TriggerFolder, ctx: Context) -> None:
+    def __init__(self, trigger: Trigger, home: TriggerFolder, ctx: Context, ticks: Callable[[], float] = time.monotonic) -> None:
         super().__init__(trigger, home, ctx)
         on: Folder = trigger.waits_for()
-        self._on = on
-        self._still = Stillness(on.still_s)
-        self._later, self._hints, self._pace = Later(), Hints(), Pace()
+        self._on, self._ticks = on, ticks
+        self._still = Stillness(on.still_s, ticks)
+        self._later, self._pace, self._hints = Later(ticks), Pace(ticks), Hints()
         self._asked: tuple[Asked, float] | None = None
         self._tidied: set[str] = set()
         self._told_at = -math.inf
@@ -85,7 +85,7 @@ class FolderWatch(Watch):
             self._tidy(places)
             blocked = self.trigger.overlap != "allow" and bool(self.open_jobs())
             taken, more = (0, False) if blocked else self._take(places, root, ready, sight.left)
-        if asked is not None and (taken or not (blocked or time.monotonic() - asked < self._on.still_s)):
+        if asked is not None and (taken or not (blocked or self._ticks() - asked < self._on.still_s)):
             self._answer()
         self._tell(sight, len(sight.files) - len(ready), len(ready) - taken, why_not)
         if more:
@@ -107,7 +107,7 @@ class FolderWatch(Watch):
     def _take(self, places: Ends, root: int, ready: Sequence[Seen], why_not: Left) -> tuple[int, bool]:
         """Make jobs of files that are ready; returns how many files went, and whether to go on at once."""
         waiting = sorted(self._later.due(ready), key=lambda file: (file.identity.mtime_ns, file.name), reverse=True)
-        until, taken = time.monotonic() + _BUSY_S, 0
+        until, taken = self._ticks() + _BUSY_S, 0
         while chosen := self._chosen(root, waiting, why_not):
             batch = Batch(str(ULID()), clock.now_ms(), self.trigger.uid, str(places.watched), str(places.queued), tuple(chosen))
             submitting.job(self.ctx.settings, self.trigger, self._event(batch, chosen))  # what is wrong with it is told before a file is moved
@@ -117,7 +117,7 @@ class FolderWatch(Watch):
             taken += went
             if went and self.trigger.overlap != "allow":
                 return taken, False
-            if time.monotonic() > until or self.ctx.stop.is_set():
+            if self._ticks() > until or self.ctx.stop.is_set():
                 return taken, bool(waiting)
         return taken, False
 
@@ -143,7 +143,7 @@ class FolderWatch(Watch):
         def submit(files: Sequence[Seen]) -> None:
             went.update(file.name for file in files)
             event = self._event(batch, files)
-            told = f"{len(files)} {'file' if len(files) == 1 else 'files'}, {event.facts['bytes']} bytes"
+            told = f"{_many(len(files), 'file')}, {_many(event.facts['bytes'], 'byte')}"
             self.submit(event, submitting.job(self.ctx.settings, self.trigger, event), told)
 
         if batch.uid != self.trigger.uid:
@@ -176,7 +176,7 @@ class FolderWatch(Watch):
         if asked is None:
             self._asked = None
         elif self._asked is None or self._asked[0] != asked:
-            self._asked = asked, time.monotonic()
+            self._asked = asked, self._ticks()
         return self._asked[1] if self._asked else None
 
     def _answer(self) -> None:
@@ -189,12 +189,16 @@ class FolderWatch(Watch):
         lasting = "; ".join(filter(None, (recovered.problem(), sight.left.problem())))
         known = self.home.state.problem
         told_now = known.text if known and known.of == "event" else ""
-        if time.monotonic() - self._told_at < _TOLD_EVERY_S and bool(lasting) == bool(told_now):
+        if self._ticks() - self._told_at < _TOLD_EVERY_S and bool(lasting) == bool(told_now):
             return
-        self._told_at = time.monotonic()
+        self._told_at = self._ticks()
         told: dict[str, Any] = {"files": len(sight.files), "changing": unstill, "waiting": waiting, "left": [*sight.left.facts(), *recovered.facts()]}
         self.home.change(told=told)
         if lasting and lasting != told_now:
             self.problem(lasting, of_event=True)
         elif not lasting and told_now:
             self.home.change(problem=None)
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
