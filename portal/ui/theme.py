@@ -7,6 +7,8 @@ import streamlit as st
 _CSS = """<style>
 [data-testid=stMainBlockContainer]{padding:2.6rem 2rem 3rem;max-width:1680px}
 [data-testid=stHeader]{height:2.2rem;background:transparent}
+[data-testid=stHeader],[data-testid=stHeader] div{pointer-events:none}
+[data-testid=stHeader] button,[data-testid=stHeader] button *{pointer-events:auto}
 [data-testid=stSidebarHeader]{height:3.2rem;padding-top:.6rem}
 [data-testid=stMainBlockContainer] h1{padding:0 0 .1rem}
 [data-testid=stMainBlockContainer] h3{padding:.15rem 0}

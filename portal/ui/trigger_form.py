@@ -126,6 +126,8 @@ def _engine(kind: str, old: Trigger | None, draft: Draft) -> EngineSpec:
 
 def _parameters(kind: str, spec: EngineSpec, old: Trigger | None, draft: Draft) -> tuple[dict[str, Any], dict[str, Any]]:
     """The fixed parameters, raw, and those that quote the event."""
+    for name, value in telling.USUAL.get((kind, spec.name), {}).items():
+        draft.values.setdefault(name, value)
     by_kind = [item for item in spec.fields if item.name in telling.GIVEN.get(kind, ())]
     own = [item for item in spec.fields if item not in by_kind and not (kind == "folder" and item.name == "source_connection")]
     prefix = f"{draft.id}.{kind}.{spec.name}"
@@ -185,6 +187,7 @@ def _save(
     with boxes.told():
         order = {**(json.loads(old.to_json()) if old else {}), **fields, "on": on, "then": _followups(fields["then"])}
         order["params"] = {**forms.parameters(spec.fields, {**_hidden(old, spec, given, quoted), **given}), **quoted}
+        order["params"] |= {name: given[name] for name in telling.USUAL.get((fields["kind"], spec.name), ()) if given.get(name)}
         made = trigger_actions.save(order, new=old is None)
         forget()
         state.go("triggers", name=made.name)

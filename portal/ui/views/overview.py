@@ -11,7 +11,7 @@ from portal import audit
 from portal.jobs import Status
 from portal.metrics.figures import oldest_s
 from portal.spool import Spool
-from portal.ui import access, boxes, health, job_rows, job_search, pauses, serving, state, trigger_rows, wording
+from portal.ui import access, boxes, health, job_rows, job_search, pauses, serving, state, trigger_rows, trigger_words, wording
 from portal.ui.accounts import Role
 from portal.ui.components.job_table import job_table
 from portal.ui.job_search import Filters
@@ -123,7 +123,8 @@ def _troubled_triggers(spool: Spool, now: health.Health) -> None:
             state.link("triggers", plain(name), ":material/bolt:", name=name)
             st.caption(plain(why), width="content")
     if len(wrong) > _TRIGGERS:
-        state.link("triggers", f"{len(wrong) - _TRIGGERS:,} more triggers have a problem", ":material/bolt:", state="problem")
+        more = f"{len(wrong) - _TRIGGERS:,} more triggers have a problem"
+        state.link("triggers", more, ":material/bolt:", state=trigger_words.STANDINGS["problem"])
 
 
 def _corrupt(spool: Spool) -> None:

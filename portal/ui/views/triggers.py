@@ -140,11 +140,17 @@ def handle(clicked: Click | None) -> None:
 
 
 def _one(name: str) -> None:
-    state.link("triggers", "All triggers", ":material/arrow_back:")
+    _back("All triggers")
     if not NAME_PATTERN.fullmatch(name) or name not in book.names(state.spool().layout):
         _missing()
         return
     trigger.show(book.load(state.spool().layout, name))
+
+
+def _back(label: str, **query: str) -> None:
+    """A way to another view of this page. Not a page link: that does not change the address when it leads to the page it stands on."""
+    if st.button(label, icon=":material/arrow_back:", type="tertiary", key="back"):
+        state.go("triggers", **query)
 
 
 def _missing() -> None:
@@ -153,10 +159,7 @@ def _missing() -> None:
 
 
 def _form(name: str) -> None:
-    if name:
-        state.link("triggers", "Back to the trigger", ":material/arrow_back:", name=name)
-    else:
-        state.link("triggers", "All triggers", ":material/arrow_back:")
+    _back("Back to the trigger", name=name) if name else _back("All triggers")
     if not access.may(state.config(), Role.OPERATOR):
         boxes.empty("lock", "You can look, but not change", "Changing triggers takes the role operator. Ask an admin for it.")
     elif name and (not NAME_PATTERN.fullmatch(name) or name not in book.names(state.spool().layout)):
