@@ -40,13 +40,20 @@ class Box:
         given = {"engine": "list", "params": params, "overlap": "allow", **self.changes}
         on = {"folder": f"file://{self.watched}/", "still_s": STILL_S, **self.on}
         self.trigger = book.save(self.settings, Trigger(name="sales", kind="folder", on=on, **given), by="ann")
+        self._watches: list[FolderWatch] = []
         self.watch = self.fresh_watch()
+
+    def close(self) -> None:
+        for watch in self._watches:
+            watch.close()
 
     def fresh_watch(self) -> FolderWatch:
         """What a service that was started anew would have."""
         trigger = book.load(self.spool.layout, "sales")
         home = TriggerFolder(self.spool.layout, "sales", trigger.uid)
-        return FolderWatch(trigger, home, Context(self.settings, self.spool), lambda: self.now)
+        self.close()
+        self._watches.append(FolderWatch(trigger, home, Context(self.settings, self.spool), lambda: self.now))
+        return self._watches[-1]
 
     def drop(self, name: str, content: str = "x", *, done: bool = False) -> Path:
         path = self.watched / name

@@ -33,7 +33,9 @@ from tests.queues import ROOT, dies_at, unsynced, until
 def a_box(**on: Any) -> Iterator[Box]:
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None  # hundreds of homes: no disk has to write them
     with tempfile.TemporaryDirectory(prefix="portal-test-", dir=memory) as name, unsynced():
-        yield Box(Path(name), on)
+        box = Box(Path(name), on)
+        yield box
+        box.close()
 
 
 def killed(box: Box, number: int, looks: int = 2) -> bool:
@@ -188,7 +190,7 @@ def test_a_file_that_is_written_on_after_a_crash_goes_back_until_it_is_still() -
 def test_recovery_does_not_touch_what_the_engine_has_done_since() -> None:
     """The job went, moved its file away, and the same name was dropped again: the batch that was not ended is over."""
     with a_box() as box:
-        number = 100  # calls before there is a job
+        number = 60  # calls before there is a job
         while True:
             with suppress(FileNotFoundError):
                 box.drop("a", "first")
@@ -253,6 +255,7 @@ def test_slow_writers_and_a_service_that_is_killed_again_and_again(home: Path) -
     with a_service(box):
         until(lambda: not _names(box.watched) and not box.manifests() and len(_names(box.queued)) == 305, seconds=30)
     jobs = {job.id: box.files(job) for job in box.jobs()}
+    box.close()
     assert sorted(jobs) == records.names(box.queued)
     names = sorted(name for files in jobs.values() for name in files)
     assert len(names) == len(set(names)) == 305
