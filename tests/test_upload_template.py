@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -112,3 +114,10 @@ def test_stem_and_ending_are_the_name(name: str) -> None:
     assert stem + ending == name
     assert stem
     assert format_name(name)
+
+
+def test_the_documentation_lists_what_a_template_may_name() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "uploading.md").read_text("utf-8")
+    table = page.split("| name | what it stands for |")[1].split("\n\n")[0]
+    told = {name for row in table.splitlines() for name in re.findall(r"`\{(\w+)\}`", row.split("|")[1] if "|" in row else "")}
+    assert told == set(FIELDS)
