@@ -18,7 +18,7 @@ EVENTS: dict[str, tuple[When, ...]] = {
 """What somebody can be told of, and what starts the follow-up that tells it."""
 
 MEANINGS = {
-    "failed": "it failed, or was rejected", "partial": "it succeeded in part", "succeeded": "it succeeded", "cancelled": "it was cancelled",
+    "failed": "it failed or was rejected", "partial": "it succeeded in part", "succeeded": "it succeeded", "cancelled": "it was cancelled",
     "slower": "it still runs though it usually would have ended", "ended": "it ended, however",
 }  # fmt: skip
 USUAL = ("failed", "partial")

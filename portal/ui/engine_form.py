@@ -10,7 +10,8 @@ import streamlit as st
 
 from portal.catalog import EngineSpec, FieldSpec
 from portal.connections import KIND_OF_SCHEME, KINDS
-from portal.ui import credentials, form_needs, forms, places
+from portal.notifying import wish
+from portal.ui import credentials, form_needs, forms, notify_option, places
 from portal.ui.drafts import Draft
 
 _QUEUES = ("queue", "notices", "dead_letters")
@@ -28,6 +29,8 @@ def show(draft: Draft, spec: EngineSpec, specs: Sequence[FieldSpec], given: dict
     pairs = {item.name for item in specs if item.kind == "url" and f"{item.name}_connection" in names}
 
     def connect(item: FieldSpec, label: str, value: Any, key: str) -> str:
+        if spec.name == wish.ENGINE:
+            return notify_option.channel(label, str(value or ""), f"{key}.channel", item.help)
         kind = _kind_of(item, given)
         name = credentials.choose(draft, kind, label, value, key, help_text=item.help)
         credentials.ask(draft, kind, key)

@@ -12,7 +12,8 @@ import streamlit as st
 from portal import catalog
 from portal.errors import PortalError
 from portal.jobs import Followup, Job, When
-from portal.ui import actions, boxes, drafts, listing, mirror, state
+from portal.notifying import wish
+from portal.ui import actions, boxes, drafts, listing, mirror, notify_option, state
 from portal.ui.actions import Order
 from portal.ui.wording import count_of, plain
 
@@ -65,7 +66,9 @@ def summary(job: Job, typed: Mapping[str, Any]) -> list[str]:
         lines.append("It is a **dry run**: the plan is made, nothing is changed.")
     if typed:
         lines.append(":material/lock: The credentials typed in go with this job, sealed; they are gone when it has ended.")
-    return [*lines, *(f":material/subdirectory_arrow_right: When it has {_WHEN[item.when]}: **{plain(item.engine)}**" for item in job.then)]
+    wishes, others = wish.parted(job.then)
+    lines += [f":material/subdirectory_arrow_right: When it has {_WHEN[item.when]}: **{plain(item.engine)}**" for item in others]
+    return [*lines, *map(notify_option.line, wishes)]
 
 
 def _shown(value: Any) -> str:
@@ -82,14 +85,18 @@ def as_json(job: Job) -> str:
         for name, value in (("name", job.labels.get("name")), ("priority", job.priority if job.priority != 5 else None))
         if value is not None
     }
-    if job.then:
-        order["then"] = [_followup(item) for item in job.then]
+    wishes, others = wish.parted(job.then)
+    order |= {"then": [_followup(item) for item in others]} if others else {}
+    order |= {"notify": list(map(str, wishes))} if wishes else {}
     return json.dumps(order, ensure_ascii=False, indent=1)
 
 
 def _followup(item: Followup) -> dict[str, Any]:
     made: dict[str, Any] = {"engine": item.engine, "params": dict(item.params)}
     made |= {"when": item.when.value} if item.when.value != "succeeded" else {}
+    plainest = Followup(item.engine)
+    numbers = {name: getattr(item, name) for name in ("priority", "timeout_s", "max_attempts") if getattr(item, name) != getattr(plainest, name)}
+    made |= numbers
     return made | ({"then": [_followup(child) for child in item.then]} if item.then else {})
 
 
@@ -105,8 +112,11 @@ def command(job: Job) -> str:
         words += ["--name", name]
     words += ["--priority", str(job.priority)] if job.priority != 5 else []
     words += ["--dry-run"] if job.labels.get("dry_run") else []
-    for followup in job.then:
+    wishes, others = wish.parted(job.then)
+    for followup in others:
         words += ["--then", json.dumps(_followup(followup), ensure_ascii=False)]
+    for one in wishes:
+        words += ["--notify", str(one)]
     return " ".join(shlex.quote(word) for word in words)
 
 

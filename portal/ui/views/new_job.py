@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -10,6 +11,7 @@ from portal import catalog
 from portal.catalog import EngineSpec, FieldSpec
 from portal.errors import BadParameters, PortalError
 from portal.jobs import ID_PATTERN, Followup
+from portal.notifying import wish
 from portal.submission import TYPED_LABEL
 from portal.ui import (
     access,
@@ -23,6 +25,7 @@ from portal.ui import (
     health,
     listing,
     mirror,
+    notify_option,
     places,
     review,
     state,
@@ -86,7 +89,8 @@ def _take_over() -> None:
 
 
 def _engine(draft: Draft) -> EngineSpec | None:
-    names = sorted(catalog.names(), key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
+    offered = [name for name in catalog.names() if name != wish.ENGINE or draft.engine == name]  # it follows others, as their form offers
+    names = sorted(offered, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
     wanted = draft.engine or str(st.query_params.get("engine", "")) or names[0]
     chosen = st.segmented_control(
         "Engine", names, default=wanted if wanted in names else names[0], required=True, key=f"{draft.id}.engine", label_visibility="collapsed",
@@ -169,7 +173,9 @@ def _options(draft: Draft, spec: EngineSpec, given: dict[str, Any], prefix: str)
             "Priority", list(range(10)), 5, key=f"{prefix}.priority", format_func=lambda n: _PRIORITIES.get(n, str(n)), persist_state="session"
         )
         dry_run = st.toggle("Dry run: make the plan, change nothing", key=f"{prefix}.dry", persist_state="session")
-    then = _followups(draft, spec, prefix)
+    wishes, others = wish.parted(draft.then)
+    told = notify_option.show(wishes, prefix) if spec.name != wish.ENGINE else []
+    then = (*_followups(others, spec, prefix), *(item for one in told for item in one.followups()))
     wants_preview = conversion_preview.is_for(spec, given) and st.button(
         "Preview", width="stretch", key=f"{prefix}.preview", icon=":material/preview:",
         help="Types and why, first rows, warnings, and what would not fit: by samples, before anything is written",
@@ -200,10 +206,10 @@ def _hidden(draft: Draft, spec: EngineSpec, given: dict[str, Any]) -> dict[str, 
     }
 
 
-def _followups(draft: Draft, spec: EngineSpec, prefix: str) -> tuple[Followup, ...]:
-    if draft.then:
-        names = ", ".join(item.engine for item in draft.then)
-        return draft.then if st.checkbox(f"Then, as before: {plain(names)}", True, key=f"{prefix}.then", persist_state="session") else ()
+def _followups(before: Sequence[Followup], spec: EngineSpec, prefix: str) -> Sequence[Followup]:
+    if before:
+        names = ", ".join(item.engine for item in before)
+        return before if st.checkbox(f"Then, as before: {plain(names)}", True, key=f"{prefix}.then", persist_state="session") else ()
     if spec.name == _EXPORT or _EXPORT not in catalog.names():
         return ()
     wanted = st.checkbox(
