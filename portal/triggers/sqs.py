@@ -36,7 +36,8 @@ class SqsWatch(Watch):
     def look(self, now_ms: int) -> float:
         on: Sqs = self.trigger.waits_for()
         if asked := self.home.asked():
-            self.fire(Event(f"run now by {asked.by}, {asked.key}", clock.parse_ms(asked.at), self._facts(on, self._waiting(on))))
+            event = Event(f"run-now-{asked.key}", clock.parse_ms(asked.at), self._facts(on, self._waiting(on)))
+            self.fire(event, reason=f"{asked.by} asked for it")
             self.home.answered(asked)
         if self.trigger.paused or self.open_jobs():
             return on.poll_s
