@@ -45,12 +45,13 @@ def _submit_parser(engine: str | None) -> argparse.ArgumentParser:
         spec = catalog.engine(engine)
         made = parser(f"submit {engine}", f"{spec.summary}\n\n{spec.description}\n\n{_SUBMIT}", "[flags]")
         catalog.add_flags(made, spec)
-    _add_job_flags(made, with_file=engine is None)
+    _add_job_flags(made, set() if engine is None else {item.name for item in catalog.engine(engine).fields}, with_file=engine is None)
     _add_wait_flags(made)
     return made
 
 
-def _add_job_flags(made: argparse.ArgumentParser, with_file: bool) -> None:
+def _add_job_flags(made: argparse.ArgumentParser, taken: set[str], with_file: bool) -> None:
+    """`taken`: the engine's parameters; a flag of that name is theirs."""
     job = made.add_argument_group("The job")
     if with_file:
         job.add_argument("--file", metavar="FILE", required=True, help="JSON file with the whole job: engine, params, then, … ('-': standard input)")
@@ -58,7 +59,8 @@ def _add_job_flags(made: argparse.ArgumentParser, with_file: bool) -> None:
         job.add_argument("--params", metavar="FILE", help="JSON file with parameters; flags win over it ('-': standard input)")
     job.add_argument("--name", metavar="TEXT", help="a name for people")
     job.add_argument("--priority", type=int, metavar="0-9", help=f"0 is most urgent (default: {DEFAULT_PRIORITY})")
-    job.add_argument("--after", "--not-before", dest="after", metavar="TIME", help="earliest start: 2026-11-21T22:00:00Z, or 15m, 2h, 1d from now")
+    names = ["--not-before"] if "after" in taken else ["--after", "--not-before"]
+    job.add_argument(*names, dest="not_before", metavar="TIME", help="earliest start: 2026-11-21T22:00:00Z, or 15m, 2h, 1d from now")
     job.add_argument("--timeout", metavar="TIME", help="end the engine after this long: 90s, 15m, 2h (default: never)")
     job.add_argument("--max-attempts", type=int, metavar="N", help="attempts if it fails in a way that may pass (default: PORTAL_MAX_ATTEMPTS)")
     job.add_argument("--key", metavar="TEXT", help="idempotency key: submitting again with the same key is the same job")
@@ -84,7 +86,7 @@ def _order(engine: str | None, given: argparse.Namespace) -> dict[str, Any]:
         order = {"engine": engine, "params": {**_params_file(given.params), **catalog.from_flags(given, catalog.engine(engine))}}
     flags = {
         "name": given.name, "priority": given.priority, "max_attempts": given.max_attempts, "key": given.key,
-        "not_before": moment(given.after, ahead=True) if given.after else None, "timeout_s": seconds(given.timeout) if given.timeout else None,
+        "not_before": moment(given.not_before, ahead=True) if given.not_before else None, "timeout_s": seconds(given.timeout) if given.timeout else None,
     }  # fmt: skip
     order |= {name: value for name, value in flags.items() if value is not None}
     order["then"] = [*order.get("then", []), *(item for text in given.then for item in read_followups(text))]
