@@ -135,6 +135,12 @@ def test_what_is_no_schedule_is_refused_in_words(text: str, zone: str, told: str
     assert "Traceback" not in str(caught.value)
 
 
+def test_the_time_zone_that_was_meant_is_named() -> None:
+    with pytest.raises(BadParameters) as caught:
+        schedule("0 6 * * *", "Europe/Berln")
+    assert caught.value.hint == "Did you mean Europe/Berlin?"
+
+
 def test_names_of_schedules_are_known() -> None:
     start = datetime(2026, 11, 21, 10, 30, tzinfo=UTC)
     assert schedule("@hourly", "UTC").after(start) == datetime(2026, 11, 21, 11, tzinfo=UTC)

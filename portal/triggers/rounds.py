@@ -118,15 +118,21 @@ class Rounds:
         """Take in what has ended and start what is due; returns the seconds until something is due, None when nothing will be by itself."""
         self.collect()
         now = time.monotonic()
-        while self._due and self._due[0][0] <= now:
-            due, _, item = heapq.heappop(self._due)
-            if item.due != due or item.gone or item.busy_since is not None:
+        while self._due and (self._due[0][0] <= now or not self._counts(self._due[0])):
+            entry = heapq.heappop(self._due)
+            if not self._counts(entry):
                 continue
-            if item.about in self._leaving:
-                self._plan(item, _SHORTEST_S)
+            if entry[2].about in self._leaving:
+                self._plan(entry[2], _SHORTEST_S)
             else:
-                self._start(item, now)
+                self._start(entry[2], now)
         return max(0.0, self._due[0][0] - now) if self._due else None
+
+    @staticmethod
+    def _counts(entry: tuple[float, int, Item]) -> bool:
+        """Tell whether a plan holds: it was not made anew, and what it is for is still to be looked at."""
+        due, _, item = entry
+        return item.due == due and not item.gone and item.busy_since is None
 
     def busy(self) -> dict[str, float]:
         """Return what is being looked at, with the seconds since that began."""

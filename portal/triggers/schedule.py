@@ -145,5 +145,7 @@ def _fields(text: str) -> list[list[object]]:
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError, KeyError):
-        raise BadParameters(f"There is no time zone {name!r}.", hint="Write it like Europe/Berlin, America/New_York or UTC.") from None
+    except (KeyError, OSError, ValueError):
+        near = get_close_matches(name, available_timezones(), 1)
+        hint = f"Did you mean {near[0]}?" if near else "Write it like Europe/Berlin, America/New_York or UTC."
+        raise BadParameters(f"There is no time zone {name!r}.", hint=hint) from None
