@@ -86,7 +86,8 @@ def _order(engine: str | None, given: argparse.Namespace) -> dict[str, Any]:
         order = {"engine": engine, "params": {**_params_file(given.params), **catalog.from_flags(given, catalog.engine(engine))}}
     flags = {
         "name": given.name, "priority": given.priority, "max_attempts": given.max_attempts, "key": given.key,
-        "not_before": moment(given.not_before, ahead=True) if given.not_before else None, "timeout_s": seconds(given.timeout) if given.timeout else None,
+        "not_before": moment(given.not_before, ahead=True) if given.not_before else None,
+        "timeout_s": seconds(given.timeout) if given.timeout else None,
     }  # fmt: skip
     order |= {name: value for name, value in flags.items() if value is not None}
     order["then"] = [*order.get("then", []), *(item for text in given.then for item in read_followups(text))]
