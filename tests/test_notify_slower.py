@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ulid import ULID
 
-from portal import clock
+from portal import check, clock
 from portal.jobs import Attempt, Followup, Job, Status, When
 from portal.notifying import slow, wish
 from portal.notifying.facts import Facts
@@ -174,6 +174,16 @@ def test_the_secrets_of_the_job_go_with_it(config: Settings, spool: Spool) -> No
     assert (told.sealed, other.sealed) == ("sealed-to-the-queue", "its own")
     [again] = slow.due(job.evolve(then=THEN[-1:]), Usual(5, 1, 1), clock.now_ms() + 9)
     assert again.id == told.id != job.id
+
+
+def test_a_slow_job_that_waits_for_its_next_attempt_is_in_order(config: Settings, spool: Spool, looker: SlowerLooker) -> None:
+    for number in range(5):
+        earlier(config, 10, number)
+    job = running(spool, 900)
+    looker.look(clock.now_ms())
+    spool.layout.record(job.id).unlink()
+    (spool.layout.queue / f"5-{job.id}.json").write_text(job.evolve(status=Status.QUEUED).to_json())
+    assert [finding.text for finding in check.inspect(config) if finding.kind == "parent"] == []
 
 
 @pytest.fixture

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from portal.check.finding import Finding
 from portal.check.look import Look
 from portal.durable import make_folder
+from portal.errors import BadJobFile
 from portal.jobs import Job
+from portal.notifying import slow
 from portal.spool import finishing, records
 from portal.spool.locks import is_held
 
@@ -79,6 +82,8 @@ def _parent(look: Look, path: Path, job: Job) -> Iterator[Finding]:
     parent = job.parent or ""
     if look.archived(parent) or parent in look.removed or look.layout.record(parent).exists():
         return
+    if _started_while_it_ran(look, parent, job):
+        return
     if parent in look.in_queue and not look.nowhere(parent):
         why = "An older copy of queue/ was put beside newer files. When it runs and succeeds again, its follow-ups run twice."
         hint = f"Cancel the parent: `portal cancel {parent}`."
@@ -87,6 +92,14 @@ def _parent(look: Look, path: Path, job: Job) -> Iterator[Finding]:
         why = "Its record was removed, or archive/ was restored from an older backup than queue/. The job itself runs."
         yield Finding("parent", path, f"The parent {parent} of this job has no archive record.", why, "Restore it from a backup.", note=True,
                       job_id=job.id)  # fmt: skip
+
+
+def _started_while_it_ran(look: Look, parent: str, job: Job) -> bool:
+    """Tell whether a job tells of its parent being slow: the parent may wait again, for its next attempt."""
+    with suppress(BadJobFile):
+        found = records.find(look.layout, parent)
+        return found is not None and job.id in slow.child_ids(found)
+    return False
 
 
 def repair(look: Look, finding: Finding) -> str | None:

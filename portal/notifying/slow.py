@@ -42,12 +42,21 @@ def due(job: Job, usual: Usual, now_ms: int) -> Iterator[Job]:
             yield _child(job, index, followup, now_ms, {**usual.asdict(), "limit_s": round(limit, 3)})
 
 
+def child_ids(job: Job) -> list[str]:
+    """Return the ids of the jobs that a slow one starts; of a quick one there are none."""
+    return [_child_id(job, index) for index, _ in followups(job)] if job.attempts else []
+
+
+def _child_id(job: Job, index: int) -> str:
+    return derived_id(job.id, index, clock.parse_ms(job.attempts[0].started_at))
+
+
 def _child(job: Job, index: int, followup: Followup, now_ms: int, told: dict[str, float]) -> Job:
     params = dict(followup.params)
     if followup.engine == ENGINE:
         params["facts"] = facts.of_slowness(job, now_ms, told).asdict()
     return Job(
-        derived_id(job.id, index, clock.parse_ms(job.attempts[0].started_at)), followup.engine, params, clock.iso(now_ms),
+        _child_id(job, index), followup.engine, params, clock.iso(now_ms),
         submitted_by=job.submitted_by, priority=followup.priority, timeout_s=followup.timeout_s, then=followup.then, parent=job.id,
         labels=followup.labels, limits=followup.limits, sealed=followup.sealed or job.sealed, max_attempts=followup.max_attempts or job.max_attempts,
     )  # fmt: skip

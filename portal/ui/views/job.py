@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import streamlit as st
 
 from portal.jobs import ID_PATTERN, PRIORITIES, Job, Status
+from portal.notifying import slow
 from portal.progress import Progress
 from portal.spool import Reason, Spool, finishing
 from portal.triggers.trigger import NAME_LABEL
@@ -119,8 +120,8 @@ def _jump(label: str, icon: str, job_id: str) -> None:
 
 
 def children(spool: Spool, job: Job) -> Iterator[Job]:
-    """The follow-ups that the job's end started."""
-    for job_id in finishing.child_ids(job):
+    """The follow-ups that the job's end started, or that it took long."""
+    for job_id in (*slow.child_ids(job), *finishing.child_ids(job)):
         child = spool.find(job_id)
         if child:
             yield child
