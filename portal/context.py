@@ -131,11 +131,11 @@ class JobContext:
 
     def load_checkpoint(self) -> dict[str, Any] | None:
         """Return what an earlier attempt of this job saved last, or None."""
-        try:
-            data: Any = json.loads((self.folder / "checkpoint.json").read_text("utf-8"))
-        except (FileNotFoundError, ValueError):
-            return None
-        return data if isinstance(data, dict) else None
+        return _checkpoint_in(self.folder)
+
+    def load_earlier_checkpoint(self) -> dict[str, Any] | None:
+        """Return what the job that this one retries saved last, or None."""
+        return _checkpoint_in(self.earlier_folder) if self.earlier_folder else None
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Keep a small state durably, for the next attempt."""
@@ -183,6 +183,14 @@ class JobContext:
             if not (is_full(error) and free_reserve(self.settings.queue_dir / "reserve")):
                 raise
             write_durably(path, data.encode())
+
+
+def _checkpoint_in(folder: Path) -> dict[str, Any] | None:
+    try:
+        data: Any = json.loads((folder / "checkpoint.json").read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return data if isinstance(data, dict) else None
 
 
 def _progress_text(progress: Progress) -> str:
