@@ -57,7 +57,7 @@ def save(settings: Settings, trigger: Trigger, by: str, *, new: bool = False) ->
         same = before is not None and (before.kind, dict(before.on)) == (trigger.kind, dict(trigger.on))
         since = before.since if same and before and not (before.paused and not trigger.paused) else now
         fresh = trigger.model_copy(update={"uid": before.uid if before else str(ULID()), "by": _line(by), "at": now, "since": since})
-        checked = checking.checked(settings, fresh, [other for other in triggers(layout) if other.name != fresh.name])
+        checked = checking.checked(settings, fresh, (item for _, item in each(layout) if isinstance(item, Trigger) and item.name != fresh.name))
         _write(layout, checked)
     return checked
 

@@ -72,6 +72,9 @@ def _start(trigger: Trigger, due_ms: int) -> str | None:
 class CronWatch(Watch):
     """One schedule. All of a look's reading and writing is in the queue's own folder."""
 
+    _known = (0, 0)
+    """A moment, and when the schedule is due next after it."""
+
     @cached_property
     def _schedule(self) -> Schedule:
         return _plan(self.trigger)
@@ -83,12 +86,20 @@ class CronWatch(Watch):
         if self.trigger.paused:
             return _LONGEST_S
         cursor_ms = self._cursor_ms(now_ms)
-        next_ms = _ms(self._schedule.after(_moment(cursor_ms)))
+        next_ms = self._after(cursor_ms)
         if next_ms <= now_ms:
             self._catch_up(cursor_ms, now_ms)
-            next_ms = _ms(self._schedule.after(_moment(now_ms)))
+            next_ms = self._after(now_ms)
         self.home.change(next_due=clock.iso(next_ms))
         return min(_LONGEST_S, (next_ms - now_ms) / 1000)
+
+    def _after(self, moment_ms: int) -> int:
+        """When it is due next after a moment; most looks ask for the same one."""
+        known_ms, next_ms = self._known
+        if not known_ms <= moment_ms < next_ms:
+            next_ms = _ms(self._schedule.after(_moment(moment_ms)))
+            self._known = moment_ms, next_ms
+        return next_ms
 
     def _cursor_ms(self, now_ms: int) -> int:
         """Moments up to this one are done with. After the clock was set back that is now: what comes again has its job already."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,17 +55,22 @@ class TriggerFolder:
     def change(self, **values: Any) -> State:
         """Replace fields of the state, durably, if that changes anything. Raises FileNotFoundError when the trigger is gone."""
         fresh = self.state.model_copy(update={**values, "uid": self.uid})
-        if fresh != self.state or not fresh.looked_at:
+        if fresh != self.state:
             fresh = fresh.model_copy(update={"looked_at": clock.iso(clock.now_ms())})
             self._write(state.FILE, fresh.to_json().encode())
             self.state = fresh
         return self.state
 
     def looked(self, now_ms: int) -> None:
-        """Write down that it was looked at, not oftener than people care."""
+        """Have it known that it was looked at, not oftener than people care. Raises FileNotFoundError when the trigger is gone."""
         before = clock.parse_ms(self.state.looked_at) if self.state.looked_at else 0
-        if not 0 <= now_ms - before < _TOLD_EVERY_MS:
-            self.change(looked_at=clock.iso(now_ms))
+        if 0 <= now_ms - before < _TOLD_EVERY_MS:
+            return
+        if self.state.uid != self.uid:
+            self.change()
+        else:
+            os.utime(self.path / state.FILE)
+            self.state = self.state.model_copy(update={"looked_at": clock.iso(now_ms)})
 
     def tell(self, *fresh: Happened) -> None:
         """Add events to the history, durably. Raises FileNotFoundError when the trigger is gone."""

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from portal import clock
 from portal.spool.layout import Layout
 
 FILE = "state.json"
@@ -40,7 +41,7 @@ class State(BaseModel):
     next_due: str | None = None
     """When a schedule is due next; None of other kinds, or when it never is."""
     looked_at: str | None = None
-    """When it was looked at last, to a minute."""
+    """When it was looked at last, to a minute: the time of the file, which costs no write to tell."""
     jobs: tuple[str, ...] = ()
     """Ids of its jobs that had not ended when they were looked at last; one is written down before it is submitted."""
     problem: Problem | None = None
@@ -48,7 +49,7 @@ class State(BaseModel):
     """What its kind has to say, for people and for itself: files that wait, names that nobody can use, …"""
 
     def to_json(self) -> str:
-        return self.model_dump_json(indent=1) + "\n"
+        return self.model_dump_json(indent=1, exclude={"looked_at"}) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -61,7 +62,9 @@ class State(BaseModel):
 
 def state(layout: Layout, name: str) -> State:
     """Return the state of a trigger; an empty one when nobody has looked at it."""
+    path = layout.triggers / name / FILE
     try:
-        return State.from_json((layout.triggers / name / FILE).read_bytes())
+        looked_at = clock.iso(path.stat().st_mtime_ns // 1_000_000)
+        return State.from_json(path.read_bytes()).model_copy(update={"looked_at": looked_at})
     except OSError:
         return State()
