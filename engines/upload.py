@@ -224,17 +224,23 @@ def _kind(params: Params) -> str:
 
 
 def _run(migration: Migration, mover: FollowedMove, params: Params, job: JobContext, *, is_there: bool) -> Result:
+    from portal.errors import visible
     from portal.planning import prices
     from portal.transfer.dry_run import dry_run
-    from portal.transfer.uploading import there
+    from portal.transfer.uploading import after, there
 
     with job.interruptible():
         planned = migration.plan()
+    if not planned.reused:
+        (job.folder / after.AWAY_FILE).unlink(missing_ok=True)  # it names entries of a plan by their numbers
     job.log.info("plan: %s files (%s bytes), %s left out", f"{planned.listed:,}", f"{planned.survey.bytes:,}", f"{planned.survey.excluded:,}")
     _refuse_nothing(planned, params, job)
     job.so_far = _result(planned)
     if not is_there:
-        return _result(planned, warnings=(f"{params.target.root} is not there yet: it would be created.",))
+        for line in planned.survey.sample:
+            job.log.info("%s → %s (%s bytes)", visible(line["source"]), visible(line["target"]), f"{line['bytes']:,}")
+        sample = {"dry_run": {"sample": planned.survey.sample}}
+        return _result(planned, report=sample, warnings=(f"{params.target.root} is not there yet: it would be created.",))
     with job.interruptible():
         found = migration.preflight(planned)
         there.settle(found, planned, params.overwrite, migration.route.target.store)

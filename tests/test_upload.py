@@ -31,7 +31,7 @@ def test_a_file_goes_to_the_key_that_the_template_makes(shop: Shop) -> None:
 def test_a_single_file_may_be_the_source(shop: Shop) -> None:
     path = shop.drop("deep/one.csv")
     shop.drop("deep/other.csv")
-    assert shop.upload(source=f"file://{path}", template="in/{path}", **shop.moving).counts["put_away"] == 1
+    assert shop.upload(source=f"file://{path}", template="in/{path}", **shop.moving).counts["moved"] == 1
     assert (keys(shop.clouds.s3), shop.put_away(), shop.left()) == (["in/one.csv"], ["one.csv"], ["deep/other.csv"])
 
 
@@ -39,7 +39,7 @@ def test_what_arrived_is_announced_and_moved(shop: Shop) -> None:
     for n in range(25):
         shop.drop(f"part/{n}.csv", f"a\n{n}\n")
     ran = shop.announced(shop.clouds.context(labels={"trigger": "box"}), dataset="orders")
-    assert (ran.code, ran.counts) == (0, {"listed": 25, "copied": 25, "announced": 25, "put_away": 25})
+    assert (ran.code, ran.counts) == (0, {"listed": 25, "copied": 25, "announced": 25, "moved": 25})
     found = {notice.key: notice for notice in shop.notices()}
     assert set(found) == {f"Raw/Local/CSV/orders/{DAY}/{n}.csv" for n in range(25)} == set(keys(shop.clouds.s3))
     one = found[f"Raw/Local/CSV/orders/{DAY}/7.csv"]
@@ -56,7 +56,7 @@ def test_a_large_file_goes_in_parts(shop: Shop) -> None:
     data = os.urandom((17 << 20) + 3)
     shop.drop("big.bin", data)
     ran = shop.announced(template="{path}")
-    assert (ran.counts["copied"], ran.counts["put_away"]) == (1, 1)
+    assert (ran.counts["copied"], ran.counts["moved"]) == (1, 1)
     assert shop.clouds.s3.stat("big.bin").checksums["crc64nvme"] == checksums.crc64_hex(checksums.crc64(data))
     assert "-" in shop.notices()[0].etag
 
@@ -64,7 +64,7 @@ def test_a_large_file_goes_in_parts(shop: Shop) -> None:
 def test_adls_is_a_target_too(shop: Shop) -> None:
     shop.drop("a.csv")
     ran = shop.announced(target=f"{shop.clouds.lake}/x/")
-    assert ran.counts == {"listed": 1, "copied": 1, "announced": 1, "put_away": 1}
+    assert ran.counts == {"listed": 1, "copied": 1, "announced": 1, "moved": 1}
     assert get(shop.clouds.adls, f"x/Raw/Local/CSV/a/{DAY}/a.csv") == b"a,b\n1,2\n"
     assert str(shop.notices()[0].url) == f"{shop.clouds.lake}/x/Raw/Local/CSV/a/{DAY}/a.csv"
 
@@ -79,7 +79,7 @@ def test_the_same_bytes_there_count_as_uploaded_and_others_are_replaced(shop: Sh
     shop.drop("other.csv", "mine")
     before = shop.clouds.s3.stat("same.csv").modified
     ran = shop.announced(template="{path}")
-    assert ran.counts == {"listed": 2, "copied": 1, "skipped": 1, "announced": 2, "put_away": 2}
+    assert ran.counts == {"listed": 2, "copied": 1, "skipped": 1, "announced": 2, "moved": 2}
     assert (get(shop.clouds.s3, "other.csv"), shop.clouds.s3.stat("same.csv").modified) == (b"mine", before)
     assert {notice.key: notice.etag for notice in shop.notices()} == {key: shop.clouds.s3.stat(key).etag for key in ("same.csv", "other.csv")}
     assert shop.left() == []
@@ -98,7 +98,7 @@ def test_skip_leaves_other_bytes_and_the_file(shop: Shop) -> None:
     shop.drop("same.csv", "same")
     shop.drop("other.csv", "mine")
     ran = shop.announced(template="{path}", overwrite="skip")
-    assert (ran.code, ran.counts) == (0, {"listed": 2, "skipped": 2, "announced": 1, "put_away": 1})
+    assert (ran.code, ran.counts) == (0, {"listed": 2, "skipped": 2, "announced": 1, "moved": 1})
     assert (get(shop.clouds.s3, "other.csv"), shop.left()) == (b"they", ["other.csv"])
 
 
@@ -189,7 +189,7 @@ def test_what_cannot_be_announced_stays_and_is_announced_by_the_next_attempt(sho
     assert (ran.code, ran.error["retryable"], ran.counts["copied"], ran.counts["announced"]) == (1, True, 45, 20)
     assert (len(shop.left()), len(shop.put_away())) == (25, 20)
     again = shop.announced(template="{path}")
-    assert again.counts == {"listed": 25, "skipped": 25, "announced": 25, "put_away": 25}
+    assert again.counts == {"listed": 25, "skipped": 25, "announced": 25, "moved": 25}
     assert sorted(notice.key for notice in shop.notices()) == sorted(f"{n}.csv" for n in range(45))
 
 
@@ -202,7 +202,7 @@ def test_a_second_attempt_goes_on_with_what_is_left(shop: Shop, monkeypatch: pyt
         shop.announced(job, template="{path}")
     job.attempt = 2
     again = shop.announced(job, template="{path}")
-    assert again.counts == {"listed": 45, "copied": 45, "announced": 45, "put_away": 45}
+    assert again.counts == {"listed": 45, "copied": 45, "announced": 45, "moved": 45}
     assert len(shop.notices()) == 45
 
 
@@ -217,7 +217,7 @@ def test_a_retry_announces_nothing_twice_and_keeps_the_moment(shop: Shop) -> Non
     shop.drop("b.csv", "two")
     retry = shop.clouds.context(retry_of=first.job.folder.name)
     second = shop.announced(retry, moment=None, template="{date}/{hh}{min}{ss}/{path}")
-    assert second.counts == {"listed": 2, "copied": 1, "skipped": 1, "announced": 1, "put_away": 2}
+    assert second.counts == {"listed": 2, "copied": 1, "skipped": 1, "announced": 1, "moved": 2}
     third = shop.announced(shop.clouds.context(retry_of=retry.folder.name), moment=None, template="{date}/{hh}{min}{ss}/{path}")
     assert (third.code, third.counts) == (0, {})
     assert len({key.rpartition("/")[0] for key in keys(shop.clouds.s3)}) == 1
@@ -239,7 +239,7 @@ def test_a_file_of_another_content_gets_a_name_of_its_own(shop: Shop) -> None:
     name = "n" * 251 + ".csv"
     for content in ("one", "two", "two"):
         shop.drop(name, content)
-        assert shop.announced(template="{path}").counts["put_away"] == 1
+        assert shop.announced(template="{path}").counts["moved"] == 1
     assert len(shop.put_away()) == 2
     assert {(shop.done / found).read_text() for found in shop.put_away()} == {"one", "two"}
     assert all(len(found.encode()) <= 255 and found.endswith(".csv") for found in shop.put_away())
@@ -263,7 +263,7 @@ def test_a_file_that_was_replaced_after_its_upload_stays(shop: Shop, monkeypatch
         ran = shop.announced(template="{path}")
     assert (ran.result["outcome"], ran.counts["stayed"]) == ("partial", 1)
     assert (shop.left(), shop.put_away(), path.read_text()) == (["a.csv"], [], "another content")
-    assert shop.announced(template="{path}").counts["put_away"] == 1
+    assert shop.announced(template="{path}").counts["moved"] == 1
     assert get(shop.clouds.s3, "a.csv") == b"another content"
 
 
@@ -278,7 +278,7 @@ def test_a_file_that_somebody_took_away_is_told(shop: Shop, monkeypatch: pytest.
 def test_files_may_be_deleted(shop: Shop) -> None:
     shop.drop("x/a.csv")
     ran = shop.upload(after="delete")
-    assert (ran.counts["put_away"], shop.left(), (shop.folder / "x").is_dir()) == (1, [], True)
+    assert (ran.counts["removed"], shop.left(), (shop.folder / "x").is_dir()) == (1, [], True)
 
 
 def test_a_folder_that_was_made_for_a_job_goes_when_it_is_empty(shop: Shop) -> None:
@@ -286,7 +286,7 @@ def test_a_folder_that_was_made_for_a_job_goes_when_it_is_empty(shop: Shop) -> N
     shop.drop(f"{own}/x/y/a.csv")
     shop.drop(f"{own}/b.csv")
     ran = shop.upload(source=f"file://{shop.folder}/{own}/", template="{path}", **shop.moving)
-    assert (ran.counts["put_away"], [*shop.folder.iterdir()]) == (2, [])
+    assert (ran.counts["moved"], [*shop.folder.iterdir()]) == (2, [])
     assert shop.put_away() == ["b.csv", "x/y/a.csv"]
 
 
@@ -313,7 +313,7 @@ def test_strange_files_end_clearly_and_hold_up_nobody(shop: Shop, tmp_path: Path
     os.mkfifo(shop.folder / "pipe.csv")
     ran = shop.announced(template="in/{path}")
     assert (ran.code, ran.result["outcome"]) == (3, "partial")
-    assert ran.counts == {"listed": 6, "copied": 4, "failed": 2, "announced": 4, "put_away": 3, "stayed": 1}
+    assert ran.counts == {"listed": 6, "copied": 4, "failed": 2, "announced": 4, "moved": 3, "stayed": 1}
     assert sorted(get(shop.clouds.s3, key) for key in keys(shop.clouds.s3)) == [b"1", b"2", b"4", b"4"]
     assert "in/tab\tand %41 + ü.csv" in {notice.key for notice in shop.notices()}
     failed = {row["source_key"].rpartition("/")[2]: row["reason"] for row in ran.table if row["outcome"] == "failed"}
@@ -343,7 +343,7 @@ def test_a_file_that_is_written_to_meanwhile_fails_and_stays(shop: Shop, monkeyp
 def test_files_that_changed_a_moment_ago_may_be_left_out(shop: Shop) -> None:
     shop.drop("new.csv")
     os.utime(shop.drop("old.csv"), (1_700_000_000, 1_700_000_000))
-    assert shop.announced(min_age_s=60, template="{path}").counts == {"listed": 2, "copied": 1, "excluded": 1, "announced": 1, "put_away": 1}
+    assert shop.announced(min_age_s=60, template="{path}").counts == {"listed": 2, "copied": 1, "excluded": 1, "announced": 1, "moved": 1}
     assert shop.left() == ["new.csv"]
 
 

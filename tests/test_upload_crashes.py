@@ -59,6 +59,6 @@ def test_a_death_at_any_step_loses_nothing(shop: Shop, forks: subprocess.Popen[s
     assert set(told) == set(keys(shop.clouds.s3))
     assert len(told) - len(set(told)) <= NO_MORE_THAN_ONE_REQUEST * 4, "more than what was under way was announced again"
     counts = json.loads((folder / "result-2.json").read_text())["counts"]
-    assert (counts["listed"], counts["copied"] + counts["skipped"], counts["put_away"], counts.get("gone", 0)) == (FILES, FILES, FILES, 0)
+    assert (counts["listed"], counts["copied"] + counts["skipped"], counts["moved"], counts.get("gone", 0)) == (FILES, FILES, FILES, 0)
     rows = ledger.read(folder / ledger.LEDGER_FILE).to_pylist()
     assert sorted(row["source_key"] for row in rows) == sorted(f"{str(shop.folder).lstrip('/')}/{name}" for name in content)

@@ -32,7 +32,7 @@ def test_files_of_any_encoding_become_utf8_and_keep_everything_else(shop: Shop) 
     shop.drop("note.txt", TEXT.encode("cp1252"))
     shop.drop("empty.csv", b"")
     ran = shop.announced(template="{path}", reencode="utf-8")
-    assert (ran.code, ran.counts) == (0, {"listed": 9, "copied": 2, "converted": 7, "announced": 9, "put_away": 9})
+    assert (ran.code, ran.counts) == (0, {"listed": 9, "copied": 2, "converted": 7, "announced": 9, "moved": 9})
     assert {get(shop.clouds.s3, f"{name}.csv") for name in encodings} == {TEXT.encode()}
     assert (get(shop.clouds.s3, "empty.csv"), get(shop.clouds.s3, "note.txt")) == (b"", TEXT.encode("cp1252"))
     rows = {row["target_key"]: row for row in ran.table}

@@ -37,4 +37,4 @@ def test_a_folder_is_uploaded_and_known_again(strict: Clouds, strict_s3: str) ->
     store = open_account(S3Connection(endpoint_url=strict_s3, **KEYS)).store(f"{strict.name}up")
     assert {key.partition("/")[2]: get(store, key) for key in keys(store)} == content
     again = strict.run("upload", **params, after="delete")
-    assert (again.counts, [path for path in folder.rglob("*") if path.is_file()]) == ({"listed": 5, "skipped": 5, "put_away": 5}, [])
+    assert (again.counts, [path for path in folder.rglob("*") if path.is_file()]) == ({"listed": 5, "skipped": 5, "removed": 5}, [])

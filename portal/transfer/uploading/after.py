@@ -31,6 +31,7 @@ _THREADS = 4
 _WAITING = 64
 """Batches that may wait: who moves is slowed down then, and memory stays flat."""
 _TURN_S = 0.2
+_END_WITHIN_S = 5.0
 _FAILURES_BEFORE_GIVING_UP = 3
 
 log = logging.getLogger("portal.transfer")
@@ -40,7 +41,6 @@ log = logging.getLogger("portal.transfer")
 class Followed:
     """What came of it."""
 
-    arrived: int = 0
     unannounced: int = 0
     away: int = 0
     """Files that were moved or deleted, in all attempts of the job."""
@@ -55,6 +55,8 @@ class Followed:
     problems: list[str] = field(default_factory=list)
     """The first of them."""
 
+    called: str = "moved"
+    """What putting away is called."""
     announced: int | None = None
     """Notices that this job sent, in all attempts; None: nobody was to be told."""
 
@@ -64,7 +66,7 @@ class Followed:
 
     def counts(self) -> dict[str, int]:
         """What the job's result counts beside its books; nothing for what was not asked for."""
-        told = {"unannounced": self.unannounced, "put_away": self.away, "renamed_apart": self.apart, "stayed": self.stayed, "gone": self.gone}
+        told = {"unannounced": self.unannounced, self.called: self.away, "renamed": self.apart, "stayed": self.stayed, "gone": self.gone}
         return {**({"announced": self.announced} if self.announced is not None else {}), **{name: count for name, count in told.items() if count}}
 
 
@@ -79,7 +81,7 @@ class Following:
 
     def __init__(self, announce: Announcing | None, put_away: PuttingAway | None, folder: Path, check: Callable[[], None]) -> None:
         self._announce, self._put_away, self._check = announce, put_away, check
-        self.told = Followed(announced=announce.sent.count if announce else None)
+        self.told = Followed(called="removed" if put_away and put_away.deletes else "moved", announced=announce.sent.count if announce else None)
         self._away = _AwayFile(folder / AWAY_FILE)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="after")
         self._running: set[Future[None]] = set()
@@ -96,7 +98,7 @@ class Following:
 
     def hear(self, rows: Mapping[str, Sequence[Any]]) -> None:
         """Take in rows of the ledger, at once: who writes them down is not to be held up, or cut off."""
-        for one in arrived(rows):
+        for one in arrived(rows) if self._announce or self._put_away else ():
             self._batch.append(one)
             if len(self._batch) >= _TOGETHER:
                 self._hand_on()
@@ -128,9 +130,10 @@ class Following:
         return self.told
 
     def close(self) -> None:
-        """Wait for what is being done; the rest is left to the next attempt."""
+        """Wait for what is being done, but not for a service that is silent; the rest is left to the next attempt."""
         self._stopped.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        wait(self._running, _END_WITHIN_S)
         if self._put_away:
             self._put_away.finish(own=False)
         if self._announce:
@@ -140,8 +143,6 @@ class Following:
     # in threads
 
     def _follow(self, batch: Sequence[Arrived]) -> None:
-        with self._lock:
-            self.told.arrived += len(batch)
         failed = self._announced(batch)
         for one in batch:
             if self._stopped.is_set():

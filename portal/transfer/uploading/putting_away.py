@@ -23,6 +23,7 @@ from portal.stores.partial import partial_name
 After = Literal["keep", "move", "delete"]
 _BLOCK_BYTES = 1 << 20
 _FOLDERS_UNTIL_SYNCED = 256
+_FOLDERS_KEPT = 4096
 _NAMES_TRIED = 20
 
 
@@ -56,7 +57,12 @@ class PuttingAway:
     def __init__(self, after: After, source: str, done_folder: str, roots: Sequence[Path]) -> None:
         self._after, self._source, self._done, self._roots = after, source, done_folder.strip("/"), roots
         self._changed: set[Path] = set()
+        self._folders: dict[str, Path] = {}
         self._lock = threading.Lock()
+
+    @property
+    def deletes(self) -> bool:
+        return self._after == "delete"
 
     def __call__(self, key: str, uploaded: str) -> Away:
         """Put a file away. `uploaded` is the ETag that it had when it was uploaded.
@@ -71,15 +77,24 @@ class PuttingAway:
                 raise Stays(f"/{visible(key)} is a link, and links are left where they are.")
             if etag(found) != uploaded:
                 raise Stays(f"/{visible(key)} was changed after it was uploaded.", hint="Run the job again: it uploads what is there now.")
-            return self._deleted(path, uploaded) if self._after == "delete" else self._moved(path, key, uploaded)
+            return self._deleted(path, uploaded) if self.deletes else self._moved(path, key, uploaded)
 
     def _path(self, key: str) -> Path:
         folder, _, name = key.rpartition("/")
-        return confined(folder, self._roots) / name
+        return self._folder(folder) / name
+
+    def _folder(self, key: str) -> Path:
+        """Where a folder is, looked at once: following its links takes longer than to move a file."""
+        found = self._folders.get(key)
+        if found is None:
+            if len(self._folders) >= _FOLDERS_KEPT:
+                self._folders = {}
+            found = self._folders[key] = confined(key, self._roots)
+        return found
 
     def _put_away_before(self, key: str, uploaded: str) -> Away:
         """An attempt that was cut off may have put the file away and not said so."""
-        if self._after == "delete":
+        if self.deletes:
             return Away("")
         target = self._target(key)
         found = _lstat(target)
@@ -89,7 +104,7 @@ class PuttingAway:
 
     def _target(self, key: str) -> Path:
         folder, _, name = f"{self._done}/{names.below(key, self._source) or key.rpartition('/')[2]}".rpartition("/")
-        return confined(folder, self._roots) / name
+        return self._folder(folder) / name
 
     def _deleted(self, path: Path, uploaded: str) -> Away:
         # Under a name that nobody else uses it can be looked at once more without a race; hidden, should we die here: it is at the target.
