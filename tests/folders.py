@@ -81,12 +81,12 @@ class Box:
     def files(self, job: Job) -> dict[str, str]:
         return contents(self.queued / job.id)
 
-    def end(self, job: Job) -> None:
-        """Let a job have succeeded."""
+    def end(self, job: Job, status: Status = Status.SUCCEEDED) -> None:
+        """Let a job have ended."""
         layout, finished_at = self.spool.layout, clock.iso(clock.now_ms())
         path = layout.archived(job.id, finished_at)
         durable.make_folder(path.parent)
-        path.write_text(job.evolve(status=Status.SUCCEEDED, finished_at=finished_at).to_json())
+        path.write_text(job.evolve(status=status, finished_at=finished_at).to_json())
         for waiting in records.ready_paths(layout, job.id):
             waiting.unlink()
 

@@ -141,6 +141,12 @@ def test_folders_whose_files_were_taken_are_not_entered(tmp_path: Path) -> None:
     assert names(looked(tmp_path)) == ["Queued/file"]
 
 
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="there is no file system inside a folder to look at")
+def test_a_folder_on_another_file_system_is_told_and_not_entered() -> None:
+    sight = looked(Path("/dev"), recursive=False)
+    assert "shm" in reasons(sight)[left.FOREIGN]
+
+
 def test_files_that_the_portal_is_writing_are_nobodys_yet(tmp_path: Path) -> None:
     (tmp_path / ".portal-0123456789abcdef.part").touch()
     assert names(looked(tmp_path)) == []
@@ -265,21 +271,23 @@ def test_a_file_replaced_by_one_that_looks_the_same_is_another_file() -> None:
 
 
 def test_what_could_not_be_moved_is_tried_again_ever_later_until_it_changes() -> None:
-    now = 0.0
+    now, told = 0.0, left.Left()
     later, file = Later(lambda: now), a_file()
     waits = []
     for _ in range(12):
-        later.stayed(file)
+        later.stayed(file, left.READ_ONLY)
         began = now
-        while not later.due([file]):
+        while not later.due([file], told):
             now += 1
         waits.append(now - began)
     assert waits[:4] == [2, 4, 8, 16] and max(waits) == 600
-    later.stayed(file)
-    assert later.due([a_file(size=2)]), "it changed"
-    later.stayed(file)
-    later.due([])
-    assert later.due([file]), "it was away"
+    assert told.count(left.READ_ONLY) == sum(waits), "each time it is told why"
+    for there in ([a_file(size=2)], []):
+        later.stayed(file, left.READ_ONLY)
+        later.forget_but([file])
+        assert not later.due([file], told)
+        later.forget_but(there)
+        assert later.due([file], told), "it changed, or was away"
 
 
 @settings(max_examples=30)

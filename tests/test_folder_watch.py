@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -16,6 +17,7 @@ import pytest
 
 from portal import clock
 from portal.errors import AccessDenied, BadParameters, DiskNearlyFull, NotFound, PortalError
+from portal.jobs import Status
 from portal.spool import disk, records
 from portal.triggers import book, history
 from portal.triggers.folder import left, moving, taking, watch
@@ -209,11 +211,14 @@ def test_who_opens_a_file_while_it_is_moved_gets_it_back(box: Box, monkeypatch: 
         real(source, name, target, fresh)
 
     monkeypatch.setattr(taking.beneath, "rename_new", opened_meanwhile)
+    # The second look at what was moved would find the writer, too, but only if that is quick.
+    monkeypatch.setattr(moving, "_why_not_there", lambda there, file, _: "" if file.name in os.listdir(there) else left.GONE)
     box.look()
     box.look(STILL_S + 1)
     assert os.waitpid(opener[0], 0)[1] == 0
     assert contents(box.watched) == {"a": "first second"} and contents(box.queued) == {} and box.jobs() == [] and box.manifests() == []
     assert records.names(box.queued) == [], "no empty folder is left of it"
+    monkeypatch.undo()
     box.settled()
     assert [box.files(job) for job in box.jobs()] == [{"a": "first second"}]
 
@@ -426,6 +431,59 @@ def test_a_manifest_that_cannot_be_read_is_told_with_what_to_do(box: Box) -> Non
     with pytest.raises(PortalError, match="cannot be read") as told:
         box.look()
     assert "back into the watched folder" in told.value.hint
+
+
+def test_a_marker_that_may_not_be_removed_is_told_and_its_file_goes_on(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = boxes({"ready": "marker"})
+    box.drop("a", done=True)
+
+    def refused(*_: Any) -> None:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(moving, "remove_marker", refused)
+    box.look()
+    assert len(box.jobs()) == 1 and box.left() == {left.MARKER_STAYS: ["a.done"]} and "a.done" in box.problem()
+
+
+def test_a_file_that_cannot_be_moved_does_not_keep_the_others_back(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    box.drop("a")
+    box.drop("b")
+    real, tried = taking.beneath.rename_new, []
+
+    def busy(source: int, name: str, target: int, fresh: str) -> None:
+        if name == "a":
+            tried.append(box.now)
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        real(source, name, target, fresh)
+
+    monkeypatch.setattr(taking.beneath, "rename_new", busy)
+    (job,) = box.settled()
+    assert box.files(job) == {"b": "x"} and "cannot be moved" in box.problem()
+    for _ in range(40):
+        box.look(10)
+    assert 3 <= len(tried) <= 10, "ever later"
+
+
+@pytest.mark.parametrize(("status", "told"), [(Status.FAILED, True), (Status.CANCELLED, True), (Status.SUCCEEDED, False)])
+def test_what_a_job_left_behind_is_told(box: Box, status: Status, told: bool) -> None:
+    box.drop("a")
+    (job,) = box.settled()
+    box.end(job, status)
+    box.look(100)
+    assert box.left() == ({left.BEHIND: [f"QueuedForUpload/{job.id}"]} if told else {})
+    (box.queued / job.id / "a").unlink()
+    box.look(100)
+    assert box.left() == {} and not box.problem()
+
+
+def test_files_whose_job_is_nowhere_are_told(box: Box) -> None:
+    folder = box.queued / ("0" * 26)
+    folder.mkdir(parents=True)
+    (folder / "a").touch()
+    (box.queued / "somebodys").mkdir()
+    (box.queued / "somebodys" / "file").touch()
+    box.look()
+    assert box.left() == {left.NO_JOB: [f"QueuedForUpload/{'0' * 26}"]} and "is nowhere" in box.problem()
 
 
 # Paused, asked, removed

@@ -20,6 +20,9 @@ NOT_UTF8 = "its name is not UTF-8, and an object's key must be"
 READ_ONLY = "its folder may not be changed by this user, so it cannot be moved out"
 TOO_LONG = "its path would be longer than the system allows"
 NO_FILE = "it is a marker without its file"
+MARKER_STAYS = "this user may not remove it, and the next file of that name would count as complete at once"
+BEHIND = "its job ended without all of its files: retry the job, or move them back into the watched folder"
+NO_JOB = "its job is nowhere: move its files back into the watched folder"
 TOO_MANY = "there are more files than are looked at in one go; it comes later"
 UNSURE = "whether somebody writes into it cannot be asked here: it was taken when it was still"
 APART = "it was given back, and has this name because its own was another file's by then"
@@ -41,6 +44,13 @@ class Left:
         if len(names) < FIRST:
             names.append(shown(name))
 
+    def take_in(self, other: Left) -> None:
+        """Add what another one has."""
+        for why, names in other._names.items():
+            kept = self._names.setdefault(why, [])
+            kept += names[: FIRST - len(kept)]
+            self._counts[why] = self._counts.get(why, 0) + other._counts[why]
+
     def __bool__(self) -> bool:
         return bool(self._counts)
 
@@ -56,6 +66,18 @@ class Left:
         """Return one sentence for what stays until somebody does something; '' when there is nothing of that kind."""
         lasting = [item for item in self.facts() if not item["passing"]]
         return "Left in the folder: " + "; ".join(map(_told, lasting)) + "." if lasting else ""
+
+
+class Stayed(Left):
+    """The files of one batch that stayed where they were, each with its reason in `why`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.why: dict[str, str] = {}
+
+    def add(self, why: str, name: str) -> None:
+        super().add(why, name)
+        self.why[name] = why
 
 
 def _told(item: dict[str, Any]) -> str:

@@ -37,7 +37,7 @@ def move(batch: Batch, why_not: Left) -> list[Seen]:
         for folder, files in batch.by_folder():
             stays = _move_folder(source, target, folder, files)
             kept += _looked_at_again(source, target, folder, files, stays, why_not)
-        _remove_markers(source, kept)
+        _remove_markers(source, kept, why_not)
         _force(source, target, kept)
     if not kept:
         remove_empty(batch.queued, batch.job_id)
@@ -141,12 +141,17 @@ def remove_empty(queued: str | Path, job_id: str) -> None:
                 os.rmdir(job_id, dir_fd=parent)
 
 
-def _remove_markers(source: int, kept: Sequence[Seen]) -> None:
+def _remove_markers(source: int, kept: Sequence[Seen], why_not: Left) -> None:
     for file in kept:
         if file.marker:
             folder, _, name = file.name.rpartition("/")
-            with suppress(FileNotFoundError), beneath.folder(source, folder) as here:
-                remove_marker(here, name + MARKER, file.marker)
+            try:
+                with beneath.folder(source, folder) as here:
+                    remove_marker(here, name + MARKER, file.marker)
+            except FileNotFoundError:
+                continue
+            except PermissionError:
+                why_not.add(left.MARKER_STAYS, file.name + MARKER)
 
 
 def _force(source: int, target: int, kept: Sequence[Seen]) -> None:

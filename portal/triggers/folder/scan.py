@@ -120,7 +120,7 @@ class Scan:
             length = len(key.encode())
         except UnicodeEncodeError:
             return left.NOT_UTF8
-        if status.st_dev != device:
+        if modes.S_ISDIR(status.st_mode) and status.st_dev != device:  # a file may have another number on one file system: overlayfs
             return left.FOREIGN
         return left.TOO_LONG if length > self._longest or key.count("/") > DEEPEST else ""
 

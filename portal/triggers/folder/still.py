@@ -36,7 +36,3 @@ class Stillness:
             else:
                 next_s = min(next_s, left_s)
         return still, next_s
-
-    def forget(self, name: str) -> None:
-        """Let a file be still anew before it is told again."""
-        self._since.pop(name, None)

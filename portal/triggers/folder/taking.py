@@ -1,7 +1,7 @@
 """One file out of the watched folder and, when it turns out that somebody still writes into it, back again.
 
-A file is opened, leased and compared with what was seen before its name is changed, and compared again afterwards: between the look and the
-rename a program may put another file in its place.
+A file is opened, leased and compared with what was seen before its name is changed. Who moves it compares again afterwards, because another file
+may have been put in its place just before the rename.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import PurePosixPath
 
+from portal.durable import is_shortage
 from portal.triggers.folder import beneath, left
 from portal.triggers.folder.identity import Identity
 from portal.triggers.folder.lease import Lease, Writers
@@ -21,7 +22,7 @@ _WHY = {
     errno.ENOENT: left.GONE, errno.EWOULDBLOCK: left.OPEN, errno.ELOOP: left.LINK, errno.ENXIO: left.SPECIAL, errno.EISDIR: left.CHANGED,
     errno.EACCES: left.UNREADABLE, errno.EPERM: left.UNREADABLE,
 }  # fmt: skip
-_MAY_NOT = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_MOVE = {errno.EACCES: left.READ_ONLY, errno.EPERM: left.READ_ONLY, errno.EROFS: left.READ_ONLY, errno.EXDEV: left.FOREIGN}
 _LONGEST_NAME = 255
 
 
@@ -35,10 +36,13 @@ def unwritten(folder: int, name: str, identity: Identity) -> Iterator[Lease]:
 
     Raises:
         Stays: it is not, or somebody has.
+        OSError: this process is short of something, and nobody can tell.
     """
     try:
         file = os.open(name, _FLAGS, dir_fd=folder)
     except OSError as error:
+        if is_shortage(error) and error.errno != errno.EWOULDBLOCK:
+            raise
         raise Stays(_WHY.get(error.errno or 0) or f"it cannot be opened: {error.strerror}") from error
     try:
         lease = Lease(file)
@@ -55,7 +59,7 @@ def unwritten(folder: int, name: str, identity: Identity) -> Iterator[Lease]:
 
 
 def take(source: int, target: int, name: str, identity: Identity) -> None:
-    """Move a file from one open folder into another, unless it changed or somebody writes into it.
+    """Move what has this name from one open folder into another, unless it changed or somebody writes into it.
 
     Raises:
         Stays: it is where it was, under this name or, if that was taken meanwhile, another.
@@ -70,14 +74,12 @@ def take(source: int, target: int, name: str, identity: Identity) -> None:
             _drop_second_name(source, name, target)
             return
         except OSError as error:
-            if error.errno in _MAY_NOT:
-                raise Stays(left.READ_ONLY) from error
-            if error.errno == errno.EXDEV:
-                raise Stays(left.FOREIGN) from error
-            raise
-        if lease.broken() or Identity.of(os.stat(name, dir_fd=target, follow_symlinks=False)) != identity:
+            if is_shortage(error) or error.errno == errno.EIO:
+                raise
+            raise Stays(_NO_MOVE.get(error.errno or 0) or f"it cannot be moved: {error.strerror}") from error
+        if lease.broken():
             give_back(target, name, source)
-            raise Stays(left.OPEN if lease.broken() else left.CHANGED)
+            raise Stays(left.OPEN)
 
 
 def _drop_second_name(source: int, name: str, target: int) -> None:

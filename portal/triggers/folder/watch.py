@@ -14,12 +14,12 @@ from portal import clock
 from portal.spool import disk
 from portal.triggers import submitting
 from portal.triggers.events import Event
-from portal.triggers.folder import beneath, recovery
+from portal.triggers.folder import behind, beneath, recovery
 from portal.triggers.folder.batch import Batch, facts, open_batches
 from portal.triggers.folder.ends import Ends, ends, opened
 from portal.triggers.folder.hints import Hints
 from portal.triggers.folder.later import Later
-from portal.triggers.folder.left import Left
+from portal.triggers.folder.left import CHANGED, Left, Stayed
 from portal.triggers.folder.moving import remove_empty
 from portal.triggers.folder.pace import Pace
 from portal.triggers.folder.scan import Scan, Seen, Sight
@@ -34,7 +34,7 @@ _BUSY_S = 2.0
 """So long a look goes on making jobs before others get their turn."""
 _WITH_HINTS_S = 5.0
 _BLOCKED_S = 1.0
-_TOLD_EVERY_S = 5.0
+_TOLD_EVERY_S, _ENDS_EVERY_S, _BEHIND_EVERY_S = 5.0, 30.0, 60.0
 
 
 class FolderWatch(Watch):
@@ -48,7 +48,9 @@ class FolderWatch(Watch):
         self._later, self._pace, self._hints = Later(ticks), Pace(ticks), Hints()
         self._asked: tuple[Asked, float] | None = None
         self._tidied: set[str] = set()
-        self._told_at = -math.inf
+        self._places: tuple[Ends, float] | None = None
+        self._found_behind = Left()
+        self._told_at = self._behind_at = -math.inf
 
     @property
     def descriptors(self) -> Collection[int]:
@@ -76,18 +78,20 @@ class FolderWatch(Watch):
 
     def _look(self, asked: float | None, why_not: Left) -> float:
         """Look at the folder. `asked` is when somebody's wish to run now was seen first, on the monotonic clock."""
-        places = ends(self.ctx.settings, self.trigger)
+        places = self._ends()
         with opened(places.watched) as root:
             with self._pace:
                 sight = self._scan(places).look(root)
                 ready, next_s = (sight.files, math.inf) if self._on.ready == "marker" else self._still.look(sight.files)
+            self._later.forget_but(sight.files)
             hinted = self._hints.listen(places.watched, sight.folders)
-            self._tidy(places)
-            blocked = self.trigger.overlap != "allow" and bool(self.open_jobs())
+            blocked = self._tidy(places) and self.trigger.overlap != "allow"
             taken, more = (0, False) if blocked else self._take(places, root, ready, sight.left)
         if asked is not None and (taken or not (blocked or self._ticks() - asked < self._on.still_s)):
             self._answer()
-        self._tell(sight, len(sight.files) - len(ready), len(ready) - taken, why_not)
+        sight.left.take_in(why_not)
+        sight.left.take_in(self._behind(places))
+        self._tell(sight, len(sight.files) - len(ready), len(ready) - taken)
         if more:
             return 0.0
         if (blocked or taken) and len(ready) > taken:
@@ -106,7 +110,7 @@ class FolderWatch(Watch):
 
     def _take(self, places: Ends, root: int, ready: Sequence[Seen], why_not: Left) -> tuple[int, bool]:
         """Make jobs of files that are ready; returns how many files went, and whether to go on at once."""
-        waiting = sorted(self._later.due(ready), key=lambda file: (file.identity.mtime_ns, file.name), reverse=True)
+        waiting = sorted(self._later.due(ready, why_not), key=lambda file: (file.identity.mtime_ns, file.name), reverse=True)
         until, taken = self._ticks() + _BUSY_S, 0
         while chosen := self._chosen(root, waiting, why_not):
             batch = Batch(str(ULID()), clock.now_ms(), self.trigger.uid, str(places.watched), str(places.queued), tuple(chosen))
@@ -143,32 +147,49 @@ class FolderWatch(Watch):
         def submit(files: Sequence[Seen]) -> None:
             went.update(file.name for file in files)
             event = self._event(batch, files)
-            told = f"{_many(len(files), 'file')}, {_many(event.facts['bytes'], 'byte')}"
-            self.submit(event, submitting.job(self.ctx.settings, self.trigger, event), told)
+            self.submit(event, submitting.job(self.ctx.settings, self.trigger, event), _size(event))
 
         if batch.uid != self.trigger.uid:
             recovery.undo(self.home, self.ctx.spool, batch)
         elif recovery.is_submitted(self.ctx.spool, batch):
-            self._told(self._event(batch, batch.files), "submitted", job=batch.job_id)
+            event = self._event(batch, batch.files)
+            self._told(event, "submitted", job=batch.job_id, reason=_size(event))
             recovery.end(self.home, batch)
         else:
-            recovery.finish(self.home, batch, submit, why_not)
+            stayed = Stayed()
+            recovery.finish(self.home, batch, submit, stayed)
+            why_not.take_in(stayed)
             for file in batch.files:
                 if file.name not in went:
-                    self._still.forget(file.name)
-                    self._later.stayed(file)
+                    self._later.stayed(file, stayed.why.get(file.name, CHANGED))
         return len(went)
 
     @staticmethod
     def _event(batch: Batch, files: Sequence[Seen]) -> Event:
         return Event(batch.job_id, batch.at_ms, facts(batch, files), batch.job_id)
 
-    def _tidy(self, places: Ends) -> None:
-        """Remove the folders of ended jobs that hold nothing any more."""
-        jobs = self.home.state.jobs
-        for job_id in set(jobs) - set(self.open_jobs() if jobs else ()) - self._tidied:
+    def _tidy(self, places: Ends) -> bool:
+        """Remove the folders of ended jobs that hold nothing any more; returns whether there are jobs that have not ended."""
+        going_on = set(self.open_jobs())
+        ended = set(self.home.state.jobs) - going_on
+        for job_id in ended - self._tidied:
             remove_empty(places.queued, job_id)
-        self._tidied = set(jobs) - set(self.open_jobs() if jobs else ())
+        self._tidied = ended
+        return bool(going_on)
+
+    def _ends(self) -> Ends:
+        """Where files come from and go, looked at anew now and then: the settings may have changed, or a disk come or gone."""
+        now = self._ticks()
+        if self._places is None or now - self._places[1] > _ENDS_EVERY_S or not self._places[0].queued.is_dir():
+            self._places = ends(self.ctx.settings, self.trigger), now
+        return self._places[0]
+
+    def _behind(self, places: Ends) -> Left:
+        """What ended jobs left behind, looked for now and then."""
+        if self._ticks() - self._behind_at > _BEHIND_EVERY_S:
+            self._behind_at, self._found_behind = self._ticks(), Left()
+            behind.tell(self.ctx.spool, self.trigger.name, places.queued, self._found_behind)
+        return self._found_behind
 
     def _request(self) -> float | None:
         """Return since when somebody's wish to run now is known; None when there is none."""
@@ -184,20 +205,24 @@ class FolderWatch(Watch):
             self.home.answered(self._asked[0])
             self._asked = None
 
-    def _tell(self, sight: Sight, unstill: int, waiting: int, recovered: Left) -> None:
+    def _tell(self, sight: Sight, changing: int, waiting: int) -> None:
         """Write down what lies there and why it stays, not oftener than people care."""
-        lasting = "; ".join(filter(None, (recovered.problem(), sight.left.problem())))
+        lasting = sight.left.problem()
         known = self.home.state.problem
         told_now = known.text if known and known.of == "event" else ""
         if self._ticks() - self._told_at < _TOLD_EVERY_S and bool(lasting) == bool(told_now):
             return
         self._told_at = self._ticks()
-        told: dict[str, Any] = {"files": len(sight.files), "changing": unstill, "waiting": waiting, "left": [*sight.left.facts(), *recovered.facts()]}
+        told: dict[str, Any] = {"files": len(sight.files), "changing": changing, "waiting": waiting, "left": sight.left.facts()}
         self.home.change(told=told)
         if lasting and lasting != told_now:
             self.problem(lasting, of_event=True)
         elif not lasting and told_now:
             self.home.change(problem=None)
+
+
+def _size(event: Event) -> str:
+    return f"{_many(event.facts['files'], 'file')}, {_many(event.facts['bytes'], 'byte')}"
 
 
 def _many(number: int, what: str) -> str:
