@@ -13,7 +13,7 @@ import threading
 
 from moto.server import ThreadedMotoServer
 
-from embedded import processes
+from embedded import processes, sqs
 
 
 def main() -> None:
@@ -25,6 +25,7 @@ def main() -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     if port and processes.port_in_use(port):
         sys.exit(f"embedded.s3: port {port} of 127.0.0.1 is in use: stop what uses it or give another --port.")
+    sqs.hurry()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

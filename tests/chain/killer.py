@@ -14,7 +14,7 @@ from portal.spool.records import names
 from tests.war.army import Army, belonging
 from tests.war.field import Field
 
-WEIGHTS = {"service": 30, "engine": 30, "runner": 16, "mover": 14, "worker": 10}
+WEIGHTS = {"service": 8, "engine": 30, "runner": 20, "mover": 20, "worker": 12}
 
 
 class Killer:

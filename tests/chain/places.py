@@ -23,7 +23,7 @@ SETTINGS = {
 PREFIX = "in/"
 _ATTEMPTS = 200
 """A killed engine is a failed attempt: with fewer, chance would end a job for good."""
-_VISIBLE_S = 3
+_VISIBLE_S = 15
 """A message in the hands of a job that was killed comes back after this time."""
 
 
