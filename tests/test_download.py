@@ -26,6 +26,7 @@ from portal.stores.checksums import crc64, crc64_hex
 from portal.stores.partial import is_partial
 from portal.stores.url import StoreURL
 from portal.transfer.downloading import fetching, naming, target
+from portal.transfer.downloading.handling import Handler
 from portal.transfer.downloading.target import TargetFile
 from tests.servers import Server
 from tests.transferring import Clouds, Ran, put
@@ -151,9 +152,11 @@ def test_a_file_that_is_there_stays_when_that_is_wanted(box: Box, overwrite: str
 
 def test_what_is_no_event_of_a_new_object_is_ignored_and_deleted(box: Box) -> None:
     marker = Notice(StoreURL("s3", box.clouds.name, "", "folder/"), 0)
+    put(box.clouds.s3, "marked/", b"")
     box.send(json.dumps({"Event": "s3:TestEvent", "Bucket": "b"}), event(box.clouds.name, "a", "ObjectRemoved:Delete"), marker)
+    box.send(event(box.clouds.name, "marked/"))
     ran = box.run()
-    assert (ran.code, ran.counts) == (0, {"messages": 3, "listed": 3, "excluded": 3})
+    assert (ran.code, ran.counts) == (0, {"messages": 4, "listed": 4, "excluded": 4})
     assert box.left() == 0 and box.files() == {}
 
 
@@ -270,6 +273,24 @@ def test_files_of_several_objects_never_take_each_others_place(box: Box) -> None
     assert len(files) == 2 and files["a.csv"] == "one, newer" and set(files.values()) == {"one, newer", "two, newer"}
 
 
+def test_a_file_of_another_object_is_no_reason_to_skip_this_one(box: Box) -> None:
+    box.send(box.put("one/a.csv", "one"))
+    box.run(layout="flat")
+    box.send(box.put("one/a.csv", "newer"), box.put("two/a.csv", "two"))
+    assert box.run(layout="flat", overwrite="skip").counts == {"messages": 2, "listed": 2, "copied": 1, "skipped": 1}
+    assert sorted(box.files().values()) == ["one", "two"]
+
+
+def test_what_nobody_foresaw_ends_the_job_and_loses_no_message(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    def surprising(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Handler, "handle", surprising)
+    box.send(*(box.put(f"{n}.csv") for n in range(3)))
+    ran = box.run()
+    assert ran.code == 1 and "MemoryError" in ran.error["message"] and box.left() == 3
+
+
 def test_a_message_with_several_records_is_done_with_when_all_are(box: Box) -> None:
     box.put("a.csv")
     records = [json.loads(event(box.clouds.name, key))["Records"][0] for key in ("a.csv", "later.csv")]
@@ -299,6 +320,20 @@ def test_the_checksum_that_the_store_keeps_is_compared(box: Box) -> None:
         box.send(event(box.clouds.name, str(n)))
     rows = box.run().rows
     assert [rows[str(n)]["source_checksum"].partition(":")[0] for n in range(len(kinds))] == [algorithm.lower() for algorithm, _ in kinds]
+
+
+@pytest.mark.parametrize("algorithm", ["SHA256", "CRC32"])
+def test_a_checksum_that_is_made_of_those_of_the_parts_is_compared(box: Box, algorithm: str) -> None:
+    client, place = box.clouds.s3.client, {"Bucket": box.clouds.name, "Key": "a"}  # type: ignore[attr-defined]
+    upload = client.create_multipart_upload(**place, ChecksumAlgorithm=algorithm, ChecksumType="COMPOSITE")["UploadId"]
+    parts = []
+    for number, size in ((1, 5 << 20), (2, 777)):
+        answer = client.upload_part(**place, UploadId=upload, PartNumber=number, Body=os.urandom(size), ChecksumAlgorithm=algorithm)
+        parts.append({"PartNumber": number, **{name: answer[name] for name in ("ETag", f"Checksum{algorithm}")}})
+    client.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": parts})
+    box.send(event(box.clouds.name, "a"))
+    ran = box.run()
+    assert ran.code == 0 and ran.rows["a"]["source_checksum"].startswith(f"{algorithm.lower()}-composite:")
 
 
 def test_other_bytes_than_were_announced_get_no_name(box: Box) -> None:

@@ -152,6 +152,10 @@ class Downloads:
         try:
             given_up = self._stop.is_set() or self._trouble is not None
             self._ended.put(Ended(message, Fate.BACK) if given_up else self._handler.handle(message, self._record.settled(message.id)))
+        except BaseException as error:  # a message that ends nowhere would be waited for without end
+            log.exception("the message %s failed in a way that is not known", message.id)
+            self._give_up(PortalError(f"A message failed in a way that is not known: {type(error).__name__}: {error}"))
+            self._ended.put(Ended(message, Fate.BACK))
         finally:
             with self._lock:
                 self._busy -= 1

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
-from portal.errors import AlreadyExists, Archived, Cancelled, PortalError, SourceChanged
+from portal.errors import AlreadyExists, Archived, Cancelled, PortalError, ProofFailed, SourceChanged
 from portal.movers.sums import combined
 from portal.notices.message import Notice
 from portal.planning import names
+from portal.planning.planning import FOLDER_MARKER
 from portal.stores.checksums import crc64, crc64_hex
 from portal.stores.url import StoreURL
 from portal.transfer import proof
@@ -78,8 +79,8 @@ class Fetcher:
         Raises NotFound, SourceChanged (replaced again and again), ProofFailed, AlreadyExists, AccessDenied, Archived, NameNotAllowed, StoreFull,
         Unreachable, Cancelled …: nothing has changed then.
         """
-        if notice.key.endswith("/") and notice.size_bytes == 0:
-            return Fetched("excluded", "", "it is a folder marker: an empty object whose name ends in '/'")
+        if notice.key.endswith("/") and (self._found(notice.url).size_bytes if notice.size_bytes is None else notice.size_bytes) == 0:
+            return Fetched("excluded", "", FOLDER_MARKER)
         name = naming.target_name(notice.url, self.layout)
         with turn(self.folder, name, self.check) as file:
             if not self._others(file, notice.url):
@@ -88,10 +89,11 @@ class Fetcher:
             return self._brought(notice, file)
 
     def _others(self, file: TargetFile, url: StoreURL) -> bool:
-        """Whether a file is there that was not made from this object, where files of several objects can have one name."""
-        if self.overwrite != "different" or not naming.shared(self.layout):
+        """Whether a file is there that was made from another object, where files of several can have one name. Nobody knowing what it was made from,
+        it is another's if it would be replaced."""
+        if not naming.shared(self.layout) or file.size() is None:
             return False
-        return file.size() is not None and file.owner() != str(url)
+        return (file.owner() or ("" if self.overwrite == "different" else str(url))) != str(url)
 
     def _brought(self, notice: Notice, file: TargetFile) -> Fetched:
         size = file.size()
@@ -202,8 +204,8 @@ class Fetcher:
         back = _Back()
         value = sum_of(others, pin, back.through(file.written())) if others else back.drained(file.written())
         proof.compare(file.url, "crc64nvme", crc64_hex(crc), crc64_hex(back.crc))
-        if announced := _announced(notice, pin):
-            proof.compare(f"{notice.url} (announced, not stored)", "crc64nvme", announced, crc64_hex(crc))
+        if (announced := _announced(notice, pin)) and announced != crc64_hex(crc):
+            raise ProofFailed(f"{notice.url} has CRC64NVME {crc64_hex(crc)}; its notice tells {announced}.", hint="Its sender sent other bytes.")
         if stored is None:
             return ""
         return proof.compare(notice.url, stored.name, stored.value, value if others else crc64_hex(crc))

@@ -63,8 +63,11 @@ class Hand:
         looks = _Every(_LOOK_S, self._count)
         extends = _Every(self._visible_s / 3, self._extend)
         while not self._done.wait(min(1.0, self._visible_s / 6)):
-            looks.turn()
-            extends.turn()
+            try:
+                extends.turn()
+                looks.turn()
+            except Exception:
+                log.exception("keeping messages in hand failed in a way that is not known")
 
     def _extend(self) -> None:
         held = self.messages()
