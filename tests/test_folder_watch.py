@@ -445,6 +445,22 @@ def test_a_marker_that_may_not_be_removed_is_told_and_its_file_goes_on(boxes: Bo
     assert len(box.jobs()) == 1 and box.left() == {left.MARKER_STAYS: ["a.done"]} and "a.done" in box.problem()
 
 
+def test_the_marker_of_a_later_file_is_not_taken_for_that_of_the_earlier_one(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = boxes({"ready": "marker"})
+    box.drop("a", "first", done=True)
+    real = moving._remove_markers
+
+    def meanwhile(*arguments: Any) -> None:
+        monkeypatch.undo()
+        box.drop("a", "second", done=True)
+        real(*arguments)
+
+    monkeypatch.setattr(moving, "_remove_markers", meanwhile)
+    box.look()
+    box.look(3)
+    assert [box.files(job) for job in box.jobs()] == [{"a": "first"}, {"a": "second"}] and contents(box.watched) == {}
+
+
 def test_a_file_that_cannot_be_moved_does_not_keep_the_others_back(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     box.drop("a")
     box.drop("b")
