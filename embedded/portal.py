@@ -1,7 +1,8 @@
 """The portal in the browser: worker and launcher until Ctrl-C, on the clouds that .env names, or else on the cloud in a box.
 
 When .env in the project's folder names a real cloud (AWS_… or AZURE_… variables), the portal's state is the project's folder and no box is
-started. Otherwise state and box are in .portal/, with a few finished jobs to look at.
+started. Otherwise state and box are in .portal/, with a few finished jobs to look at, and a trigger of each kind: what is dropped into
+.portal/data/Watch/ goes to S3, is announced by SQS, and comes back into .portal/data/DownloadedFromS3/.
 """
 
 from __future__ import annotations
@@ -36,6 +37,26 @@ SHOW: tuple[dict[str, Any], ...] = (
 )  # fmt: skip
 """Jobs that a fresh box is shown with; the last one fails, as some do."""
 
+ARRIVALS = "arrivals"
+"""Bucket and queue of the triggers."""
+
+
+def triggers(home: Path) -> tuple[dict[str, Any], ...]:
+    """One trigger of each kind, that a fresh box is shown with: what is dropped into data/Watch/ goes to S3 and is fetched from there."""
+    data_folder = (home / "data").as_uri()
+    return (
+        {"name": "shop", "kind": "folder", "on": {"folder": f"{data_folder}/Watch/", "still_s": 2}, "engine": "upload", "params": {
+            "target": f"s3://{ARRIVALS}/", "dataset": "shop", "create_bucket": True, "queue": ARRIVALS, "create_queue": True}},
+        {"name": "fetch", "kind": "sqs", "on": {"queue": ARRIVALS, "poll_s": 2}, "engine": "download", "params": {
+            "target": f"{data_folder}/DownloadedFromS3/", "wait_s": 1}},
+        {"name": "nightly", "kind": "cron", "on": {"schedule": "30 6 * * mon-fri", "time_zone": "Europe/Berlin"}, "engine": "list",
+         "params": {"source": f"s3://{data.BUCKET}/"}, "job_name": "inventory of the demo bucket"},
+    )  # fmt: skip
+
+
+DROPPED = "order,article,price\n1,bread,3.20\n2,butter,2.95\n"
+"""A file that lies in the watched folder when the box is new."""
+
 
 def names_real_clouds(env_file: Path) -> bool:
     """Tell whether a `.env` holds credentials or places of a cloud."""
@@ -61,6 +82,7 @@ def run(home: Path, host: str, port: int) -> int:
         children.append(portal.start_worker())
         if not real:
             _submit_for_show(portal)
+            _make_triggers(portal)
         children.append(_start_launcher(portal, host, port))
         print(f"\nThe portal is at http://{host}:{port}" + ("" if real else ", on the cloud in a box") + ". Ctrl-C stops all of it.", flush=True)
         processes.watch(children)
@@ -91,6 +113,19 @@ def _submit_for_show(portal: Commands) -> None:
         order.write_text(json.dumps(job), "utf-8")
         portal.json("submit", "--file", str(order))
     order.unlink()
+
+
+def _make_triggers(portal: Commands) -> None:
+    if portal.json("triggers"):
+        return
+    watched = portal.home / "data" / "Watch"
+    watched.mkdir(parents=True, exist_ok=True)
+    order = portal.home / "trigger.json"
+    for trigger in triggers(portal.home):
+        order.write_text(json.dumps(trigger), "utf-8")
+        portal.json("triggers", "add", "--file", str(order))
+    order.unlink()
+    (watched / "orders.csv").write_text(DROPPED, "utf-8")
 
 
 def _start_launcher(portal: Commands, host: str, port: int) -> Child:
