@@ -44,7 +44,7 @@ def show(wishes: Sequence[Wish], key: str) -> list[Wish]:
 
 def _events(name: str, before: Sequence[str], key: str) -> Wish | None:
     given = st.pills(
-        f"{plain(name)} is told when the job is", list(EVENTS), selection_mode="multi", default=list(before), key=f"{key}.tell.{name}",
+        f"{plain(name)} is told of these", list(EVENTS), selection_mode="multi", default=list(before), key=f"{key}.tell.{name}",
         format_func=lambda event: _WORDS[event], help=_MEANT, persist_state="session",
     )  # fmt: skip
     return Wish.of(name, given) if given else None

@@ -37,7 +37,7 @@ url = "env:OPS_SLACK_URL"
 def show() -> None:
     config = state.config()
     st.title("Connections")
-    st.caption("Where jobs may read and write. Secrets are never shown; a job can also bring credentials of its own, typed into its form.")
+    st.caption("Where jobs may read and write, and whom they tell. Secrets are never shown; a job can also bring its own, typed into its form.")
     try:
         found = Connections.load(config)
     except PortalError as problem:
@@ -84,8 +84,8 @@ def _leads_to(kind: str, item: Any) -> str:
 def _signs_in(kind: str, item: Any) -> str:
     """How, in words; which fields hold a value, never the value."""
     ways = (
-        ("role_arn", "role"), ("session_token", "temporary key"), ("access_key_id", "access key"), ("profile", "profile"), ("credentials_file", "credentials file"),
-        ("account_key", "account key"),
+        ("role_arn", "role"), ("session_token", "temporary key"), ("access_key_id", "access key"), ("profile", "profile"),
+        ("credentials_file", "credentials file"), ("account_key", "account key"),
         ("sas_token", "SAS"), ("client_secret", "service principal"), ("private_key_file", "key pair"), ("password", "password"),
         ("bearer_token", "token"), ("url", "a secret URL"),
     )  # fmt: skip
