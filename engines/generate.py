@@ -185,7 +185,7 @@ class _Generating:
             end.close()
 
     def _made(self) -> tuple[int, int, str]:
-        from portal.transfer.block_stream import BlockStream
+        from portal.transfer.block_stream import BlockStream, Staged
 
         self._keep(self._known._asdict())
         stream = BlockStream(self._sending(), self._known)
@@ -193,20 +193,24 @@ class _Generating:
             self._write(stream)
         except BaseException as error:
             self._left(stream, error)
-            raise
+            if not isinstance(error, UploadGone) or not self._known.upload:
+                raise
+            self._job.log.warning("What an earlier attempt had sent is no longer at the target: beginning anew.")
+            self._known, self._whole = Staged(), None
+            return self._made()
         stream.end()
         kept = stream.size - stream.sent_bytes
         return stream.size, stream.crc, f"{kept:,} bytes were there from an earlier attempt" if self._known.upload and kept else ""
 
     def _left(self, stream: BlockStream, error: BaseException) -> None:
         """What may be gone on with is left at the target; else it is taken back."""
-        if isinstance(error, UploadGone):
-            stream.discard()
-            self._keep({})
-        elif not isinstance(error, PortalError) or error.retryable or isinstance(error, Cancelled):
+        passes = not isinstance(error, PortalError) or error.retryable or isinstance(error, Cancelled)
+        if passes and not isinstance(error, UploadGone):
             stream.leave()
-        else:
-            stream.discard()
+            return
+        stream.discard()
+        self._whole = None
+        self._keep({})
 
     def _write(self, stream: BlockStream) -> None:
         from portal.tabular.sampling import write

@@ -29,10 +29,12 @@ def _write_parquet(batches: Iterable[Any], schema: Any, sink: Any) -> Iterator[i
 def _write_text(batches: Iterable[Any], schema: Any, kind: str, sink: Any) -> Iterator[int]:
     if kind == "csv":
         sink.write((",".join(schema.names) + "\n").encode())
+    missing = "null" if kind == "ndjson" else '""' if len(schema) == 1 else ""  # an empty line is no row to many who read CSV
     texts = _csv if kind == "csv" else _json
     done = 0
     for batch in batches:
-        lines = pc.binary_join_element_wise(*_pieces(schema.names, [texts(column) for column in batch.columns], kind), "")
+        columns = [pc.fill_null(texts(column), missing) if column.null_count else texts(column) for column in batch.columns]
+        lines = pc.binary_join_element_wise(*_pieces(schema.names, columns, kind), "")
         sink.write(pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(lines)], pa.int32()), lines), "")[0].as_buffer())
         done += batch.num_rows
         yield done
@@ -53,7 +55,7 @@ def _csv(values: Any) -> Any:
     if pa.types.is_string(values.type):
         quoted = pc.binary_join_element_wise('"', pc.replace_substring(text, '"', '""'), '"', "")
         text = pc.if_else(pc.match_substring_regex(text, '^$|[",\\r\\n]|^\\s|\\s$'), quoted, text)
-    return pc.fill_null(text, "") if values.null_count else text
+    return text
 
 
 def _json(values: Any) -> Any:
@@ -63,7 +65,7 @@ def _json(values: Any) -> Any:
             text = pc.replace_substring(text, plain, escaped)
     if pa.types.is_string(values.type) or pa.types.is_temporal(values.type):
         text = pc.binary_join_element_wise('"', text, '"', "")
-    return pc.fill_null(text, "null") if values.null_count else text
+    return text
 
 
 def _plain(values: Any) -> Any:
