@@ -99,6 +99,10 @@ class Box:
         problem = self.fresh_watch().home.state.problem
         return problem.text if problem else ""
 
+    def problem_since(self) -> str:
+        problem = self.fresh_watch().home.state.problem
+        return problem.since if problem else ""
+
     def manifests(self) -> list[str]:
         return records.names(self.watch.home.batches)
 

@@ -480,6 +480,19 @@ def test_a_file_that_cannot_be_moved_does_not_keep_the_others_back(box: Box, mon
     assert 3 <= len(tried) <= 10, "ever later"
 
 
+def test_what_stays_is_told_once_and_goes_on_being_told(box: Box, caplog: pytest.LogCaptureFixture) -> None:
+    (box.watched / "link").symlink_to("/etc/passwd")
+    box.settled()
+    since = box.problem_since()
+    for name in "abc":
+        box.drop(name)
+        box.settled()
+    assert len(box.jobs()) == 3 and box.problem_since() == since and caplog.text.count("because it is a symbolic link") == 1
+    (box.watched / "link").unlink()
+    box.look(10)
+    assert not box.problem()
+
+
 @pytest.mark.parametrize(("status", "told"), [(Status.FAILED, True), (Status.CANCELLED, True), (Status.SUCCEEDED, False)])
 def test_what_a_job_left_behind_is_told(box: Box, status: Status, told: bool) -> None:
     box.drop("a")

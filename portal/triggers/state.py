@@ -22,8 +22,8 @@ class Problem(BaseModel):
     since: str
     times: int = 1
     """How often in a row."""
-    of: Literal["look", "event"] = "look"
-    """A look could not be taken, and is tried again; or the last event could not become a job."""
+    of: Literal["look", "event", "left"] = "look"
+    """A look could not be taken, and is tried again; the last event could not become a job; or something lies there that no job can be made of."""
 
     def again(self, text: str) -> Self:
         return self.model_copy(update={"text": text, "times": self.times + 1})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -27,8 +28,11 @@ from portal.triggers.folder.still import Stillness
 from portal.triggers.folder.taking import Stays, unwritten
 from portal.triggers.folder.wanted import Wanted
 from portal.triggers.places import Asked, TriggerFolder
+from portal.triggers.state import Problem
 from portal.triggers.trigger import Folder, Trigger
 from portal.triggers.watching import Context, Watch
+
+log = logging.getLogger("portal.triggers")
 
 _BUSY_S = 2.0
 """So long a look goes on making jobs before others get their turn."""
@@ -209,14 +213,15 @@ class FolderWatch(Watch):
         """Write down what lies there and why it stays, not oftener than people care."""
         lasting = sight.left.problem()
         known = self.home.state.problem
-        told_now = known.text if known and known.of == "event" else ""
+        told_now = known.text if known and known.of == "left" else ""
         if self._ticks() - self._told_at < _TOLD_EVERY_S and bool(lasting) == bool(told_now):
             return
         self._told_at = self._ticks()
         told: dict[str, Any] = {"files": len(sight.files), "changing": changing, "waiting": waiting, "left": sight.left.facts()}
         self.home.change(told=told)
         if lasting and lasting != told_now:
-            self.problem(lasting, of_event=True)
+            self.home.change(problem=Problem(text=lasting, since=known.since if known and told_now else clock.iso(clock.now_ms()), of="left"))
+            log.warning("%s: %s", self.trigger.name, lasting)
         elif not lasting and told_now:
             self.home.change(problem=None)
 

@@ -1,0 +1,40 @@
+"""Files that were taken and whose job ended without them: where they wait, so that somebody hears of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from portal import jobs
+from portal.errors import BadJobFile
+from portal.jobs import Status
+from portal.spool import Spool, records
+from portal.triggers.folder import left
+from portal.triggers.folder.left import Left
+from portal.triggers.trigger import NAME_LABEL
+
+MOST = 500
+"""So many jobs' folders are looked at in one go, the oldest ones."""
+
+
+def tell(spool: Spool, trigger: str, queued: Path, why_not: Left) -> None:
+    """Tell of each folder in `queued` that has files of a job of this trigger that is over and did not succeed, or of a job that is nowhere."""
+    found = (name for name in records.names(queued) if jobs.ID_PATTERN.fullmatch(name))
+    for job_id in [name for name, _ in zip(found, range(MOST), strict=False)]:
+        if (why := _why(spool, trigger, job_id)) and _has_files(queued / job_id):
+            why_not.add(why, f"{queued.name}/{job_id}")
+
+
+def _why(spool: Spool, trigger: str, job_id: str) -> str:
+    try:
+        job = spool.find(job_id)
+    except BadJobFile:
+        return ""  # `portal check` tells of it
+    if job is None:
+        return left.NO_JOB
+    over = job.status.finished and job.status is not Status.SUCCEEDED
+    return left.BEHIND if over and job.labels.get(NAME_LABEL) == trigger else ""
+
+
+def _has_files(folder: Path) -> bool:
+    return any(names for _, _, names in os.walk(folder))
