@@ -85,7 +85,8 @@ def test_what_cannot_work_is_refused_before_it_is_saved(spool: Spool, home: Path
 
 
 def test_a_watched_folder_must_be_there_and_nobody_elses(spool: Spool, home: Path) -> None:
-    data = home / "data"
+    data = home / "data" / "box"
+    data.mkdir()
 
     def watching(name: str, folder: str, **on: Any) -> Trigger:
         given = {"kind": "folder", "engine": "list", "on": {"folder": f"file://{data}/{folder}", **on}, "params": {}}
@@ -104,6 +105,8 @@ def test_a_watched_folder_must_be_there_and_nobody_elses(spool: Spool, home: Pat
         watching("shop", "Watch/", queued=f"file://{data}/Watch/queued")
     with pytest.raises(BadParameters, match="source cannot be set"):
         book.save(spool.settings, book.load(spool.layout, "shop").model_copy(update={"params": {"source": "s3://a/"}}), "ann")
+    with pytest.raises(BadParameters, match=r"queued: .* outside the folders"):  # where it is unless somebody says
+        book.save(spool.settings, a_trigger(home, "root", kind="folder", on={"folder": f"file://{home}/data/", "recursive": False}, params={}), "ann")
     (data / "out").symlink_to("/etc")
     with pytest.raises(BadParameters, match="outside the folders"):
         watching("third", "out/")

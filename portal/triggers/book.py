@@ -23,9 +23,10 @@ from portal.errors import BadParameters, TriggerNotFound
 from portal.settings import Settings
 from portal.spool import records
 from portal.spool.layout import Layout
+from portal.spool.locks import is_held
 from portal.triggers import checking
 from portal.triggers.defined import damaged, each, load, missing, names, triggers
-from portal.triggers.places import ASKED, BATCHES, BELL, DEFINITION, REMOVED
+from portal.triggers.places import ASKED, BATCHES, BELL, DEFINITION, REMOVED, SERVICE_LOCK
 from portal.triggers.trigger import Pause, Trigger
 
 __all__ = ["ask", "damaged", "each", "has_begun", "is_asked", "load", "names", "pause", "remove", "resume", "ring", "save", "triggers"]
@@ -83,8 +84,8 @@ def remove(layout: Layout, name: str) -> Trigger | None:
         gone = layout.triggers / f"{REMOVED}{name}-{secrets.token_hex(4)}"
         (layout.triggers / name).rename(gone)
         sync_folder(layout.triggers)
-    if not has_begun(gone):
-        shutil.rmtree(gone, ignore_errors=True)
+    if not is_held(layout.triggers / SERVICE_LOCK) and not has_begun(gone):
+        shutil.rmtree(gone, ignore_errors=True)  # otherwise the service does, when the look that may go on has ended
     ring(layout)
     return found
 

@@ -18,6 +18,7 @@ from portal.triggers.events import Event
 from portal.triggers.trigger import EVENT_LABEL, NAME_LABEL, ON, Folder, Sqs, Trigger
 
 _SAMPLE_ID = "0" * 26
+_QUEUED = "QueuedForUpload"
 
 
 def checked(settings: Settings, trigger: Trigger, others: Iterable[Trigger]) -> Trigger:
@@ -52,8 +53,7 @@ def sample(trigger: Trigger, now_ms: int | None = None) -> Event:
         return cron.event(trigger, now_ms)
     if trigger.kind == "sqs":
         return Event("sample", now_ms, {"queue": waits_for.queue, "waiting": 1}, _SAMPLE_ID)
-    queued = waits_for.queued or waits_for.folder
-    return Event("sample", now_ms, {"source": f"{str(queued).rstrip('/')}/{_SAMPLE_ID}/", "files": 1, "bytes": 1}, _SAMPLE_ID)
+    return Event("sample", now_ms, {"source": f"{str(queued_url(waits_for)).rstrip('/')}/{_SAMPLE_ID}/", "files": 1, "bytes": 1}, _SAMPLE_ID)
 
 
 def _refuse_secrets(trigger: Trigger) -> None:
@@ -74,14 +74,19 @@ def _check_folder(settings: Settings, on: Folder, others: Iterable[Trigger]) -> 
     watched = local_path(settings, "folder", on.folder)
     if not watched.is_dir():
         raise BadParameters(f"There is no folder {watched} to watch.", hint="Make it first, readable and writable by the user that runs the worker.")
-    queued = local_path(settings, "queued", on.queued) if on.queued else None
-    if queued and (queued.is_relative_to(watched) or watched.is_relative_to(queued)):
+    queued = local_path(settings, "queued", queued_url(on))
+    if queued.is_relative_to(watched) or watched.is_relative_to(queued):
         raise BadParameters("queued lies in the folder that is watched, or around it.", hint=f"Name one beside it, like {watched.parent}/NAME.")
     if any(watched == state or watched.is_relative_to(state) or state.is_relative_to(watched) for state in _own_folders(settings)):
         raise BadParameters(f"{watched} holds the portal's own state, or lies in it.", hint="Watch another folder.")
     for other in others:
         if other.kind == "folder" and _overlap(watched, other, on.recursive):
             raise BadParameters(f"The trigger {other.name!r} takes the files of {watched} already.", hint="Edit that one, or watch another folder.")
+
+
+def queued_url(on: Folder) -> StoreURL:
+    """Return where files wait for their job: beside the watched folder, unless the trigger says."""
+    return on.queued or on.folder.at(f"{on.folder.key.rstrip('/').rpartition('/')[0]}/{_QUEUED}".lstrip("/"))
 
 
 def _own_folders(settings: Settings) -> tuple[Path, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from portal import clock
-from portal.durable import make_folder, publish, sync_folder
+from portal.durable import publish, sync_folder
 from portal.spool.layout import Layout
 from portal.triggers import history, state
 from portal.triggers.history import Happened
@@ -102,5 +102,8 @@ class TriggerFolder:
         return self.path / BATCHES
 
     def make_batches(self) -> Path:
-        make_folder(self.batches)
+        """Make that folder, durably. Raises FileNotFoundError when the trigger is gone: nothing may be begun any more."""
+        if not self.batches.is_dir():
+            self.batches.mkdir(exist_ok=True)
+            sync_folder(self.path)
         return self.batches

@@ -90,7 +90,10 @@ class Service:
         if self._rung or time.monotonic() >= self._scan_at:
             self._rung = False
             began = time.monotonic()
-            self.serving.scan()
+            try:
+                self.serving.scan()
+            except OSError as error:  # what is served already goes on
+                log.error("queue/triggers/ cannot be looked at: %s", explain(error))
             # Where looking for changes takes long, because there are tens of thousands, it is done less often.
             self._scan_at = time.monotonic() + max(1.0, 20 * (time.monotonic() - began))
 

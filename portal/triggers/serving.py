@@ -30,6 +30,8 @@ class Serving:
         self.layout = ctx.spool.layout
         self._definitions: dict[str, Mark] = {}
         self._asked: dict[str, Mark] = {}
+        self._told: set[str] = set()
+        """Names of what was removed and cannot be ended."""
         self._is_wanted = False
 
     def __len__(self) -> int:
@@ -91,12 +93,13 @@ class Serving:
             return
         folder = self.layout.triggers / name
         try:
-            trigger = Trigger.from_json((folder / DEFINITION).read_bytes()) if book.has_begun(folder) else None
+            trigger = Trigger.from_json((folder / DEFINITION).read_bytes())
         except (PortalError, OSError) as error:
-            log.error("%s: what a removed trigger began cannot be ended: %s", folder, explain(error))
-            return
-        if trigger is None:
-            shutil.rmtree(folder, ignore_errors=True)
+            if not book.has_begun(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+            elif name not in self._told:
+                self._told.add(name)
+                log.error("%s: what a removed trigger began cannot be ended: %s", folder, explain(error))
             return
         home = TriggerFolder(self.layout, trigger.name, trigger.uid, place=folder)
         self.rounds.add(_Settling(trigger, home, self.ctx).item(name))
@@ -161,18 +164,26 @@ class _Looking:
             log.error("%s: %s (not written down: %s)", self.trigger.name, explain(error), explain(second))
 
     def _descriptors(self) -> list[int]:
-        return list(self._watch.descriptors) if self._watch else []
+        try:
+            return [number for number in self._watch.descriptors if number >= 0] if self._watch else []
+        except Exception as error:  # a hint that cannot be had stops nobody
+            log.error("%s: %s", self.trigger.name, explain(error), exc_info=True)
+            return []
 
     def _close(self) -> None:
-        if self._watch:
-            self._watch.close()
+        try:
+            if self._watch:
+                self._watch.close()
+        except Exception as error:
+            log.error("%s: %s", self.trigger.name, explain(error), exc_info=True)
 
 
 class _Settling(_Looking):
     """The same for a trigger that was removed while something was under way."""
 
     def act(self, watch: Watch) -> float:
-        watch.settle()
+        if book.has_begun(self.home.path):
+            watch.settle()
         if book.has_begun(self.home.path):
             raise PortalError(f"What {self.trigger.name} began could not be ended.")
         shutil.rmtree(self.home.path, ignore_errors=True)

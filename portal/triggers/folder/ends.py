@@ -13,11 +13,10 @@ from portal.errors import AccessDenied, BadParameters, NotFound, PortalError
 from portal.settings import Settings
 from portal.stores.url import StoreURL
 from portal.triggers import submitting
-from portal.triggers.checking import local_path
+from portal.triggers.checking import local_path, queued_url
 from portal.triggers.folder import beneath
 from portal.triggers.trigger import Folder, Trigger
 
-QUEUED = "QueuedForUpload"
 _HINT = "It must be on a local disk, and readable and writable by the user that runs the worker."
 
 
@@ -53,8 +52,7 @@ def ends(settings: Settings, trigger: Trigger) -> Ends:
     watched = local_path(settings, "folder", on.folder)
     if not watched.is_dir():
         raise NotFound(f"There is no folder {watched}.", hint="Make it, or edit the trigger. The worker may have lost a disk that was mounted there.")
-    beside = on.folder.at(f"{on.folder.key.rstrip('/').rpartition('/')[0]}/{QUEUED}".lstrip("/"))
-    queued = local_path(settings, "queued", on.queued or beside)
+    queued = local_path(settings, "queued", queued_url(on))
     if watched == queued or watched.is_relative_to(queued):
         raise BadParameters(f"The folder {watched} lies in {queued}, where its own files wait for their jobs.", hint="Name another as queued.")
     _make(queued)
