@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from portal.errors import DiskNearlyFull
 from portal.spool import records
-from portal.triggers import history
+from portal.triggers import book, history
 from portal.triggers.folder import beneath
 from tests.folders import STILL_S, Box, contents
 from tests.queues import ROOT, dies_at, unsynced, until
@@ -260,3 +260,19 @@ def test_slow_writers_and_a_service_that_is_killed_again_and_again(home: Path) -
     names = sorted(name for files in jobs.values() for name in files)
     assert len(names) == len(set(names)) == 305
     assert all(text.endswith("END\n") for files in jobs.values() for text in files.values())
+
+
+def test_a_paused_trigger_that_is_asked_runs_once_in_the_real_service(home: Path) -> None:
+    """A file has to be still then, too: the service looks again until the wish is done, and rests afterwards."""
+    box = Box(home, {"still_s": 0.3})
+    book.pause(box.spool.layout, "sales", "ann")
+    box.drop("a")
+    with a_service(box):
+        until(lambda: (box.spool.layout.triggers / ".service.json").exists())
+        assert box.jobs() == []
+        book.ask(box.spool.layout, "sales", "ann")
+        until(lambda: box.jobs() and not box.watch.home.asked())
+        box.drop("b")
+        time.sleep(0.8)
+        assert [box.files(job) for job in box.jobs()] == [{"a": "x"}]
+    box.close()

@@ -192,7 +192,7 @@ class FolderWatch(Watch):
         """What ended jobs left behind, looked for now and then."""
         if self._ticks() - self._behind_at > _BEHIND_EVERY_S:
             self._behind_at, self._found_behind = self._ticks(), Left()
-            behind.tell(self.ctx.spool, self.trigger.name, places.queued, self._found_behind)
+            behind.tell(self.ctx.spool, self.trigger, places.queued, self._found_behind)
         return self._found_behind
 
     def _request(self) -> float | None:
