@@ -289,6 +289,14 @@ def _closed(planned: Planned, outcome: Outcome, mover: FollowedMove, params: Par
         )
         error.retryable = outcome.retryable
         raise error
+    if failed and outcome.retryable:  # nobody else would come back for them: they lie in a folder of this job's own
+        first = books.failures[0]
+        error = TransferFailed(
+            f"{failed:,} of {planned.listed:,} files did not arrive, some for a reason that may pass. {first['key']}: {first['reason']}",
+            hint="They stay where they are. Another attempt, or a retry, does what is left.",
+        )
+        error.retryable = True
+        raise error
     return result
 
 
