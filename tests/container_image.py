@@ -11,6 +11,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,10 +31,11 @@ class Stage:
         return [rest for name, rest in self.instructions if name == word]
 
 
-def stages(dockerfile: Path = ROOT / "Dockerfile") -> dict[str, Stage]:
-    """Read a Dockerfile and follow its COPYs. Raises AssertionError for one that copies nothing."""
+@cache
+def stages() -> dict[str, Stage]:
+    """Read the Dockerfile and follow its COPYs. Raises AssertionError for one that copies nothing."""
     found: dict[str, Stage] = {}
-    for word, rest in _instructions(dockerfile.read_text("utf-8")):
+    for word, rest in _instructions((ROOT / "Dockerfile").read_text("utf-8")):
         if word == "FROM":
             parent, _, name = rest.partition(" AS ")
             base = found.get(parent)

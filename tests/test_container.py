@@ -164,7 +164,8 @@ def stranger() -> tuple[str, ...]:
     home that is closed to others can be read by a capability."""
     become = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs")
     ways = (become, (*become, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"))
-    return next((way for way in ways if works(*way, sys.executable, "-c", "import streamlit")), ())
+    trial = "import streamlit, subprocess, sys; subprocess.run([sys.executable, '-c', ''], check=True)"
+    return next((way for way in ways if works(*way, sys.executable, "-c", trial)), ())
 
 
 def works(*command: str) -> bool:
@@ -174,9 +175,9 @@ def works(*command: str) -> bool:
 class Container:
     """A folder with what the image would hold, a home, and its entry points."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, image: str = "portal") -> None:
         self.root = root
-        self.code = unpack(stages()["portal"], root)
+        self.code = unpack(stages()[image], root)
         self.home = root / HOME.lstrip("/")
         (self.home / "data").mkdir(parents=True)
         if stranger():
@@ -216,9 +217,9 @@ class Container:
 
 
 @pytest.fixture
-def container() -> Iterator[Container]:
+def container(request: pytest.FixtureRequest) -> Iterator[Container]:
     root = Path(tempfile.mkdtemp(prefix="portal-image-"))
-    made = Container(root)
+    made = Container(root, getattr(request, "param", "portal"))
     yield made
     made.close()
     shutil.rmtree(root)
@@ -290,6 +291,17 @@ def test_the_launcher_starts_with_an_account_only_and_its_health_is_asked_over_h
     launcher.send_signal(getattr(signal, SERVICES["launcher"]["stop_signal"]))
     launcher.wait(int(SERVICES["launcher"]["stop_grace_period"].removesuffix("s")))
     assert container.run(*check).returncode == 1
+
+
+@pytest.mark.parametrize("container", ["box"], indirect=True)
+def test_the_box_starts_from_its_image_and_ends_by_its_stop_signal(container: Container) -> None:
+    """Its servers; launcher and worker beside them are those of the other image."""
+    assert container.run(*json.loads(stages()["box"].all("CMD")[-1]), "--help").returncode == 0
+    box = container.start("python", "-m", "embedded.box", "--home", str(container.home), "--empty")
+    soon(lambda: (container.home / ".env").exists())
+    assert "AWS_ENDPOINT_URL=http://127.0.0.1:" in (container.home / ".env").read_text()
+    box.send_signal(getattr(signal, SERVICES["box"]["stop_signal"]))
+    assert box.wait(30) == 0
 
 
 # ── two containers: two PID namespaces ──

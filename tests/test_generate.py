@@ -291,6 +291,18 @@ def test_the_next_attempt_sends_only_what_is_not_there(name: str, store: str, cl
         assert [path.name for path in (clouds.home / "data").iterdir()] == [name]
 
 
+def test_a_block_that_is_another_than_was_sent_is_sent_again(clouds: Clouds, small_blocks: None) -> None:
+    target = f"{clouds.bucket}/a.csv"
+    folder = cut_off(clouds, target)
+    state = json.loads((folder / "checkpoint.json").read_text())
+    state["staged"]["blocks"] = [[size, crc ^ (place == 1), mark] for place, (size, crc, mark) in enumerate(state["staged"]["blocks"])]
+    (folder / "checkpoint.json").write_text(json.dumps(state))
+    ran = next_attempt(clouds, folder, target)
+    had = (len(state["staged"]["blocks"]) - 1) * (5 << 20)
+    assert ran.code == 0 and ran.result["report"]["resumed"].startswith(f"{had:,} bytes")
+    assert f"{checksums.crc64nvme(get(clouds.s3, 'a.csv')):016x}" == ran.result["outputs"][0]["crc64nvme"]
+
+
 def test_a_retry_goes_on_where_the_job_before_it_ended_and_other_data_begin_anew(clouds: Clouds, small_blocks: None) -> None:
     target = f"{clouds.bucket}/a.csv"
     before = cut_off(clouds, target).name
