@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import os
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal.connections import LocalConnection
-from portal.errors import ConversionFailed
+from portal.errors import ConversionFailed, ProofFailed
 from portal.planning.plan import Entry
+from portal.stores.base import ObjectInfo
+from portal.stores.local import LocalWriter
 from portal.stores.opening import open_store
 from portal.stores.url import StoreURL
 from portal.transfer.uploading.reencoding import Recoder, recoded_name
@@ -89,3 +93,22 @@ def test_every_character_arrives(tmp_path_factory: pytest.TempPathFactory, text:
 @pytest.mark.parametrize(("name", "wanted"), [("a.CSV", "a.CSV"), ("x/a.tsv", "x/a.tsv"), ("a.csv.gz", None), ("a.json", None)])
 def test_which_files_are_reencoded(name: str, wanted: str | None) -> None:
     assert recoded_name(name) == wanted
+
+
+def test_what_the_store_holds_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.csv").write_bytes(b"a\n\xe4\n")
+    store = open_store(StoreURL("file", ""), LocalConnection(roots=(str(tmp_path),)))
+    commit = LocalWriter.commit
+
+    def broken(self: LocalWriter, *, md5: str = "") -> ObjectInfo:
+        done, path = commit(self, md5=md5), tmp_path / "b.csv"
+        moment = path.stat().st_mtime_ns
+        path.write_bytes(path.read_bytes()[::-1])
+        os.utime(path, ns=(moment, moment))
+        return done
+
+    monkeypatch.setattr(LocalWriter, "commit", broken)
+    info = store.stat(f"{tmp_path}/a.csv".lstrip("/"))
+    entry = Entry(0, info.key, info.size_bytes, info.etag, "", f"{tmp_path}/b.csv".lstrip("/"), "convert")
+    with pytest.raises(ProofFailed, match="other bytes"):
+        Recoder(store, store, "latin-1", "job", lambda: None)(entry, info, overwrite=False, moved=lambda _: None)
