@@ -19,6 +19,7 @@ from portal.notifying import bodies, facts, signing, wording
 from portal.notifying.facts import WORDS, Facts
 from portal.notifying.mail import mail
 
+MOMENT = "2026-11-21T06:30:02.120Z"
 LINK = "https://portal.example.com/job?id=01KA"
 JOB = Job(
     "01KA0000000000000000000000", "migrate", {"source": "s3://sales/in/", "target": "abfss://raw@lake/in/"}, "2026-11-21T06:29:00.000Z",
@@ -40,7 +41,7 @@ def told(event: str, text: str, number: int = 1) -> Facts:
     line = facts._line(text)
     return Facts(
         event, "2026-11-21T06:30:02.120Z", job_id=JOB.id, name=line or "x", engine="list", submitted_by=line, source=line, target=line, trigger=line,
-        trigger_event=line, duration_s=float(number), attempts=2, counts={line: number}, bytes=number, error=clean, warnings=(line,) * 5,
+        trigger_event=line, duration_s=float(number), attempts=2, counts={line or "x": number + 1}, bytes=number, error=clean, warnings=(line,) * 5,
         usual={"runs": 5, "median_s": 1.0, "p95_s": 2.0, "limit_s": 3.0} if event == "slower" else {},
     )  # fmt: skip
 
@@ -124,11 +125,23 @@ def test_facts_survive_being_the_parameter_of_a_job(event: str, text: str, numbe
     assert Facts.from_dict(json.loads(json.dumps(found.asdict()))) == found
 
 
-@pytest.mark.parametrize("given_facts", [{}, {"event": "failed"}, {"event": "moon", "at": "x"}, {"event": "failed", "at": "x", "attempts": "many"},
-                                         {"event": "failed", "at": "x", "strange": 1}, {"event": "failed", "at": None}])  # fmt: skip
-def test_facts_of_another_shape_are_refused(given_facts: dict[str, Any]) -> None:
-    with pytest.raises(BadParameters, match="facts"):
-        Facts.from_dict(given_facts)
+@pytest.mark.parametrize("strange", [
+    {"event": "moon"}, {"event": None}, {"attempts": "many"}, {"strange": 1}, {"at": None}, {"at": "x"}, {"job_id": "a\r\nX-Y: z"}, {"usual": [1]},
+], ids=str)  # fmt: skip
+def test_facts_of_another_shape_are_refused(strange: dict[str, Any]) -> None:
+    good = {"event": "failed", "at": MOMENT}
+    assert Facts.from_dict(good).event == "failed"
+    for given_facts in ({**good, **strange}, {}):
+        with pytest.raises(BadParameters, match="facts"):
+            Facts.from_dict(given_facts)
+
+
+def test_facts_that_somebody_else_wrote_are_made_tame() -> None:
+    texts = {"name": "x\r\nBcc: y\x1b[31m", "error": "password=hunter22" + "e" * 9000}
+    found = Facts.from_dict({"event": "failed", "at": MOMENT, **texts, "counts": {"a": "b", "c": 1}})
+    assert (found.name, found.counts) == (r"x\r Bcc: y\x1b[31m", {"c": 1})
+    assert "hunter22" not in found.error and len(found.error) <= 2000
+    assert mail(CHANNEL, found, "")["Bcc"] is None
 
 
 @pytest.mark.parametrize(("seconds", "said"), [

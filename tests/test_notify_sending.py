@@ -125,6 +125,14 @@ def test_a_netrc_of_the_worker_is_not_sent(hook: Receiver, tmp_path: Path, monke
     assert "authorization" not in hook.requests[0].headers
 
 
+def test_a_proxy_of_the_environment_is_used_but_not_to_this_machine(hook: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", hook.url.removesuffix(PATH))
+    sending.send(to(hook, url="http://hooks.example.com/portal", plain_http=True), NEWS, "")
+    with pytest.raises(Unreachable, match="localhost cannot be reached"):
+        sending.send(to(hook, url=f"http://localhost:{a_free_port()}/"), NEWS, "")
+    assert [request.path for request in hook.requests] == ["http://hooks.example.com/portal"]
+
+
 def test_a_mail_reaches_each_recipient(tmp_path: Path) -> None:
     with mail_server() as server:
         sent = sending.send(by(server), NEWS, "https://portal.example.com/job?id=1")

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from portal import audit_row, clock
 from portal.errors import BadParameters, tame
-from portal.jobs import Job
+from portal.jobs import ID_PATTERN, Job
 from portal.redact import Redactor
 
 _redact = Redactor()
@@ -74,18 +74,40 @@ class Facts:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read facts that `asdict` wrote. Raises BadParameters."""
-        kinds = {item.name: type(getattr(_EXAMPLE, item.name)) for item in fields(cls)}
+        """Read facts that `asdict` wrote; whoever wrote them, texts are made tame. Raises BadParameters."""
+        kinds = {item.name: type(getattr(_EXAMPLE, item.name)) for item in fields(cls)} | _WIDER
         for name, value in data.items():
-            wanted = (int, float, type(None)) if name == "duration_s" else (list, tuple) if name == "warnings" else kinds.get(name, ())
-            if not isinstance(value, wanted):
-                raise BadParameters(f"facts: {name!r} cannot be {value!r}.", hint="The portal writes them; leave them out to tell of a job's end.")
-        if data.get("event") not in WORDS or not isinstance(data.get("at"), str):
-            raise BadParameters(f"facts: the event must be one of {', '.join(WORDS)}, with the moment it happened at.")
-        return cls(**{**data, "warnings": tuple(map(str, data.get("warnings", ())))})
+            if not isinstance(value, kinds.get(name, ())):
+                raise _strange(name, value)
+        if data.get("event") not in WORDS:
+            raise _strange("event", data.get("event"))
+        if data.get("job_id") and not ID_PATTERN.fullmatch(data["job_id"]):
+            raise _strange("job_id", data["job_id"])
+        clean: dict[str, Any] = {name: value for name, value in data.items() if not isinstance(value, str)}
+        clean |= {name: (_text if name == "error" else _line)(value) for name, value in data.items() if isinstance(value, str)}
+        return cls(**{
+            **clean, "at": _moment(data.get("at")), "warnings": _texts(data.get("warnings")), "counts": _counts(data.get("counts")),
+            "usual": _numbers(data.get("usual")),
+        })  # fmt: skip
 
 
 _EXAMPLE = Facts("test", "")
+_WIDER: dict[str, Any] = {"duration_s": (int, float, type(None)), "warnings": (list, tuple)}
+
+
+def _strange(name: str, value: Any) -> BadParameters:
+    return BadParameters(f"facts: {name!r} cannot be {value!r}.", hint="The portal writes them; leave them out to tell of a job's end.")
+
+
+def _moment(value: Any) -> str:
+    try:
+        return clock.iso(clock.parse_ms(value))
+    except (ValueError, TypeError, AttributeError):
+        raise _strange("at", value) from None
+
+
+def _numbers(given: Any) -> dict[str, float]:
+    return {_line(name): value for name, value in (given or {}).items() if isinstance(value, int | float) and not isinstance(value, bool)}
 
 
 def test_message(moment_ms: int) -> Facts:

@@ -23,7 +23,7 @@ MEANINGS = {
 }  # fmt: skip
 USUAL = ("failed", "partial")
 
-_PRIORITY, _TIMEOUT_S, _ATTEMPTS = 1, 300.0, 12
+_PRIORITY, _TIMEOUT_S, _ATTEMPTS = 1, 600.0, 12
 """News are told before other work is done, and tried for about an hour: 5 s after the first try, then twice as long each time, up to 15 minutes."""
 
 

@@ -16,6 +16,7 @@ from portal.triggers.watching import Context, Looker
 log = logging.getLogger("portal.triggers")
 
 _EVERY_S, _SOONEST_S = 5.0, 0.2
+_KNOWN_MS = 120_000
 
 
 class SlowerLooker(Looker):
@@ -26,6 +27,7 @@ class SlowerLooker(Looker):
         self._jobs: dict[str, Job | None] = {}
         """The running jobs; None: nobody wants to know. What is read of one does not change while it runs."""
         self._usual: dict[str, Usual | None] = {}
+        self._known: dict[Work, tuple[int, Usual | None]] = {}
         self._told: set[str] = set()
 
     def look(self, now_ms: int) -> float:
@@ -53,7 +55,7 @@ class SlowerLooker(Looker):
     def _look_at(self, job: Job, now_ms: int) -> float:
         """Return the seconds until the job would be slow."""
         if job.id not in self._usual:
-            self._usual[job.id] = usual(self._ctx.settings, Work.of(job))
+            self._usual[job.id] = self._usual_of(Work.of(job), now_ms)
         found = self._usual[job.id]
         if found is None:
             return _EVERY_S
@@ -61,6 +63,13 @@ class SlowerLooker(Looker):
             self._submit(job, child)
         ahead = (slow.limit_s(item, found) - slow.running_s(job, now_ms) for _, item in slow.followups(job))
         return min([_EVERY_S, *(seconds for seconds in ahead if seconds > 0)])
+
+    def _usual_of(self, work: Work, now_ms: int) -> Usual | None:
+        """What is usual, asked of the archive now and then only: many jobs of one kind may be started in a row."""
+        self._known = {work: known for work, known in self._known.items() if 0 <= now_ms - known[0] < _KNOWN_MS}
+        if work not in self._known:
+            self._known[work] = now_ms, usual(self._ctx.settings, work)
+        return self._known[work][1]
 
     def _submit(self, job: Job, child: Job) -> None:
         if child.id in self._told or not self._layout.record(job.id).exists():

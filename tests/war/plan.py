@@ -119,6 +119,6 @@ def _params(witnesses: Path, what: dict[str, Any]) -> dict[str, Any]:
 def _followups(chance: random.Random, witnesses: Path) -> list[Followup]:
     if chance.random() > 0.15:
         return []
-    whens = chance.sample([*When, When.SUCCEEDED], chance.randint(1, 2))
+    whens = chance.sample([*(when for when in When if when is not When.SLOWER), When.SUCCEEDED], chance.randint(1, 2))
     then = (Followup(ENGINE, _params(witnesses, {}), When.ALWAYS),) if chance.random() < 0.3 else ()
     return [Followup(ENGINE, _params(witnesses, {"quote": {"$result": ""}} if chance.random() < 0.2 else {}), when, then=then) for when in whens]
