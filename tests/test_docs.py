@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from portal import catalog
-from portal.cli import COMMANDS
+from portal.cli import COMMANDS, trigger_making
 from portal.cli.engines import reference
 from portal.cli.submit import _submit_parser
 from portal.connections import DEFAULT_VARIABLES
 from portal.ledger.remedies import REMEDIES
 from portal.settings import Settings
+from portal.triggers import checking, submitting
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -85,6 +86,13 @@ def commands_of(page: Path) -> list[list[str]]:
 def test_the_jobs_in_the_documentation_can_be_submitted(page: Path) -> None:
     for engine, *flags in commands_of(page):
         catalog.validate(engine, catalog.from_flags(_submit_parser(engine).parse_args(flags), catalog.engine(engine)))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_triggers_in_the_documentation_can_be_made(page: Path) -> None:
+    for line in re.findall(r"^python -m portal triggers add (.*)$", page.read_text("utf-8"), re.MULTILINE):
+        trigger, _ = trigger_making.new(shlex.split(line, comments=True))
+        submitting.job(Settings(), trigger, checking.sample(trigger))
 
 
 def test_the_causes_are_told_as_the_command_line_tells_them() -> None:

@@ -13,6 +13,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from streamlit.testing.v1 import AppTest
 
 from portal import clock, settings
+from portal.notifying import wish
 from portal.settings import Settings
 from portal.spool import Spool
 from portal.triggers import book, history
@@ -140,6 +141,18 @@ def test_one_trigger_tells_what_is_next_what_was_and_what_is_wrong(config: Setti
     assert "of the event: due_at -1 days as s3://sales/%Y/%m/%d/" in tables["Value"]
 
 
+def test_a_watched_folder_tells_what_stays_in_it_and_which_jobs_go_on(config: Settings, spool: Spool, home: Path) -> None:
+    (home / "data" / "Watch").mkdir()
+    trigger = saved(config, kind="folder", on={"folder": f"file://{home}/data/Watch/"}, params={})
+    goes_on, ended = spool.submit(a_job("list")), archived(spool, 8)
+    left = [{"why": "it is a link", "count": 30, "first": ["a", "b"], "passing": False}]
+    write(spool, trigger, told={"files": 1234, "waiting": 0, "left": left, "nothing": []}, jobs=(goes_on.id, ended.id), looked_at=clock.iso(0))
+    app = opened("triggers", name="nightly")
+    told = next(dict(zip(item.value["What"], item.value[""], strict=True)) for item in app.dataframe if "What" in item.value)
+    assert told == {"Files": "1,234", "Waiting": "0", "Left: it is a link": "30: a, b, …"}
+    assert "1 job under way" in words(app)
+
+
 def test_a_paused_trigger_says_by_whom_and_why_and_is_resumed(config: Settings, spool: Spool) -> None:
     saved(config)
     book.pause(spool.layout, "nightly", "ann", "the *disk* is changed")
@@ -212,6 +225,9 @@ def test_editing_changes_what_was_touched_and_nothing_else(config: Settings, spo
         config, params={"source": QUOTE, "formats": ["csv"]}, labels={"team": "data"}, priority=3, timeout_s=60.0, then=[{"engine": "audit_export"}]
     )
     book.pause(spool.layout, "nightly", "ann", "why not")
+    (config.home / "connections.toml").write_text('[ops]\nkind = "webhook"\nurl = "https://hooks.example/a-long-secret-path"\n')
+    then = [*before.then, *wish.entries(["ops:failed,slower"])]
+    book.save(config, book.load(spool.layout, "nightly").model_copy(update={"then": tuple(then)}), "ann")
     app = opened("triggers", edit="nightly")
     next(box for box in app.text_input if box.label == "Schedule *").set_value("0 7 * * *").run()
     click(app, "Save")
@@ -219,7 +235,7 @@ def test_editing_changes_what_was_touched_and_nothing_else(config: Settings, spo
     assert dict(after.on) == {"schedule": "0 7 * * *", "time_zone": "Europe/Berlin"} and after.paused is not None
     same = ("uid", "params", "labels", "priority", "timeout_s", "overlap", "engine", "limits", "max_attempts", "job_name")
     assert {name: getattr(after, name) for name in same} == {name: getattr(before, name) for name in same}
-    assert [item["engine"] for item in after.then] == ["audit_export"]
+    assert list(map(dict, after.then)) == then
 
 
 def test_a_mistake_in_the_form_is_told_and_nothing_is_saved(config: Settings, spool: Spool) -> None:

@@ -18,7 +18,7 @@ from portal.errors import BadParameters
 from portal.settings import Settings
 from portal.spool import Spool
 from portal.spool.reasons import NO_WORKER
-from portal.triggers import book, cron, history, telling
+from portal.triggers import book, cron, history, submitting, telling
 from portal.triggers import state as states
 from portal.triggers.history import Happened
 from portal.triggers.state import State
@@ -137,12 +137,14 @@ def _facts(spool: Spool, trigger: Trigger, now: State) -> Iterator[tuple[str, An
     if trigger.paused:
         why = f": {trigger.paused.why}" if trigger.paused.why else ""
         yield "paused", f"by {trigger.paused.by} since {short(trigger.paused.at)} UTC{why}"
-    yield "then", ", ".join(str(item.get("engine")) for item in trigger.then)
+    wishes, others = telling.then(trigger)
+    yield "then", ", ".join(str(item["engine"]) for item in others)
+    yield "tells", ", ".join(map(str, wishes))
     yield "labels", ", ".join(f"{name}={value}" for name, value in trigger.labels.items())
     yield "changed", f"{short(trigger.at)} UTC by {trigger.by}"
     yield "looked at", f"{short(now.looked_at)} UTC" if now.looked_at else "never yet"
     yield "asked", "to run now; a worker's service does it" if book.is_asked(spool.layout, trigger.name) else ""
-    yield "open jobs", ", ".join(now.jobs)
+    yield "open jobs", ", ".join(submitting.not_ended(spool, now.jobs))
     if not trigger.paused:
         yield "next", ", ".join(_local(when) for when in _due(trigger, 3))
 

@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from portal import catalog
 from portal.catalog import EngineSpec
+from portal.jobs import followup_from_dict
+from portal.notifying import wish
+from portal.notifying.wish import Wish
 from portal.triggers.events import QUOTE
 from portal.triggers.state import State
 from portal.triggers.trigger import ON, Trigger
@@ -44,6 +47,13 @@ def does(trigger: Trigger) -> str:
         if isinstance(place, str):
             return f"{trigger.engine} {word} {place}"
     return trigger.engine
+
+
+def then(trigger: Trigger) -> tuple[list[Wish], list[dict[str, Any]]]:
+    """Who is told of its jobs, and the other follow-ups as they are written. Raises BadJobFile."""
+    items = [(dict(item), followup_from_dict(dict(item))) for item in trigger.then]
+    wishes, rest = wish.parted([followup for _, followup in items])
+    return wishes, [written for written, followup in items if followup in rest]
 
 
 def quote(value: Mapping[str, Any]) -> str:

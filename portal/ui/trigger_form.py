@@ -14,9 +14,10 @@ import streamlit as st
 from portal import catalog
 from portal.catalog import EngineSpec, FieldSpec
 from portal.errors import BadParameters, PortalError
+from portal.notifying import wish
 from portal.triggers import cron, events, telling
 from portal.triggers.trigger import ON, USUAL_ENGINE, Trigger
-from portal.ui import boxes, credentials, engine_form, forms, state, trigger_actions, trigger_quotes, trigger_words, wording
+from portal.ui import boxes, credentials, engine_form, forms, notify_option, state, trigger_actions, trigger_quotes, trigger_words, wording
 from portal.ui.drafts import Draft
 from portal.ui.wording import plain
 
@@ -75,7 +76,7 @@ def _kind(old: Trigger | None, draft: Draft) -> str:
         "Kind", list(ON), default=asked if asked in ON else "cron", required=True, key=f"{draft.id}.kind", label_visibility="collapsed",
         format_func=trigger_words.KINDS.__getitem__, persist_state="session",
     )  # fmt: skip
-    st.caption(plain(telling.spec(str(chosen)).summary))
+    st.caption(trigger_words.MEANINGS[str(chosen)])
     return str(chosen)
 
 
@@ -134,7 +135,7 @@ def _parameters(kind: str, spec: EngineSpec, old: Trigger | None, draft: Draft) 
     before = trigger_quotes.split(old.params)[1] if old and old.engine == spec.name else {}
     quoted = trigger_quotes.show(kind, own, before, prefix)
     if by_kind:
-        st.caption("The event gives " + " and ".join(f"**{plain(item.title)}**" for item in by_kind) + ".")
+        st.caption("The trigger gives " + " and ".join(f"**{plain(item.title)}**" for item in by_kind) + ".")
     given: dict[str, Any] = {name: value.get("format") for name, value in quoted.items() if events.is_quote(value)}  # a connection goes by its URL
     engine_form.show(draft, spec, [item for item in own if item.name not in quoted], given, prefix)
     return {name: value for name, value in given.items() if name not in quoted}, quoted
@@ -145,6 +146,7 @@ def _job(kind: str, spec: EngineSpec, old: Trigger | None, draft: Draft) -> dict
     words = _FOLDER_OVERLAPS if kind == "folder" else _OVERLAPS
     key = f"{draft.id}.{kind}"
     fields: dict[str, Any] = {}
+    wishes, others = telling.then(old) if old else ([], [])
     if kind != "sqs":
         options = ["skip", "allow"] if kind == "folder" else list(words)
         start = old.overlap if old and old.overlap in options else "skip"
@@ -166,11 +168,11 @@ def _job(kind: str, spec: EngineSpec, old: Trigger | None, draft: Draft) -> dict
         fields["max_attempts"] = right.number_input(
             "Attempts", 1, None, old.max_attempts if old else None, key=f"{key}.attempts", placeholder="PORTAL_MAX_ATTEMPTS", persist_state="session"
         )
-        then = st.text_area(
-            "Follow-up jobs, as JSON", json.dumps(list(map(dict, old.then)), indent=1) if old and old.then else "", key=f"{key}.then", height=90,
+        fields["then"] = st.text_area(
+            "Follow-up jobs, as JSON", json.dumps(others, indent=1) if others else "", key=f"{key}.then", height=90,
             placeholder='[{"engine": "audit_export", "when": "succeeded"}]', persist_state="session",
         )  # fmt: skip
-    fields["then"] = then
+    fields["notify"] = list(map(str, notify_option.show(wishes, key)))
     return fields
 
 
@@ -185,7 +187,8 @@ def _save(
     if not saved:
         return
     with boxes.told():
-        order = {**(json.loads(old.to_json()) if old else {}), **fields, "on": on, "then": _followups(fields["then"])}
+        then = [*_followups(fields.pop("then")), *wish.entries(fields.pop("notify"))]
+        order = {**(json.loads(old.to_json()) if old else {}), **fields, "on": on, "then": then}
         order["params"] = {**forms.parameters(spec.fields, {**_hidden(old, spec, given, quoted), **given}), **quoted}
         order["params"] |= {name: given[name] for name in telling.USUAL.get((fields["kind"], spec.name), ()) if given.get(name)}
         made = trigger_actions.save(order, new=old is None)
@@ -200,8 +203,12 @@ def _hidden(old: Trigger | None, spec: EngineSpec, given: Mapping[str, Any], quo
     return {name: value for name, value in old.params.items() if name not in given and name not in quoted and not events.is_quote(value)}
 
 
-def _followups(text: str) -> Any:
+def _followups(text: str) -> list[Any]:
+    hint = 'Write [{"engine": "audit_export"}].'
     try:
-        return json.loads(text or "[]")
+        found = json.loads(text or "[]")
     except ValueError as error:
-        raise BadParameters(f"The follow-up jobs are not JSON: {error}.", hint='Write [{"engine": "audit_export"}].') from None
+        raise BadParameters(f"The follow-up jobs are not JSON: {error}.", hint=hint) from None
+    if not isinstance(found, list):
+        raise BadParameters("The follow-up jobs are no list.", hint=hint)
+    return found

@@ -102,7 +102,7 @@ def _row(layout: Layout, item: Known, may_act: bool) -> dict[str, Any]:
     last = next(iter(history.events(layout, trigger.name)), None)
     due = next_due(trigger, item.state)
     return {
-        "name": trigger.name, "kind": trigger_words.KINDS[trigger.kind], "waits": telling.waits(trigger), "does": telling.does(trigger),
+        "name": trigger.name, "kind": trigger_words.SHORT_KINDS[trigger.kind], "waits": telling.waits(trigger), "does": telling.does(trigger),
         "state": standing, "state_word": trigger_words.STANDINGS[standing], "note": note(item), "paused": trigger.paused is not None,
         "last": trigger_words.OUTCOMES[last.outcome] if last else wording.NONE, "last_job": (last.job or "") if last else "",
         "last_at": wording.moment(last.at) if last else "", "last_reason": last.reason if last else "",

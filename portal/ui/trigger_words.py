@@ -10,6 +10,12 @@ from portal.triggers.telling import Standing
 from portal.ui import wording
 
 KINDS: Mapping[str, str] = {"cron": "Schedule", "folder": "Watched folder", "sqs": "SQS queue"}
+SHORT_KINDS: Mapping[str, str] = {"cron": "Schedule", "folder": "Folder", "sqs": "Queue"}
+MEANINGS: Mapping[str, str] = {
+    "cron": "A job at each moment of a schedule, in a time zone.",
+    "folder": "A job for the files that come into a folder of this machine; they are taken when they are whole, and move on to a folder beside it.",
+    "sqs": "A job while messages wait in an SQS queue, one at a time.",
+}
 STANDINGS: Mapping[Standing, str] = {"active": "Active", "paused": "Paused", "problem": "Problem"}
 OUTCOMES: Mapping[str, str] = {"submitted": "Job submitted", "skipped": "Left out", "missed": "Missed", "refused": "Refused"}
 

@@ -14,7 +14,7 @@ from portal import catalog, clock
 from portal.errors import BadParameters, PortalError
 from portal.jobs import Job
 from portal.spool import Spool
-from portal.triggers import book, cron, events, history, standing, telling
+from portal.triggers import book, cron, events, history, standing, submitting, telling
 from portal.triggers import state as states
 from portal.triggers.history import Happened
 from portal.triggers.state import State
@@ -159,7 +159,7 @@ def _coming(spool: Spool, trigger: Trigger, now: State) -> None:
         st.dataframe(rows, hide_index=True, row_height=28, alt="Next due times")
         return
     looked = f"Looked at {wording.moment(now.looked_at)} UTC" if now.looked_at else "Not looked at yet"
-    st.caption(plain(f"{looked}, {wording.count_of(len(now.jobs), 'job')} under way."))
+    st.caption(plain(f"{looked}, {wording.count_of(len(submitting.not_ended(spool, now.jobs)), 'job')} under way."))
     if rows := [{"What": words, "": value} for words, value in _told(now.told)]:
         st.dataframe(rows, hide_index=True, row_height=28, alt="What the service tells")
 
@@ -167,11 +167,21 @@ def _coming(spool: Spool, trigger: Trigger, now: State) -> None:
 def _told(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What a kind has to say, in lines."""
     for name, value in told.items():
+        if value in ([], {}, None, ""):
+            continue
         words = name.replace("_", " ").capitalize()
         if isinstance(value, Mapping):
             yield from ((f"{words}: {key}", _cell(item)) for key, item in value.items())
+        elif name == "left":
+            yield from ((f"Left: {item['why']}", _left(item)) for item in value)
         else:
             yield words, _cell(value)
+
+
+def _left(item: Mapping[str, Any]) -> str:
+    """How many files a reason kept in the folder, and the first of them."""
+    more = ", …" if item["count"] > len(item["first"]) else ""
+    return f"{item['count']:,}: {', '.join(item['first'])}{more}"
 
 
 def _cell(value: Any) -> str:
@@ -222,13 +232,22 @@ def _definition(trigger: Trigger) -> None:
 
 
 def _job_facts(trigger: Trigger) -> Iterator[str]:
-    overlap = {"skip": "is left out", "wait": "waits", "allow": "runs beside it"}[trigger.overlap]
-    yield "While the job before has not ended the next one " + ("waits in the folder" if trigger.kind == "folder" and overlap != "allow" else overlap)
+    before = "While the job before has not ended"
+    if trigger.kind == "sqs":
+        yield "One job at a time"
+    elif trigger.overlap == "allow":
+        yield f"{before}, the next one runs beside it"
+    elif trigger.kind == "folder":
+        yield f"{before}, files wait in the folder"
+    else:
+        yield f"{before}, the next one {'is left out' if trigger.overlap == 'skip' else 'waits'}"
     yield f"priority {wording.priority(trigger.priority)}"
     if trigger.timeout_s:
         yield f"time limit {wording.duration(trigger.timeout_s)}"
-    if trigger.then:
-        yield "then " + ", ".join(str(item.get("engine")) for item in trigger.then)
+    wishes, others = telling.then(trigger)
+    if others:
+        yield "then " + ", ".join(str(item["engine"]) for item in others)
+    yield from (f"tells {wish}" for wish in wishes)
     if trigger.labels:
         yield "labels " + ", ".join(f"{name}={value}" for name, value in trigger.labels.items())
 
@@ -239,7 +258,7 @@ def _parameters(trigger: Trigger) -> list[dict[str, str]]:
     except BadParameters:
         titles = {}
     rows = [{"Parameter": "Engine", "Value": trigger.engine}]
-    rows += [{"Parameter": titles.get(name, name), "Value": "from the event" } for name in telling.GIVEN.get(trigger.kind, ())
+    rows += [{"Parameter": titles.get(name, name), "Value": "from the trigger" } for name in telling.GIVEN.get(trigger.kind, ())
              if name in titles and name not in trigger.params]  # fmt: skip
     return rows + [{"Parameter": titles.get(name, name), "Value": _value(value)} for name, value in trigger.params.items()]
 
