@@ -215,8 +215,10 @@ def test_who_opens_a_file_while_it_is_moved_gets_it_back(box: Box, monkeypatch: 
     # The second look at what was moved would find the writer, too, but only if that is quick.
     monkeypatch.setattr(moving, "_why_not_there", lambda there, file, _: "" if file.name in os.listdir(there) else left.GONE)
     box.look()
+    began = time.monotonic()
     box.look(STILL_S + 1)
     assert os.waitpid(opener[0], 0)[1] == 0
+    assert time.monotonic() - began < 30, "the opener waited until the kernel took the lease away, after 45 s: it was not given back"
     assert contents(box.watched) == {"a": "first second"} and contents(box.queued) == {} and box.jobs() == [] and box.manifests() == []
     assert records.names(box.queued) == [], "no empty folder is left of it"
     monkeypatch.undo()
