@@ -1,6 +1,6 @@
 """The whole chain on real data, in the cloud in a box: list → convert the tables on the way from S3 to ADLS → copy one object of every kind that S3
-stores → export the audit to Snowflake, as one submitted job with follow-ups, then proof of all of it by other means. Exit status 0 only if
-everything holds.
+stores → export the audit to Snowflake, as one submitted job with follow-ups; then files that are dropped into a folder → S3 → notice → fetched
+elsewhere, by triggers alone; then proof of all of it by other means. Exit status 0 only if everything holds.
 
 State is in .demo/, new with every run, and stays for a look afterwards.
 """
@@ -25,6 +25,7 @@ from embedded import data, evidence, kinds, processes
 from embedded.box import ACCOUNT
 from embedded.commands import Commands
 from embedded.processes import Child, ChildFailed
+from embedded.shop import Shop
 
 SOURCE = f"s3://{data.BUCKET}/"
 TARGET = f"abfss://{data.CONTAINER}@{ACCOUNT}/demo"
@@ -109,6 +110,7 @@ def _demo(home: Path, findings: Findings) -> None:
         children.append(portal.start_worker())
         print(f"{'worker':<10}pid {children[1].process.pid}")
         jobs = _run_chain(portal, home, findings)
+        _run_shop(portal, Shop(home, env), findings)
         _prove(portal, jobs, env, findings)
     except KeyboardInterrupt:
         portal.cancel_everything()
@@ -128,6 +130,33 @@ def _run_chain(portal: Commands, home: Path, findings: Findings) -> dict[str, An
         status = jobs[name]["status"] if name in jobs else "never ran"
         findings.check(status == "succeeded", f"{name}: {status}")
     return jobs
+
+
+def _run_shop(portal: Commands, shop: Shop, findings: Findings) -> None:
+    """Drop files and do nothing else; tell how each was found in the end."""
+    findings.title("files dropped into a folder → S3 → notice in SQS → fetched elsewhere: two triggers, and nobody who starts a job")
+    shop.open(portal)
+    shop.drop()
+    ways = []
+    for way in shop.ways():
+        ways.append(way)
+        sums = f"in S3 {way.uploaded:x}, put away {way.put_away:x}, fetched {way.fetched:x}"
+        verdict = "equal at all four places" if way.whole else sums
+        mark = "✓" if way.whole else "✗"
+        print(f"{mark} {way.name:<34}{way.size_bytes:>12,} bytes  {way.dropped:016x}  {way.seconds:5.1f} s  {verdict}", flush=True)
+    jobs = shop.jobs(portal)
+    counts: Counter[str] = Counter()
+    for job in jobs:
+        counts.update((job["result"] or {}).get("counts", {}))
+    whole = sum(way.whole for way in ways)
+    findings.check(whole == len(ways), f"{whole} of {len(ways)} files are in S3 and fetched, byte for byte")
+    told = ", ".join(f"{job['engine']} {job['status']}" for job in jobs)
+    findings.check(all(job["status"] == "succeeded" for job in jobs), f"the triggers made {len(jobs)} jobs: {told}")
+    text = f"uploaded and fetched {counts['copied']}, announced {counts['announced']}, received {counts['messages']}"
+    findings.check((counts["copied"], counts["announced"], counts["messages"]) == (2 * len(ways), len(ways), len(ways)), f"the books balance: {text}")
+    left = shop.left()
+    findings.check(not left, f"nothing is left behind {', '.join(left)}".rstrip())
+    shop.close(portal)
 
 
 def _prove(portal: Commands, jobs: Mapping[str, Any], env: Mapping[str, str], findings: Findings) -> None:
