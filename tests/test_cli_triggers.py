@@ -194,6 +194,11 @@ def test_pausing_and_resuming_several(spool: Spool, capsys: pytest.CaptureFixtur
     assert [item["paused"] for item in told(capsys, "resume", "nightly", "weekly")] == [None, None]
 
 
+def test_one_mistyped_name_pauses_none(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, *NIGHTLY)
+    assert run(capsys, "pause", "nightly", "moon")[0] == 1 and book.load(spool.layout, "nightly").paused is None
+
+
 def test_running_now_leaves_a_request_for_the_service(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys, *NIGHTLY)
     code, out, err = run(capsys, "run", "nightly", "--as", "ann")

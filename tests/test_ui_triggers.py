@@ -115,7 +115,8 @@ def test_a_definition_that_nobody_can_read_is_told(config: Settings, spool: Spoo
     (spool.layout.triggers / "torn").mkdir()
     (spool.layout.triggers / "torn" / "trigger.json").write_text("{")
     assert "The trigger torn cannot be read" in words(opened("triggers"))
-    assert "This is no trigger" in words(opened("triggers", name="torn"))
+    app = opened("triggers", name="torn")
+    assert "This is no trigger" in words(app) and [button.label for button in app.button] == ["All triggers", "Remove…"]
     assert "torn" in "".join(link.label for link in opened().get("page_link"))
 
 
@@ -236,6 +237,15 @@ def test_editing_changes_what_was_touched_and_nothing_else(config: Settings, spo
     same = ("uid", "params", "labels", "priority", "timeout_s", "overlap", "engine", "limits", "max_attempts", "job_name")
     assert {name: getattr(after, name) for name in same} == {name: getattr(before, name) for name in same}
     assert list(map(dict, after.then)) == then
+
+
+def test_what_somebody_else_changed_meanwhile_is_not_written_over(config: Settings, spool: Spool) -> None:
+    before = saved(config)
+    app = opened("triggers", edit="nightly")
+    next(box for box in app.text_input if box.label == "Schedule *").set_value("0 7 * * *").run()
+    theirs = book.save(config, before.model_copy(update={"priority": 1}), "bob")
+    click(app, "Save")
+    assert "bob has changed this trigger meanwhile" in words(app) and book.load(spool.layout, "nightly") == theirs
 
 
 def test_a_mistake_in_the_form_is_told_and_nothing_is_saved(config: Settings, spool: Spool) -> None:

@@ -190,7 +190,7 @@ def _pause(arguments: list[str], spool: Spool, settings: Settings) -> int:
     add_user(made)
     add_json(made)
     given = made.parse_args(arguments)
-    return _each(given, lambda name: book.pause(spool.layout, name, given.user, given.why), "Paused: {}.")
+    return _each(spool, given, lambda name: book.pause(spool.layout, name, given.user, given.why), "Paused: {}.")
 
 
 def _resume(arguments: list[str], spool: Spool, settings: Settings) -> int:
@@ -199,10 +199,13 @@ def _resume(arguments: list[str], spool: Spool, settings: Settings) -> int:
     add_user(made)
     add_json(made)
     given = made.parse_args(arguments)
-    return _each(given, lambda name: book.resume(spool.layout, name, given.user), "Resumed: {}.")
+    return _each(spool, given, lambda name: book.resume(spool.layout, name, given.user), "Resumed: {}.")
 
 
-def _each(given: argparse.Namespace, act: Callable[[str], Trigger], told: str) -> int:
+def _each(spool: Spool, given: argparse.Namespace, act: Callable[[str], Trigger], told: str) -> int:
+    """Do it with each, or with none when one of them is not there."""
+    for name in given.names:
+        book.load(spool.layout, name)
     done = [act(name) for name in given.names]
     print(as_json([json.loads(item.to_json()) for item in done]) if given.json else "\n".join(told.format(item.name) for item in done))
     return 0

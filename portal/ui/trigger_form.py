@@ -61,6 +61,8 @@ def _draft(old: Trigger | None) -> Draft:
     if isinstance(kept, tuple) and kept[0] == mark:
         draft: Draft = kept[1]
         return draft
+    if old and isinstance(kept, tuple) and kept[0].partition(".")[0] == old.uid:
+        st.warning(f"{plain(old.by)} has changed this trigger meanwhile: the form begins anew with what it is now.", icon=":material/warning:")
     fixed = trigger_quotes.split(old.params)[0] if old else {}
     draft = Draft(secrets.token_hex(8), engine=old.engine if old else "", values=fixed, named_only=True)
     st.session_state[_KEY] = (mark, draft)

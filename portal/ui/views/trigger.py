@@ -65,7 +65,7 @@ def _buttons(spool: Spool, trigger: Trigger) -> None:
     if st.button("Edit", icon=":material/edit:", disabled=not may_act):
         state.go("triggers", edit=trigger.name)
     if st.button("Remove…", icon=":material/delete:", disabled=not may_act):
-        _ask_removal(trigger)
+        ask_removal(trigger.name)
 
 
 def _act(action: Any, name: str) -> None:
@@ -88,11 +88,12 @@ def ask_why(name: str) -> None:
 
 
 @st.dialog("Remove the trigger?", icon=":material/warning:")
-def _ask_removal(trigger: Trigger) -> None:
-    st.write(f"**{plain(trigger.name)}** and its history go. Its jobs and their records stay, and files that it has taken become a job still.")
-    if st.button(f"Remove {plain(trigger.name)}", type="primary", width="stretch", icon=":material/delete_forever:"):
+def ask_removal(name: str) -> None:
+    """Ask whether a trigger is to go, and remove it."""
+    st.write(f"**{plain(name)}** and its history go. Its jobs and their records stay, and files that it has taken become a job still.")
+    if st.button(f"Remove {plain(name)}", type="primary", width="stretch", icon=":material/delete_forever:"):
         with boxes.told():
-            trigger_actions.remove(trigger.name)
+            trigger_actions.remove(name)
             state.go("triggers")
 
 

@@ -144,7 +144,15 @@ def _one(name: str) -> None:
     if not NAME_PATTERN.fullmatch(name) or name not in book.names(state.spool().layout):
         _missing()
         return
-    trigger.show(book.load(state.spool().layout, name))
+    try:
+        found = book.load(state.spool().layout, name)
+    except PortalError as problem:
+        st.title(plain(name))
+        boxes.error(problem)
+        if st.button("Remove…", icon=":material/delete:", disabled=not access.may(state.config(), Role.OPERATOR)):
+            trigger.ask_removal(name)
+        return
+    trigger.show(found)
 
 
 def _back(label: str, **query: str) -> None:
