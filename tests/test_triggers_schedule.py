@@ -59,6 +59,7 @@ CHANGES = [
     ("America/New_York", datetime(2026, 3, 8, 7, tzinfo=UTC)), ("America/New_York", datetime(2026, 11, 1, 6, tzinfo=UTC)),
     ("Australia/Lord_Howe", datetime(2026, 4, 4, 15, tzinfo=UTC)), ("Australia/Lord_Howe", datetime(2026, 10, 3, 15, 30, tzinfo=UTC)),
     ("America/Santiago", datetime(2026, 9, 6, 4, tzinfo=UTC)), ("Africa/Casablanca", datetime(2026, 3, 22, 2, tzinfo=UTC)),
+    ("America/Santiago", datetime(2026, 4, 5, 3, tzinfo=UTC)),
     ("Antarctica/Troll", datetime(2026, 3, 29, 1, tzinfo=UTC)), ("Antarctica/Troll", datetime(2026, 10, 25, 1, tzinfo=UTC)),
 ]  # fmt: skip
 
@@ -68,6 +69,7 @@ CHANGES = [
 @example("30 2 * * *", CHANGES[0], 120)
 @example("30 2 * * *", CHANGES[1], 5)
 @example("*/15 * * * *", CHANGES[1], 60)
+@example("30 * 4 4 *", ("America/Santiago", datetime(2026, 4, 5, 3, tzinfo=UTC)), 90)  # the hour that comes twice is the last one for a year
 def test_around_a_change_of_the_clocks_no_moment_is_lost_or_doubled(text: str, change: tuple[str, datetime], before: int) -> None:
     zone, moment = change
     start = moment - before * MINUTE

@@ -17,5 +17,5 @@ WATCHES: dict[str, Callable[[Trigger, TriggerFolder, Context], Watch]] = {"cron"
 ALWAYS: dict[str, Callable[[Context], Looker]] = {".slower": SlowerLooker}
 """What the service looks at besides, by a name that no trigger can have: it begins with '.'."""
 
-THREADS = {"cron": 1, "folder": 16, "sqs": 8, "always": 2}
+THREADS = {"cron": 4, "folder": 16, "sqs": 8, "always": 2}
 """How many triggers of a kind are looked at at a time: a folder that hangs, or a service that does not answer, keeps one of them busy."""
