@@ -40,8 +40,9 @@ test: lint types native   ## lint, types and every test, two files at a time
 	$(BIN)/python tests/duckdb_azure.py
 	$(BIN)/pytest -n 2 --dist loadfile
 
-war: $(MARK)-test native   ## a thousand jobs under five hundred kills: nothing lost, nothing done twice
+war: $(MARK)-test native   ## a thousand jobs under five hundred kills, ten thousand files through the chain: nothing lost, nothing done twice
 	$(BIN)/python -m tests.war
+	$(BIN)/python -m tests.chain
 
 bench: $(MARK)-test native   ## the benchmarks, side by side with their peers
 	$(BIN)/python -m bench

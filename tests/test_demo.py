@@ -61,7 +61,8 @@ def test_the_demo_runs_again_and_again_and_everything_holds(start: Start, tmp_pa
         "✓ 23 of 23 objects are proven", "✓ 13 of 13 kinds are copied, equal, and proven as they can be: 11 end-to-end, 2 streamed",
         "23 of 23 tables in the lake are equal to their sources in every cell; 395,069 rows in S3, 395,069 in ADLS",
         "✓ 13 of 13 files are in S3 and fetched, byte for byte", "✓ the books balance: uploaded and fetched 26, announced 13, received 13",
-        "✓ nothing is left behind", "✓ 3 rows in PORTAL.AUDIT.PORTAL_JOBS", "✓ nothing is left running", "everything holds", "336,776 rows × 19 columns  equal",
+        "✓ nothing is left behind", "✓ 3 rows in PORTAL.AUDIT.PORTAL_JOBS", "✓ nothing is left running",
+        "everything holds", "336,776 rows × 19 columns  equal",
     ):  # fmt: skip
         assert expected in said
     assert evidence.left_running(home) == []
