@@ -119,9 +119,10 @@ def test_a_certificate_is_checked(authority: Path) -> None:
 
 
 def test_a_netrc_of_the_worker_is_not_sent(hook: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "netrc").write_text("machine localhost login worker password a-netrc-passw0rd\n")
+    (tmp_path / "netrc").write_text("machine hooks.example.com login worker password a-netrc-passw0rd\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    sending.send(to(hook), NEWS, "")
+    monkeypatch.setenv("HTTP_PROXY", hook.url.removesuffix(PATH))
+    sending.send(to(hook, url="http://hooks.example.com/portal", plain_http=True), NEWS, "")
     assert "authorization" not in hook.requests[0].headers
 
 
