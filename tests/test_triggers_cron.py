@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,6 +39,20 @@ def no_waiting_for_the_disk() -> Iterator[None]:
 
 def due(spool: Spool, name: str = "nightly") -> list[str]:
     return [job.labels["event"] for job in jobs_of(spool, name)]
+
+
+def afresh(spool: Spool) -> Callable[[], None]:
+    """Return what brings the triggers back to how they are now, with no job anywhere."""
+    kept = spool.settings.home / "kept"
+    shutil.copytree(spool.layout.triggers, kept)
+
+    def again() -> None:
+        shutil.rmtree(spool.layout.triggers)
+        shutil.copytree(kept, spool.layout.triggers)
+        for path in spool.layout.queue.glob("*.json"):
+            path.unlink()
+
+    return again
 
 
 def test_a_moment_becomes_a_job_that_says_where_it_comes_from(spool: Spool, home: Path) -> None:
@@ -80,13 +94,11 @@ def test_the_same_moment_found_again_is_the_same_job(spool: Spool) -> None:
     ],
 )  # fmt: skip
 def test_a_look_that_dies_anywhere_leaves_one_job_for_each_moment(spool: Spool, policy: str, step: int, wanted: dict[str, str]) -> None:
-    number, died = 0, True
+    made(spool, since=MADE, on={"schedule": "* * * * *", "catch_up": policy, "max_catch_up": 3})
+    number, died, begin_again = 0, True, afresh(spool)
     while died:
         number += step
-        shutil.rmtree(spool.layout.triggers)
-        spool.layout.make()
-        end_jobs(spool.settings)
-        made(spool, since=MADE, on={"schedule": "* * * * *", "catch_up": policy, "max_catch_up": 3})
+        begin_again()
         died = dies_at(number, lambda: look(spool, "nightly", f"{DAY}06:06:30.000Z"))
         for second in (31, 32):
             look(spool, "nightly", f"{DAY}06:06:{second}.000Z")
@@ -97,14 +109,12 @@ def test_a_look_that_dies_anywhere_leaves_one_job_for_each_moment(spool: Spool, 
 
 
 def test_run_now_makes_one_job_wherever_it_dies(spool: Spool) -> None:
-    number, died = 0, True
+    made(spool, since=MADE)
+    book.ask(spool.layout, "nightly", "bob")
+    number, died, begin_again = 0, True, afresh(spool)
     while died:
         number += 1
-        shutil.rmtree(spool.layout.triggers)
-        spool.layout.make()
-        end_jobs(spool.settings)
-        made(spool, since=MADE)
-        book.ask(spool.layout, "nightly", "bob")
+        begin_again()
         died = dies_at(number, lambda: look(spool, "nightly", f"{DAY}06:00:45.000Z"))
         look(spool, "nightly", f"{DAY}06:00:46.000Z")
         assert len(jobs_of(spool, "nightly")) == 1, f"died before call {number}"

@@ -64,7 +64,7 @@ CHANGES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(text=texts, change=st.sampled_from(CHANGES), before=st.integers(0, 8 * 60))
 @example("30 2 * * *", CHANGES[0], 120)
 @example("30 2 * * *", CHANGES[1], 5)
@@ -77,7 +77,7 @@ def test_around_a_change_of_the_clocks_no_moment_is_lost_or_doubled(text: str, c
     assert found_by(Schedule(text, zone), start, until) == due(text, zone, start, until)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(text=texts, zone=zones, start=st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)))
 def test_moments_ascend_and_are_those_of_croniter_where_the_clocks_stay(text: str, zone: str, start: datetime) -> None:
     plan, place = Schedule(text, zone), ZoneInfo(zone)
@@ -93,7 +93,7 @@ def test_moments_ascend_and_are_those_of_croniter_where_the_clocks_stay(text: st
         assert [item.replace(tzinfo=None) for item in moments[1 : len(near) + 1]] == near
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(text=texts, zone=zones, until=st.datetimes(datetime(2025, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)), count=st.integers(1, 5),
        back=st.integers(0, 3000))  # fmt: skip
 def test_the_latest_moments_are_the_end_of_all_of_them(text: str, zone: str, until: datetime, count: int, back: int) -> None:

@@ -85,19 +85,18 @@ def test_each_moment_has_one_job_though_the_service_is_killed_again_and_again(sp
         made(spool, name, since=since(5), overlap="allow", on={"schedule": "*/5 * * * *"})
         made(spool, f"{name}-all", since=since(4), overlap="wait", on={"schedule": "* * * * *", "catch_up": "all"})
         book.ask(spool.layout, name, "bob")
-    kills = 0
     chance = random.Random(7)
 
     def done() -> bool:
         return all(not book.is_asked(spool.layout, name) and state.state(spool.layout, f"{name}-all").next_due for name in names)
 
-    while not done() and kills < 40:
+    for number in range(6):
         with service_process(home) as process:
             until(lambda running=process: is_held(spool.layout.triggers / SERVICE_LOCK) or running.poll() is not None)
-            time.sleep(chance.uniform(0.0, 0.2 + kills / 10))
+            time.sleep(chance.uniform(0.0, 0.1 + number / 20))
             process.kill()
-            kills += 1
-    assert done() and kills > 1
+    with service_process(home):
+        until(done, 60)
     made_of = Counter((job.labels["trigger"], job.labels["event"]) for job in spool.waiting())
     assert set(made_of.values()) == {1}
     for name in names:
