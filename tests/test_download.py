@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.connections import S3Connection
+from portal.errors import StoreFull
 from portal.notices.message import Notice, body
 from portal.notices.sqs import NoticeQueue
 from portal.stores.checksums import crc64, crc64_hex
@@ -27,6 +28,7 @@ from portal.stores.partial import is_partial
 from portal.stores.url import StoreURL
 from portal.transfer.downloading import fetching, naming, target
 from portal.transfer.downloading.handling import Handler
+from portal.transfer.downloading.record import Record
 from portal.transfer.downloading.target import TargetFile
 from tests.servers import Server
 from tests.transferring import Clouds, Ran, put
@@ -366,6 +368,15 @@ def test_a_full_disk_ends_the_job_and_no_message_is_lost(box: Box, monkeypatch: 
     ran = box.run(max_tries=1)
     assert ran.code == 1 and "no room left" in ran.error["message"]
     assert (box.left(), box.letters(), box.files()) == (5, [], {})
+
+
+def test_a_message_is_deleted_only_when_the_record_is_on_the_disk(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Record) -> None:
+        raise StoreFull
+
+    monkeypatch.setattr(Record, "sync", full)
+    box.send(box.put("a.csv"))
+    assert box.run().error["type"] == "StoreFull" and box.left() == 1
 
 
 def test_a_message_is_kept_in_hand_for_as_long_as_it_is_worked_on(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
