@@ -20,8 +20,9 @@ What follows once a file has arrived, in this order:
   queue        a message is sent to an SQS queue, with the form of an S3 event notification; the queue is looked for before anything is uploaded
   after        the file is moved to done_folder (with a name of its own where another file has its name there), or deleted
 
-A file that failed, or could not be announced, stays where it is. Run the job again, or retry it: what is left in the folder is done, and what was
-announced is not announced again. notices.ndjson and moved.ndjson among the job's files tell what was announced and where each file is now.
+A file that failed, or could not be announced, stays where it is. Where the reason may pass, the job's next attempt does what is left; else run the
+job again, or retry it: what is left in the folder is done, and what was announced is not announced again. notices.ndjson and moved.ndjson among the
+job's files tell what was announced and where each file is now.
 
 Files are expected to be whole: a watched folder takes none that still grows; without one, min_age_s leaves out what changed a moment ago.
 
