@@ -16,7 +16,8 @@ from portal.stores.url import StoreURL
 KEYS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=60)
 WORDS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9.-]{1,20}", fullmatch=True)
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), lambda inner: st.lists(inner) | st.dictionaries(WORDS, inner))
+SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3), max_leaves=6)
 OWN = {"schema", "job", "trigger", "url", "crc64nvme", "source"}
 
 NOTICES = st.builds(

@@ -120,7 +120,7 @@ def test_a_queue_whose_jobs_fail_is_given_longer_and_longer_pauses(spool: Spool,
     monkeypatch.setattr(sqs.SqsWatch, "_waiting", lambda *_: 3)
     made(spool, "q")
     now_s, began = 0.0, []
-    for _ in range(2000):
+    for _ in range(900):
         before = len(told(spool, "fetch"))
         look(spool, now_s)
         if len(told(spool, "fetch")) > before:
