@@ -66,7 +66,7 @@ def test_everything_acknowledged_before_the_backup_ends_once_where_it_is_restore
         file.write("PORTAL_POLL_S=0.2\nPORTAL_SLOTS=3\nPORTAL_RETRY_BASE_S=0.01\n")
     config = settings.load(home)
     spool = Spool(config)
-    for day in (3, 2, 1):
+    for day in (4, 3, 2):  # yesterday is closed some minutes after midnight only
         put(config.archive_dir, finished_job(f"{date.today() - timedelta(days=day)}T10:00:09.000Z"))
     seal.seal_closed_days(config)
     long = {"started": str(tmp_path / "started"), "wait": str(tmp_path / "go"), "say_secrets": True}
@@ -232,9 +232,9 @@ def test_a_day_that_is_sealed_during_the_backup_verifies_where_it_is_restored(
     config: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Spool(config)
-    for day in (3, 2):
+    for day in (4, 3):
         put(config.archive_dir, finished_job(f"{date.today() - timedelta(days=day)}T10:00:09.000Z"))
-    seal.seal_closed_days(config, datetime.now(UTC) - timedelta(days=2, minutes=11))
+    seal.seal_closed_days(config, datetime.now(UTC) - timedelta(days=3, minutes=-11))
     vault.ensure_keys(config)
     for step in ("archive", "_beside", "logs"):
         real = getattr(backup._Copy, step)
