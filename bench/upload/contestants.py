@@ -90,6 +90,7 @@ region = us-east-1
 access_key_id = {keys[0]}
 secret_access_key = {keys[1]}
 endpoint = {url}
+list_version = 2
 """
 
 
