@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from bench.transfer.null_server import serving
 from bench.transfer.racing import WrongResult
@@ -53,11 +54,8 @@ class Target:
         try:
             yield name
         finally:
-            if self.keeps:
-                for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
-                    if keys := [{"Key": item["Key"]} for item in page.get("Contents", ())]:
-                        client.delete_objects(Bucket=name, Delete={"Objects": keys, "Quiet": True})
-            client.delete_bucket(Bucket=name)
+            with suppress(ClientError, BotoCoreError):  # what went wrong in the block is to be told, not that tidying up failed too
+                _empty(client, name, keeps=self.keeps)
 
     def _client(self) -> Any:
         config = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 8})
@@ -84,6 +82,14 @@ class Target:
                     raise WrongResult(f"{files.key(number)} {why}.")
         finally:
             end.close()
+
+
+def _empty(client: Any, name: str, *, keeps: bool) -> None:
+    if keeps:
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
+            if keys := [{"Key": item["Key"]} for item in page.get("Contents", ())]:
+                client.delete_objects(Bucket=name, Delete={"Objects": keys, "Quiet": True})
+    client.delete_bucket(Bucket=name)
 
 
 def _same_bytes(end: End, key: str, wanted: bytes) -> str:
