@@ -124,7 +124,7 @@ def mail_address(text: str) -> Address:
     """Return a mail address, with a name or without. Raises ValueError."""
     name, spec = parseaddr(text)
     try:
-        if not spec or any(not character.isprintable() for character in text):
+        if not spec or not text.isprintable() or "=?" in text:  # an encoded word (RFC 2047) would be decoded, line breaks and all
             raise ValueError
         found = Address(name, addr_spec=spec)
         if not found.username or not found.domain.encode("idna"):

@@ -6,14 +6,15 @@ import json
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import default
+from html import escape
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from portal.connections import SmtpConnection
-from portal.errors import BadParameters
+from portal.errors import BadParameters, NotTold
 from portal.jobs import Attempt, Job, Status
 from portal.notifying import bodies, facts, signing, wording
 from portal.notifying.facts import WORDS, Facts
@@ -112,6 +113,43 @@ def test_mails_say_the_same_in_text_and_html_whatever_is_in_the_facts(event: str
         assert title in plain and title in page
     assert LINK in plain and LINK in page and "<!channel>" not in page
     assert [address.addr_spec for address in read["To"].addresses] == ["ops@example.com", "b@example.com"]
+
+
+CHARSETS = st.sampled_from(["utf-8", "us-ascii", "x"])
+HIDDEN = st.sampled_from(["=0D=0AReply-To:_evil=40x.org", "=0A=0A<h1>hi</h1>", "DQpCY2M6IGV2aWxAeC5vcmc=", "=00", "a_b"])
+ENCODED = st.builds("{}=?{}?{}?{}?={}".format, st.text(max_size=9), CHARSETS, st.sampled_from("qbQB"), HIDDEN, st.text(max_size=90))
+
+
+@given(ENCODED | st.lists(ENCODED, max_size=9).map("".join) | st.text("=?qbQ utf-8_0DA\r\n<é", max_size=300))
+@example("=?utf-8?q?Invoice=0D=0AReply-To:_evil=40x.org=0D=0AContent-Type:_text/html=0D=0A=0D=0A<h1>phish</h1>?=")
+def test_no_name_of_a_job_makes_a_header_or_a_part_of_a_mail(name: str) -> None:
+    """A mail program decodes `=?…?=`, and so does the library that writes mails."""
+    found = told("failed", name)
+    sent = mail(CHANNEL, found, LINK).as_bytes()
+    bare: Any = message_from_bytes(sent)
+    assert bare.keys() == [
+        "Subject", "From", "To", "Date", "Message-ID", "References", "Auto-Submitted", "X-Auto-Response-Suppress", "MIME-Version", "Content-Type",
+    ]  # fmt: skip
+    assert [part.get_content_type() for part in bare.walk()] == ["multipart/alternative", "text/plain", "text/html"]
+    read: Any = message_from_bytes(sent, policy=default)
+    subject = str(read["Subject"])
+    assert subject and not {"\r", "\n", "\0"} & set(subject)
+    assert "".join(found.title.split()).startswith("".join(subject.split()).rstrip("…"))
+    assert [item.addr_spec for item in read["From"].addresses + read["To"].addresses] == ["portal@example.com", "ops@example.com", "b@example.com"]
+    assert escape(found.title) in read.get_body(("html",)).get_content()
+
+
+@pytest.mark.parametrize("address", ["=?utf-8?q?=0D=0ABcc:_x=40x.org?= <a@example.com>", "=?utf-8?b?DQo=?=@x.org", '"=?utf-8?q?=0A?=" <a@x.org>'])
+def test_no_address_makes_a_header(address: str) -> None:
+    for fields in ({"sender": address, "to": "a@example.com"}, {"sender": "a@example.com", "to": (address,)}):
+        with pytest.raises(ValueError, match="is no mail address"):
+            SmtpConnection(host="mail.example.com", **fields)
+
+
+def test_a_mail_with_a_header_of_two_lines_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portal.notifying.mail._subject", lambda facts: "=?utf-8?q?a=0D=0ABcc:_x=40x.org?=")
+    with pytest.raises(NotTold, match="Subject would not be one line"):
+        mail(CHANNEL, told("failed", ""), LINK)
 
 
 def test_the_same_news_have_the_same_message_id_and_others_another() -> None:

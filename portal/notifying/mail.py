@@ -11,6 +11,7 @@ from html import escape
 
 from portal.connections import SmtpConnection
 from portal.connections_channels import mail_address
+from portal.errors import NotTold
 from portal.notifying import wording
 from portal.notifying.facts import Facts
 
@@ -20,7 +21,7 @@ _GREY = "#57606a"
 
 
 def mail(connection: SmtpConnection, facts: Facts, link: str) -> EmailMessage:
-    """Return the mail; its To names all recipients of the connection."""
+    """Return the mail; its To names all recipients of the connection. Raises NotTold when a header would hold more than one line."""
     sender = mail_address(connection.sender)
     made = EmailMessage(SMTP)
     made["Subject"] = _subject(facts)
@@ -32,14 +33,24 @@ def mail(connection: SmtpConnection, facts: Facts, link: str) -> EmailMessage:
         made["References"] = f"<{facts.job_id}@{_ascii_domain(sender)}>"  # a mail program shows all of one job together
     made["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's absence is told to the portal
     made["X-Auto-Response-Suppress"] = "All"
+    _refuse_lines(made)
     made.set_content(_text(facts, link), cte="quoted-printable")
     made.add_alternative(_html(facts, link), subtype="html", cte="quoted-printable")
     return made
 
 
 def _subject(facts: Facts) -> str:
-    title = " ".join(facts.title.split())
+    """One line in which nothing is an encoded word (RFC 2047): the library would decode it, and line breaks in it would end the header."""
+    title = " ".join(facts.title.split()).replace("=?", "= ?")
     return title if len(title) <= _MOST_SUBJECT else title[: _MOST_SUBJECT - 1] + "…"
+
+
+def _refuse_lines(made: EmailMessage) -> None:
+    """The headers as the library has understood them, not as they were given: this is what it writes."""
+    for name, value in made.items():
+        if {"\r", "\n", "\0"} & set(str(value)):
+            hint = "Give the job another name, or correct the addresses of the connection."
+            raise NotTold(f"The mail's {name} would not be one line of text.", hint=hint)
 
 
 def _ascii_domain(address: Address) -> str:
