@@ -112,6 +112,41 @@ def test_a_watched_folder_must_be_there_and_nobody_elses(spool: Spool, home: Pat
         watching("third", "out/")
 
 
+def test_what_its_jobs_would_write_outside_the_allowed_folders_is_refused(spool: Spool, home: Path) -> None:
+    (home / "data" / "Watch").mkdir()
+    (home / "data" / "out").symlink_to("/etc")
+    folder = {"kind": "folder", "on": {"folder": f"file://{home}/data/Watch/"}, "engine": "upload"}
+    queue = {"kind": "sqs", "on": {"queue": "arrivals"}, "engine": "download"}
+    inside = f"file://{home}/data/x/"
+    wrong: list[tuple[str, dict[str, Any]]] = [
+        ("done_folder", {**folder, "params": {"target": "s3://b/", "done_folder": "file:///etc/"}}),
+        ("done_folder", {**folder, "params": {"target": "s3://b/", "done_folder": f"file://{home}/data/out/"}}),
+        ("target", {**queue, "params": {"target": "file:///etc/x/"}}),
+        ("dead_letters", {**queue, "params": {"target": inside, "dead_letters": "file:///etc/x/"}}),
+        ("source", {"params": {"source": {"$event": "/due_at", "format": "file:///etc/%Y/"}}}),
+        ("Follow-up list: source", {"then": [{"engine": "list", "params": {"source": "file:///etc/"}}]}),
+        ("Follow-up list: Follow-up list: source", {"then": [
+            {"engine": "list", "params": {"source": inside}, "then": [{"engine": "list", "params": {"source": "file:///etc/"}}]},
+        ]}),
+    ]  # fmt: skip
+    for field, order in wrong:
+        with pytest.raises(BadParameters, match=rf"^{field}: file:///.* is outside the folders that may be used") as refused:
+            book.save(spool.settings, a_trigger(home, "x", **order), "ann")
+        assert "PORTAL_LOCAL_ROOTS" in refused.value.hint and book.names(spool.layout) == []
+    for order in ({**folder, "params": {"target": "s3://b/", "done_folder": inside}}, {**queue, "params": {"target": inside}}):
+        book.save(spool.settings, a_trigger(home, "x", **order), "ann")
+        book.remove(spool.layout, "x")
+
+
+def test_what_does_not_name_a_queue_is_refused(spool: Spool, home: Path) -> None:
+    order = {"kind": "sqs", "engine": "download", "params": {"target": f"file://{home}/data/x/"}}
+    for name in ("a b", "ftp://host/1/q", "x" * 81):
+        with pytest.raises(BadParameters, match=r"^queue: ") as refused:
+            book.save(spool.settings, a_trigger(home, "x", on={"queue": name}, **order), "ann")
+        assert "letters, digits" in refused.value.hint
+    book.save(spool.settings, a_trigger(home, "x", on={"queue": "https://sqs.eu-central-1.amazonaws.com/123456789012/q.fifo"}, **order), "ann")
+
+
 def test_a_name_that_is_taken_or_was_removed_meanwhile_is_refused(spool: Spool, home: Path) -> None:
     first = made(spool)
     with pytest.raises(BadParameters, match="already"):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from portal import clock
 from portal.connections import Connections
 from portal.errors import BadParameters, PortalError
+from portal.jobs import Followup, Job
+from portal.notices.queue_name import QueueName
 from portal.settings import Settings
 from portal.stores.local_files import confined, resolved
 from portal.stores.url import StoreURL
@@ -40,7 +42,7 @@ def checked(settings: Settings, trigger: Trigger, others: Iterable[Trigger]) -> 
         _check_queue(settings, trigger.waits_for())
     if reserved := {NAME_LABEL, EVENT_LABEL} & trigger.labels.keys():
         raise BadParameters(f"The label {min(reserved)!r} cannot be set: the trigger sets it on every job.")
-    submitting.job(settings, trigger, sample(trigger))
+    _check_places(settings, submitting.job(settings, trigger, sample(trigger)))
     on = ON[trigger.kind].model_validate(dict(trigger.on)).model_dump(mode="json", exclude_defaults=True)
     return trigger.model_copy(update={"on": on})
 
@@ -109,9 +111,38 @@ def local_path(settings: Settings, field: str, url: StoreURL) -> Path:
         raise BadParameters(f"{field}: {error.message}", hint=error.hint) from None
 
 
+def _check_places(settings: Settings, item: Job | Followup) -> None:
+    """Folders of this machine that its jobs read from or write to must be allowed ones, those that quote the event at a moment like any other."""
+    roots = resolved(Connections.load(settings).get("local").roots)
+    for field, text in ((name, text) for name, value in item.params.items() for text in _local_urls(value)):
+        try:
+            confined(StoreURL.parse(text).key.rstrip("/"), roots)
+        except ValueError as error:
+            raise BadParameters(f"{field}: {error}") from None
+        except PortalError as error:
+            raise BadParameters(f"{field}: {error.message}", hint=error.hint) from None
+    for follower in item.then:
+        try:
+            _check_places(settings, follower)
+        except BadParameters as error:
+            raise BadParameters(f"Follow-up {follower.engine}: {error.message}", hint=error.hint) from None
+
+
+def _local_urls(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and value.startswith("file://"):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _local_urls(item)
+
+
 def _check_queue(settings: Settings, on: Sqs) -> None:
     if not on.queue.strip():
         raise BadParameters("queue is empty.", hint="Give the name or the URL of an SQS queue.")
+    try:
+        QueueName.parse(on.queue)
+    except BadParameters as error:
+        raise BadParameters(f"queue: {error.message}", hint=error.hint) from None
     try:
         Connections.load(settings).get("s3", on.connection)
     except PortalError as error:
