@@ -11,7 +11,7 @@ from croniter import croniter
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from portal.errors import BadParameters
+from portal.errors import BadParameters, PortalError
 from portal.triggers.schedule import Schedule, schedule
 
 MINUTE = timedelta(minutes=1)
@@ -24,6 +24,8 @@ days = st.sampled_from(["*", "*", "1", "25-31", "*/2"])
 weekdays = st.sampled_from(["*", "*", "sun", "mon-fri", "6,0"])
 texts = st.builds(lambda *parts: f"{parts[0]} {parts[1]} {parts[2]} * {parts[3]}", minutes, hours, days, weekdays)
 zones = st.sampled_from(ZONES)
+parts_of_a_second = st.sampled_from([0, 1, 5_000, 500_000, 999_000, 999_999]) | st.integers(0, 999_999)
+"""In microseconds: nobody asks at a whole second but by chance."""
 
 
 def due(text: str, zone: str, start: datetime, until: datetime) -> list[datetime]:
@@ -65,20 +67,54 @@ CHANGES = [
 
 
 @settings(max_examples=30, deadline=None)
-@given(text=texts, change=st.sampled_from(CHANGES), before=st.integers(0, 8 * 60))
-@example("30 2 * * *", CHANGES[0], 120)
-@example("30 2 * * *", CHANGES[1], 5)
-@example("*/15 * * * *", CHANGES[1], 60)
-@example("30 * 4 4 *", ("America/Santiago", datetime(2026, 4, 5, 3, tzinfo=UTC)), 90)  # the hour that comes twice is the last one for a year
-def test_around_a_change_of_the_clocks_no_moment_is_lost_or_doubled(text: str, change: tuple[str, datetime], before: int) -> None:
+@given(text=texts, change=st.sampled_from(CHANGES), before=st.integers(0, 8 * 60), part=parts_of_a_second)
+@example("30 2 * * *", CHANGES[0], 120, 0)
+@example("30 2 * * *", CHANGES[1], 5, 0)
+@example("*/15 * * * *", CHANGES[1], 60, 20_000)
+@example("0 * * * *", CHANGES[0], 60, 500_000)  # due in the very second in which the clocks change
+@example("0 2 * * *", CHANGES[0], 120, 5_000)
+@example("30 * 4 4 *", ("America/Santiago", datetime(2026, 4, 5, 3, tzinfo=UTC)), 90, 0)  # the hour that comes twice is the last one for a year
+def test_around_a_change_of_the_clocks_no_moment_is_lost_or_doubled(text: str, change: tuple[str, datetime], before: int, part: int) -> None:
     zone, moment = change
     start = moment - before * MINUTE
-    until = start + timedelta(hours=9)
-    assert found_by(Schedule(text, zone), start, until) == due(text, zone, start, until)
+    until, plan = start + timedelta(hours=9), Schedule(text, zone)
+    every = due(text, zone, start, until)
+    assert found_by(plan, start, until) == every
+    asked = start + timedelta(microseconds=part)
+    later = [item for item in every if item > asked]
+    assert found_by(plan, asked + MINUTE, until) == later
+    assert plan.latest(until, len(every) + 1, asked) == later
+    assert all(plan.before(item + timedelta(microseconds=part + 1)) == item for item in every[:3])
+
+
+@pytest.mark.parametrize("part", [0, 1, 5_000, 500_000, 999_999])
+@pytest.mark.parametrize(("zone", "change"), CHANGES)
+def test_a_change_is_found_to_the_second_wherever_the_span_begins_and_ends(zone: str, change: datetime, part: int) -> None:
+    plan = Schedule("0 * * * *", zone)
+    for early, late in ((1, 0), (2, 0), (3, 1), (3600, 0), (3600, 7), (86_400, 3600)):
+        low, high = change - timedelta(seconds=early), change + timedelta(seconds=late, microseconds=part)
+        assert plan._bisected(low, high) == change
+
+
+def test_what_cannot_be_found_is_an_error_and_no_endless_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, start = Schedule("0 2 * * *", "Europe/Berlin"), datetime(2027, 3, 27, 9, tzinfo=UTC)
+    with monkeypatch.context() as patched:
+        patched.setattr(Schedule, "_change", lambda *_: start)  # never gets further
+        with pytest.raises(PortalError, match="'0 2 \\* \\* \\*' in Europe/Berlin is due near 2027-03-27"):
+            plan.after(start)
+    with monkeypatch.context() as patched:
+        patched.setattr(Schedule, "_between", lambda *_: [])  # never due
+        with pytest.raises(PortalError, match="gave up"):
+            plan.before(start)
+    with monkeypatch.context() as patched:
+        patched.setattr(Schedule, "after", lambda *_: start)  # always due
+        with pytest.raises(PortalError, match="gave up"):
+            plan.latest(start, 1)
 
 
 @settings(max_examples=40, deadline=None)
 @given(text=texts, zone=zones, start=st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)))
+@example("0 2 * * *", "Europe/Berlin", datetime(2027, 3, 27, 9, 0, 0, 5000, UTC))
 def test_moments_ascend_and_are_those_of_croniter_where_the_clocks_stay(text: str, zone: str, start: datetime) -> None:
     plan, place = Schedule(text, zone), ZoneInfo(zone)
     moments = [start]

@@ -10,6 +10,7 @@ A schedule is read in local time. What croniter finds there becomes a moment by 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
@@ -17,12 +18,14 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from croniter import CroniterBadDateError, CroniterError, croniter
 
-from portal.errors import BadParameters
+from portal.errors import BadParameters, PortalError
 
 _WORDS = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 _NEAR = timedelta(hours=26)
 """Longer than any change of the clocks."""
 _STEP = timedelta(seconds=1)
+_MOST_STEPS, _MOST_SPANS, _MOST_MOMENTS = 1_000, 12, 100_000
+"""More than any schedule needs: whoever asks gets an error rather than no answer."""
 _EVERY_HOUR = list(range(24))
 
 
@@ -31,6 +34,7 @@ class Schedule:
 
     Raises:
         BadParameters: it cannot be read, or is never due.
+        PortalError: moments are asked for that cannot be found in a bounded number of steps: a mistake of the portal's own.
     """
 
     def __init__(self, text: str, zone: str) -> None:
@@ -40,8 +44,8 @@ class Schedule:
 
     def after(self, moment: datetime) -> datetime:
         """Return the first moment after another."""
-        at = moment.astimezone(UTC)
-        while True:
+        at = moment.astimezone(UTC).replace(microsecond=0)  # what is due is due at whole seconds
+        for _ in range(_MOST_STEPS):
             local = self._local(at)
             wanted = _next(self.text, local)
             reached = at + (wanted - local)
@@ -57,29 +61,39 @@ class Schedule:
             if self._is_due(now) and (self.every_hour or not self._fold(change)):
                 return change
             at = change
+        raise self._lost(moment)
 
     def before(self, moment: datetime) -> datetime:
         """Return the last moment before another."""
-        return self.latest(moment - _STEP, 1)[0]
+        return self.latest(moment - timedelta.resolution, 1)[0]
 
     def latest(self, until: datetime, count: int, since: datetime | None = None) -> list[datetime]:
         """Return the last moments up to one, that included, oldest first: at most `count`, and only those after `since`."""
         span = timedelta(hours=1)
-        while True:
+        for _ in range(_MOST_SPANS):
             start = until - span
             cut = since is not None and start <= since
             found = self._between(since if cut and since is not None else start, until)
             if cut or len(found) >= count:
                 return found[-count:]
             span *= 4
+        raise self._lost(until)
 
     def _between(self, start: datetime, until: datetime) -> list[datetime]:
-        found = []
+        found: list[datetime] = []
         at = self.after(start)
         while at <= until:
+            if len(found) == _MOST_MOMENTS:
+                raise self._lost(until)
             found.append(at)
             at = self.after(at)
         return found
+
+    def _lost(self, moment: datetime) -> PortalError:
+        return PortalError(
+            f"When the schedule {self.text!r} in {self.zone.key} is due near {moment.isoformat()} cannot be found: the portal gave up looking.",
+            hint="Write it another way, or in UTC, and report this.",
+        )
 
     def _local(self, moment: datetime) -> datetime:
         return moment.astimezone(self.zone).replace(tzinfo=None, fold=0)
@@ -102,11 +116,10 @@ class Schedule:
         return None
 
     def _bisected(self, low: datetime, high: datetime) -> datetime:
+        """Return the first second at which the clocks are not what they are at `low`, a whole second."""
         first = self._offset(low)
-        while high - low > _STEP:
-            middle = low + timedelta(seconds=(high - low) // _STEP // 2)
-            low, high = (middle, high) if self._offset(middle) == first else (low, middle)
-        return high.replace(microsecond=0)
+        seconds = range(-((low - high) // _STEP) + 1)
+        return low + bisect_left(seconds, True, key=lambda second: self._offset(low + second * _STEP) != first) * _STEP
 
     def _is_due(self, local: datetime) -> bool:
         return local.second == 0 and _next(self.text, local - _STEP) == local
