@@ -460,6 +460,17 @@ def test_nothing_slips_into_the_headers(opened: Callable[..., Ends], about: Abou
         put(opened(port=1), "x", b"x", about)
 
 
+def test_no_etag_ends_the_line_of_its_condition(opened: Callable[..., Ends]) -> None:
+    """What a listing tells of an object is sent again when it is read, pulled or deleted."""
+    nowhere, etag = opened(port=1), 'x"\r\nx-ms-meta-a: "b'
+    acts = [lambda: read(nowhere, Pin("x", 1, etag)), lambda: nowhere.delete("x", etag=etag)]
+    if isinstance(nowhere, BlobEnd):
+        acts.append(lambda: nowhere.put_block_from_url("x", "0" * 16, 0, "https://a/b", start=0, size_bytes=1, source_etag=etag))
+    for act in acts:
+        with pytest.raises(StoreError, match="control character"):
+            act()
+
+
 @given(metadata=METADATA, kept=st.dictionaries(st.sampled_from(sorted(CONTENT_HEADERS)), VALUE))
 def test_what_the_dfs_endpoint_is_told_is_what_it_tells(metadata: dict[str, str], kept: dict[str, str]) -> None:
     lines = path_lines(About("text/csv", kept, metadata)).split("\r\n")[:-1]

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from portal.errors import SettingError, StoreError, Unreachable
 from portal.wire.answer import Answer
-from portal.wire.connection import Connection, header_lines, host_header
+from portal.wire.connection import Connection, host_header
 from portal.wire.ends import Access
+from portal.wire.header_lines import header_lines
 from portal.wire.stream import BUFFER_BYTES, Stream
 
 Script = Callable[[socket.socket, int], None]
@@ -444,7 +445,7 @@ def test_the_host_header_names_the_port_where_it_is_not_the_usual_one() -> None:
 @example([("x-a", "1\r\nx-b: 2")])
 @example([("x-a", "1\n"), ("x-b", "\r")])
 def test_no_header_becomes_two(pairs: list[tuple[str, str]]) -> None:
-    broken = any(mark in value for _, value in pairs for mark in "\r\n\0")
+    broken = any(mark < " " or mark == "\x7f" for _, value in pairs for mark in value)
     try:
         lines = header_lines(pairs)
     except StoreError:
@@ -452,6 +453,13 @@ def test_no_header_becomes_two(pairs: list[tuple[str, str]]) -> None:
     else:
         assert not broken
         assert lines.split("\r\n") == [*(f"{name}: {value}" for name, value in pairs), ""]
+
+
+@pytest.mark.parametrize("target", ["/a b", "/a\r\nx: y", "/a\tb", "/ä", "/\ud800"])
+def test_no_target_ends_the_line_of_the_request(target: str) -> None:
+    """Nothing is sent: there is nobody at this address."""
+    with pytest.raises(StoreError, match="blank or a line break"):
+        Connection(Access("s3", scheme="http", host="127.0.0.1", port=1)).request("GET", target)
 
 
 BLANKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -8,12 +8,14 @@ from types import SimpleNamespace
 from unittest import mock
 from urllib.parse import parse_qsl, quote, urlsplit
 
+import pytest
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from portal.errors import StoreError
 from portal.wire.signing import Signer, quoted_path, quoted_query
 
 HOST = "bucket.s3.eu-central-1.amazonaws.com"
@@ -81,6 +83,19 @@ def test_without_keys_nothing_is_signed() -> None:
     assert signer.lines("GET", "/k", "", [("range", "bytes=0-1")]) == "range: bytes=0-1\r\n"
     assert signer.presigned("/k", [("versionId", "a b")], expires_s=60) == "/k?versionId=a%20b"
     assert signer.presigned("/k", expires_s=60) == "/k"
+
+
+@pytest.mark.parametrize("keys", [None, ("AKIA", "secret", ""), ("AKIA", "secret", "token")])
+@pytest.mark.parametrize("mark", ["\r\n", "\r", "\n", "\0", "\x7f", "\ud800"])
+def test_no_value_of_a_header_ends_its_line(keys: tuple[str, str, str] | None, mark: str) -> None:
+    with pytest.raises(StoreError, match="control character"):
+        Signer(keys, "us-east-1", HOST).lines("GET", "/k", "", [("if-match", f'"a"{mark}{mark}GET /other HTTP/1.1{mark}x: "')])
+
+
+@pytest.mark.parametrize("keys", [("AKIA\r\nx: y", "secret", ""), ("AKIA", "secret", "token\r\nx: y")])
+def test_no_credential_ends_its_line(keys: tuple[str, str, str]) -> None:
+    with pytest.raises(StoreError, match="control character"):
+        Signer(keys, "us-east-1", HOST).lines("GET", "/k", "")
 
 
 def test_a_signature_costs_little() -> None:

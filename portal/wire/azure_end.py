@@ -14,6 +14,7 @@ from portal.wire.azure_about import found_of
 from portal.wire.azure_errors import Refused, error_of
 from portal.wire.connection import Connection
 from portal.wire.ends import Access, Found, Pin
+from portal.wire.header_lines import header_lines
 
 VERSION = "2023-11-03"
 """x-ms-version: the oldest that has everything used here, so that every cloud knows it."""
@@ -33,7 +34,7 @@ class AzureEnd:
         self._and = f"&{access.sas}" if access.sas else ""
         self._common = f"x-ms-version: {VERSION}\r\nUser-Agent: data-operations-portal\r\n"
         if access.bearer:
-            self._common += f"Authorization: Bearer {access.bearer}\r\n"
+            self._common += header_lines([("Authorization", f"Bearer {access.bearer}")])
 
     def close(self) -> None:
         self._connection.close()
@@ -70,7 +71,7 @@ class AzureEnd:
     def read(self, pin: Pin, buffer: memoryview, *, start: int = 0) -> Found:
         wanted = len(buffer)
         whole = start == 0 and wanted == pin.size_bytes
-        lines = f'If-Match: "{pin.etag}"\r\n' if pin.etag else ""
+        lines = if_match(pin.etag)
         if not whole:
             if not wanted:
                 return Found(pin.size_bytes, pin.etag, pin.version_id)
@@ -121,7 +122,7 @@ class AzureEnd:
         return []
 
     def _deleted(self, target: str, key: str, etag: str) -> None:
-        lines = f'If-Match: "{etag}"\r\n' if etag else ""
+        lines = if_match(etag)
         try:
             self._ask("DELETE", target, lines, b"", what="Deleting", key=key, needs="delete (d)")
         except ConditionFailed as error:
@@ -137,6 +138,11 @@ class AzureEnd:
         if got and got != crc_text(crc64):
             raise ProofFailed(f"Writing {self._place(key)}: the service got other bytes than were sent.", hint="Try again.")
         return bool(got)
+
+
+def if_match(etag: str, name: str = "If-Match") -> str:
+    """The line of a condition, '' without an ETag. Raises StoreError for an ETag that is none."""
+    return header_lines([(name, f'"{etag}"')]) if etag else ""
 
 
 def crc_text(crc64: int) -> str:

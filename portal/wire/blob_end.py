@@ -18,7 +18,7 @@ from portal.stores.azure_answers import ConditionFailed
 from portal.stores.checksums import crc64 as crc64_of
 from portal.wire.answer import Answer
 from portal.wire.azure_about import blob_lines
-from portal.wire.azure_end import AzureEnd, crc_text
+from portal.wire.azure_end import AzureEnd, crc_text, if_match
 from portal.wire.azure_errors import Refused, error_of, source_error
 from portal.wire.azure_listing import blobs_listed, nothing_listed
 from portal.wire.azure_lists import block_list, blocks_listed, tags_listed
@@ -123,8 +123,7 @@ class BlobEnd(AzureEnd):
         lines = f"{self._source(url, key)}x-ms-source-range: bytes={start}-{start + size_bytes - 1}\r\n"
         if crc64 is not None:
             lines += f"x-ms-source-content-crc64: {crc_text(crc64)}\r\n"
-        if source_etag:
-            lines += f'x-ms-source-if-match: "{source_etag}"\r\n'
+        lines += if_match(source_etag, "x-ms-source-if-match")
         answer = self._written(self._block(key, mark), lines, b"", key=key, pulled=True)
         return mark, _crc_of(answer)
 

@@ -9,25 +9,17 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-from portal.errors import SettingError, StoreError, Unreachable
+from portal.errors import SettingError, Unreachable
 from portal.wire.answer import Answer
 from portal.wire.dialing import authority, dial
 from portal.wire.ends import Access
+from portal.wire.header_lines import header_lines, refuse_bad_target
 from portal.wire.stream import HungUp, Stream
 
-__all__ = ["Answer", "Connection", "header_lines", "host_header"]
+__all__ = ["Answer", "Connection", "host_header"]
 
 _BODIED = frozenset({"PUT", "POST", "PATCH"})
 _MAX_INTERIM = 16
-
-
-def header_lines(headers: Iterable[tuple[str, str]]) -> str:
-    """Return headers as they are sent. Raises StoreError for a line break in one, which would make two of it."""
-    pairs = list(headers)
-    lines = "".join([f"{name}: {value}\r\n" for name, value in pairs])
-    if not len(pairs) == lines.count("\r") == lines.count("\n") or "\0" in lines:
-        raise StoreError("A header with a line break in it cannot be sent.", hint="Look at the object's metadata and content type.")
-    return lines
 
 
 def host_header(access: Access) -> str:
@@ -55,13 +47,15 @@ class Connection:
 
         Args:
             target: path and query, percent-encoded
-            headers: without Host and Content-Length; as text, complete lines (see `header_lines`)
+            headers: without Host and Content-Length; as text, complete lines, made by `header_lines` where they hold what came from outside
             body: bytes; a memoryview must be of format B
             has_body: send Content-Length for an empty body too; PUT, POST and PATCH always do
 
         Raises:
             Unreachable: no connection, or it broke, stalled, or brought no HTTP
+            StoreError: target or headers cannot be sent
         """
+        refuse_bad_target(target)
         lines = headers if isinstance(headers, str) else header_lines(headers)
         length = f"Content-Length: {len(body)}\r\n" if body or has_body or method in _BODIED else ""
         head = f"{method} {target} HTTP/1.1\r\nHost: {self.host}\r\n{length}{lines}\r\n".encode()

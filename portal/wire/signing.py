@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterable
 from urllib.parse import quote
 
+from portal.wire.header_lines import header_lines
+
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _ALGORITHM = "AWS4-HMAC-SHA256"
 
@@ -41,7 +43,7 @@ class Signer:
         self._key = b""
 
     def lines(self, method: str, path: str, query: str, headers: Iterable[tuple[str, str]] = ()) -> str:
-        """Return the lines of a request's headers (without Host), signed.
+        """Return the lines of a request's headers (without Host), signed. Raises StoreError for a control character in one.
 
         Arguments:
             path: percent-encoded as by `quoted_path`
@@ -49,18 +51,19 @@ class Signer:
             headers: names in lower case; each is signed
         """
         if self._keys is None:
-            return "".join([f"{name}: {value}\r\n" for name, value in headers])
+            return header_lines(headers)
         self._tick()
         signed = [("x-amz-content-sha256", _UNSIGNED), ("x-amz-date", self._date), *headers]
         if self._keys[2]:
             signed.append(("x-amz-security-token", self._keys[2]))
-        lines = "".join([f"{name}: {value}\r\n" for name, value in signed])
+        lines = header_lines(signed)
         signed.append(("host", self._host))
         signed.sort()
         names = ";".join([name for name, _ in signed])
         told = "".join([f"{name}:{' '.join(value.split())}\n" for name, value in signed])
         signature = self._signature(f"{method}\n{path}\n{query}\n{told}\n{names}\n{_UNSIGNED}")
-        return f"{lines}Authorization: {_ALGORITHM} Credential={self._keys[0]}/{self._scope}, SignedHeaders={names}, Signature={signature}\r\n"
+        told = f"{_ALGORITHM} Credential={self._keys[0]}/{self._scope}, SignedHeaders={names}, Signature={signature}"
+        return lines + header_lines([("Authorization", told)])
 
     def presigned(self, path: str, parameters: Iterable[tuple[str, str]] = (), *, expires_s: int) -> str:
         """Return path and query of a GET that needs no headers, good for `expires_s` seconds (at most a week). Not signed without keys."""
