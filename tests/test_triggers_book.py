@@ -274,6 +274,37 @@ def test_a_trigger_that_is_no_trigger_says_what_is_wrong() -> None:
             Trigger.from_json(text)
 
 
+def test_a_description_is_told_all_that_is_wrong_with_it_and_what_was_meant() -> None:
+    order = {"name": "n", "kind": "cron", "on": {"schedule": "@daily"}, "engine": "list"}
+    for changes, told in [
+        ({"name": ""}, "Name: small letters"),
+        ({"name": "A", "priority": 12}, "Name: small letters.*; priority: .*less than or equal to 9"),
+        ({"notify": ["ops"]}, 'There is no notify; write {"engine": "notify"'),
+        ({"priorty": 1}, "There is no priorty; did you mean priority"),
+        ({"zzz": 1}, "There is no zzz; there are name, kind, on"),
+        ({"on": {"shedule": "@daily"}}, "In `on`: schedule is missing; in `on`: there is no shedule; did you mean schedule"),
+        ({"at": "yesterday"}, "At: 'yesterday' is no moment"),
+    ]:  # fmt: skip
+        with pytest.raises(BadParameters, match=rf"^{told}"):
+            Trigger.of({**order, **changes})
+    assert Trigger.of(order).name == "n"
+
+
+@pytest.mark.parametrize(("field", "value", "told"), [
+    ("since", "", "has no since"), ("at", "", "has no at"), ("uid", "", "has no uid"), ("since", "soon", "since: 'soon' is no moment"),
+    ("at", "2026-11-21", "at: '2026-11-21' is no moment"), ("paused", {"by": "ann", "at": "", "why": ""}, "paused.at: '' is no moment"),
+])  # fmt: skip
+def test_a_definition_laid_by_hand_without_its_moments_cannot_be_read_and_is_told(spool: Spool, field: str, value: Any, told: str) -> None:
+    made(spool)
+    definition = spool.layout.triggers / "nightly" / "trigger.json"
+    definition.write_text(json.dumps({**json.loads(definition.read_text()), field: value}))
+    with pytest.raises(BadParameters, match=told):
+        book.load(spool.layout, "nightly")
+    assert told in book.damaged(spool.layout)["nightly"]
+    assert [item.kind for item in standing.troubles(spool.layout)] == ["trigger-unreadable"]
+    book.remove(spool.layout, "nightly")
+
+
 facts = st.dictionaries(st.sampled_from(["due_at", "files", "source"]), st.just("2026-11-21T10:58:31.123Z"))
 values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5), st.builds(lambda name: {"$event": f"/{name}"}, st.text(max_size=8)),

@@ -216,4 +216,4 @@ def _replaced(old: Trigger, path: str) -> Trigger:
 
 
 def _checked(order: Mapping[str, Any]) -> Trigger:
-    return Trigger.from_json(json.dumps(order))
+    return Trigger.of(order)

@@ -47,8 +47,11 @@ def load(layout: Layout, name: str) -> Trigger:
         raise missing(name) from None
     except OSError as error:
         raise BadParameters(f"The definition of {name} cannot be read.", hint="Look at the file's owner and permissions.") from error
-    if found.name != name or not found.uid:
+    if found.name != name:
         raise BadParameters(f"The definition in the folder {name} is of {found.name!r}.", hint="Remove it, and make the trigger anew.")
+    if missing_fields := [field for field in ("uid", "at", "since") if not getattr(found, field)]:
+        hint = f"Have the portal save it: `python -m portal triggers add --file {layout.triggers / name / DEFINITION}`."
+        raise BadParameters(f"The definition of {name} has no {', '.join(missing_fields)}: it was laid there by hand.", hint=hint)
     return found
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from portal import clock
 from portal.errors import BadParameters
 from portal.params import EngineParams, param
 from portal.stores.url import StoreURL
@@ -78,6 +81,11 @@ class Pause(BaseModel):
     at: str
     why: str = ""
 
+    @field_validator("at")
+    @classmethod
+    def _moment(cls, value: str) -> str:
+        return _is_moment(value)
+
 
 class Trigger(BaseModel):
     """One trigger.
@@ -119,12 +127,20 @@ class Trigger(BaseModel):
     @classmethod
     def _plain(cls, value: str) -> str:
         if not NAME_PATTERN.fullmatch(value):
-            raise ValueError("a name has small letters, digits and '-', begins with a letter or digit, and has at most 63 of them")
+            raise ValueError("small letters, digits and '-' are wanted, a letter or digit first, at most 63 of them")
         return value
+
+    @field_validator("at", "since")
+    @classmethod
+    def _moment(cls, value: str) -> str:
+        return _is_moment(value) if value else value  # the book sets them
 
     @model_validator(mode="after")
     def _on_fits(self) -> Self:
-        ON[self.kind].model_validate(dict(self.on))
+        try:
+            self.waits_for()
+        except ValidationError as error:
+            raise ValueError("; ".join(f"in `on`: {problem}" for problem in _problems(error, ON[self.kind]))) from None
         return self
 
     def waits_for(self) -> Any:
@@ -136,11 +152,46 @@ class Trigger(BaseModel):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Raises BadParameters, naming what is wrong."""
+        """Read a definition. Raises BadParameters, naming all that is wrong."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            told = first["msg"].removeprefix("Value error, ")
-            raise BadParameters(f"This is no trigger{f', at {place}' if place else ''}: {told}.", hint="docs/triggers.md describes one.") from None
+            raise BadParameters(f"This is no trigger: {'; '.join(_problems(error, cls))}.", hint="docs/triggers.md describes one.") from None
+
+    @classmethod
+    def of(cls, order: Mapping[str, Any]) -> Self:
+        """Return the trigger that somebody describes, in JSON values. Raises BadParameters, naming all that is wrong."""
+        try:
+            return cls.model_validate_json(json.dumps(order))
+        except ValidationError as error:
+            told = "; ".join(_problems(error, cls))
+            raise BadParameters(f"{told[:1].upper()}{told[1:]}.") from None
+
+
+def _is_moment(value: str) -> str:
+    try:
+        clock.parse_ms(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no moment; it is written like 2026-11-21T10:58:31Z") from None
+    return value
+
+
+_ELSEWHERE = {"notify": 'write {"engine": "notify", "params": {"connection": NAME}, "when": "failed"} in `then`'}
+"""What people look for where it is not."""
+
+
+def _problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """What is wrong, each in a clause that begins with the name of the field."""
+    return [_problem(item["type"], [str(part) for part in item["loc"]], item["msg"], model) for item in error.errors(include_url=False)]
+
+
+def _problem(kind: str, place: list[str], said: str, model: type[BaseModel]) -> str:
+    named = ".".join(place)
+    if kind == "missing":
+        return f"{named} is missing"
+    if kind == "extra_forbidden" and len(place) == 1:
+        known = [field.alias or name for name, field in model.model_fields.items()]
+        near = get_close_matches(named, known, 1)
+        return f"there is no {named}; " + (_ELSEWHERE.get(named) or (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"))
+    told = said.removeprefix("Value error, ")
+    return f"{named}: {told}" if named else told

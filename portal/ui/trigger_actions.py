@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -30,7 +29,7 @@ def save(order: Mapping[str, Any], *, new: bool) -> Trigger:
     """Make a trigger, or change the one of its name. Raises AccessRefused, BadParameters, SettingError, TriggerNotFound."""
     who = _operator("change triggers")
     with _changing():
-        return book.save(state.config(), Trigger.from_json(json.dumps(order)), who.name, new=new)
+        return book.save(state.config(), Trigger.of(order), who.name, new=new)
 
 
 def pause(name: str, why: str) -> Trigger:
