@@ -146,6 +146,9 @@ def _connection(name: str, values: Mapping[str, Any], origins: Mapping[str, str]
     raise SettingError(f"The connection {name!r} is wrong{told}.", hint=hint)
 
 
+_BRING_THEM = "Type in whole credentials, no profile and no file of the worker's, or have the connection added to connections.toml: "
+
+
 def _typed_connection(name: str, values: Mapping[str, Any]) -> Any:
     """What was typed in must not send the worker's own credentials to an address of the submitter's choice."""
     if name in (DEFAULT, "", *KINDS) or "," in name:
@@ -153,13 +156,13 @@ def _typed_connection(name: str, values: Mapping[str, Any]) -> Any:
     found = _connection(name, values)
     if found.leads_elsewhere and not found.brings_credentials:
         raise SettingError(
-            f"The connection {name!r} names an endpoint of its own, but no credentials.",
-            hint="Give the credentials too, or have the connection added to connections.toml: the worker's own go only to what stands there.",
+            f"The connection {name!r} names an endpoint of its own, but no credentials of its own.",
+            hint=f"{_BRING_THEM}the worker's own go only to what stands there.",
         )
     if getattr(found, "role_arn", "") and not found.brings_credentials:
         raise SettingError(
-            f"The connection {name!r} names a role, but no credentials to assume it with.",
-            hint="Give the credentials too, or have the connection added to connections.toml: the worker's own assume only roles that stand there.",
+            f"The connection {name!r} names a role, but no credentials of its own to assume it with.",
+            hint=f"{_BRING_THEM}the worker's own assume only roles that stand there.",
         )
     return found
 

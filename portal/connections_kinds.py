@@ -40,11 +40,18 @@ class S3Connection(AnyConnection):
         if bool(self.access_key_id) != bool(self.secret_access_key.get_secret_value()):
             missing = "secret_access_key" if self.access_key_id else "access_key_id"
             raise ValueError(f"{missing} is missing; access_key_id and secret_access_key go together")
+        if self.session_token.get_secret_value() and not self.access_key_id:
+            raise ValueError("access_key_id and secret_access_key are missing; a session_token is good only with the keys that it came with")
         return self
 
     def secrets(self) -> list[str]:
         """The secret values, those of the credentials file too."""
         return [*super().secrets(), *_secrets_in(self.credentials_file)]
+
+    @property
+    def brings_credentials(self) -> bool:
+        """A profile and a credentials file are the worker's; without both keys the default chain signs in."""
+        return bool(self.access_key_id and self.secret_access_key.get_secret_value()) and not (self.profile or self.credentials_file)
 
     @property
     def label(self) -> str:
@@ -71,10 +78,23 @@ class AdlsConnection(AnyConnection):
     client_id: str = Field("", description="Entra ID application (service principal), or of a managed identity")
     client_secret: SecretStr = Field(SecretStr(""), description="Secret of the service principal")
 
+    @model_validator(mode="after")
+    def _whole_principal(self) -> Self:
+        missing = [name for name in ("tenant_id", "client_id") if not getattr(self, name)]
+        if self.client_secret.get_secret_value() and missing:
+            are = "are" if len(missing) > 1 else "is"
+            raise ValueError(f"{' and '.join(missing)} {are} missing; tenant_id, client_id and client_secret of a service principal go together")
+        return self
+
     def secrets(self) -> list[str]:
         """The secret values, the signature inside the SAS on its own too: the rest of it is no secret and is printed apart."""
         signatures = parse_qs(self.sas_token.get_secret_value().lstrip("?")).get("sig", [])
         return [*super().secrets(), *(form for value in signatures for form in (value, value.replace(" ", "+"), quote(value)))]
+
+    @property
+    def brings_credentials(self) -> bool:
+        """Without a key, a SAS or a whole service principal, the worker's own Entra ID identity signs in."""
+        return any(item.get_secret_value() for item in (self.account_key, self.sas_token, self.client_secret))
 
     @property
     def label(self) -> str:
@@ -110,6 +130,7 @@ class SnowflakeConnection(AnyConnection):
 
     @property
     def brings_credentials(self) -> bool:
+        """A key file is the worker's, and its passphrase alone signs nobody in."""
         return bool(self.password.get_secret_value()) and not self.private_key_file
 
     @property

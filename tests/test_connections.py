@@ -13,6 +13,8 @@ from portal.connections import Connections
 from portal.errors import SettingError, explain
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCY"
+KEYS = {"access_key_id": "AKIA", "secret_access_key": SECRET}
+ROLE = "arn:aws:iam::123456789012:role/sales"
 
 
 def write(home: Path, toml: str = "", env: str = "") -> settings.Settings:
@@ -106,12 +108,50 @@ def test_a_wrong_default_names_the_variable(home: Path, env: str, words: list[st
         {"kind": "adls", "account": "a", "endpoint_url": "https://evil.example/a"},
         {"kind": "s3", "endpoint_url": "https://evil.example", "profile": "partner"},
         {"kind": "s3", "endpoint_url": "https://evil.example", "credentials_file": "/run/aws.json"},
+        {"kind": "s3", "endpoint_url": "https://evil.example", "profile": "partner", **KEYS},
+        {"kind": "s3", "endpoint_url": "https://evil.example", "credentials_file": "/run/aws.json", **KEYS},
+        {"kind": "s3", "sts_endpoint_url": "https://evil.example", "role_arn": ROLE, "credentials_file": "/run/aws.json"},
+        {"kind": "s3", "role_arn": ROLE},
+        {"kind": "s3", "role_arn": ROLE, "profile": "partner", **KEYS},
+        {"kind": "adls", "account": "a", "endpoint_url": "https://evil.example/a", "tenant_id": "t", "client_id": "c"},
         {"kind": "snowflake", "account": "a", "user": "u", "host": "evil.example", "private_key_file": "/run/key.pem", "password": SECRET},
+        {"kind": "snowflake", "account": "a", "user": "u", "host": "evil.example", "private_key_passphrase": SECRET},
     ],
 )
 def test_a_typed_endpoint_never_gets_the_workers_own_credentials(home: Path, values: dict[str, str]) -> None:
     """An Entra ID token, above all, is good for the real account too."""
-    assert "no credentials" in refused(home, typed={"typed": values})
+    assert "no credentials of its own" in refused(home, typed={"typed": values})
+
+
+@pytest.mark.parametrize(
+    ("values", "missing"),
+    [
+        ({"kind": "s3", "session_token": SECRET}, "access_key_id and secret_access_key are missing"),
+        ({"kind": "s3", "session_token": SECRET, "profile": "partner"}, "access_key_id and secret_access_key are missing"),
+        ({"kind": "s3", "session_token": SECRET, "role_arn": ROLE}, "access_key_id and secret_access_key are missing"),
+        ({"kind": "adls", "account": "a", "client_secret": SECRET}, "tenant_id and client_id are missing"),
+        ({"kind": "adls", "account": "a", "client_secret": SECRET, "client_id": "c"}, "tenant_id is missing"),
+    ],
+)
+def test_part_of_credentials_is_none(home: Path, values: dict[str, str], missing: str) -> None:
+    """The libraries would leave it out and take the worker's own instead."""
+    for more in ({}, {"endpoint_url": "https://evil.example"}):
+        assert missing in refused(home, typed={"typed": {**values, **more}})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kind": "s3", "endpoint_url": "https://minio.example", **KEYS},
+        {"kind": "s3", "role_arn": ROLE, "sts_endpoint_url": "https://sts.example", "session_token": "t", **KEYS},
+        {"kind": "adls", "endpoint_url": "https://lake.example", "account_key": SECRET},
+        {"kind": "adls", "endpoint_url": "https://lake.example", "sas_token": SECRET},
+        {"kind": "adls", "endpoint_url": "https://lake.example", "tenant_id": "t", "client_id": "c", "client_secret": SECRET},
+        {"kind": "snowflake", "account": "a", "user": "u", "host": "sf.example", "password": SECRET},
+    ],
+)
+def test_whole_credentials_go_to_a_typed_endpoint(home: Path, values: dict[str, str]) -> None:
+    assert Connections.load(write(home), {"typed": values}).get(values["kind"], "typed").brings_credentials
 
 
 @pytest.mark.parametrize("name", ["default", "", "s3", "a,b"])
