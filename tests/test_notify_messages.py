@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import default
-from html import escape
 from typing import Any
 
 import pytest
@@ -100,6 +101,17 @@ def test_slack_takes_every_message(event: str, text: str, number: int) -> None:
     assert "<!" not in body["text"]
 
 
+@given(TEXTS | st.text("[]()@:a!`\n<> ", max_size=60) | st.just("@all [click](http://evil.example) [click][1]\n[1]: http://evil.example"))
+def test_those_who_show_no_blocks_get_the_error_and_nobody_elses_mentions_or_links(text: str) -> None:
+    """Mattermost and Rocket.Chat read `text` as Markdown, and `@all` in it as a mention."""
+    found = told("failed", text)
+    said = json.loads(bodies.as_slack(found, LINK))["text"]
+    assert re.search(r"@\w|\][(:\[]", said) is None and said.count("`") == (2 if found.error.strip() else 0)
+    shown = html.unescape(said).replace("\u200b", "")
+    first = found.error.strip().partition("\n")[0].replace("`", "'")
+    assert f"({JOB.id}" not in shown and f"<{LINK}|{JOB.id}>" in shown and first.replace("\u200b", "")[:60] in shown
+
+
 @given(st.sampled_from(list(WORDS)), TEXTS, st.integers(0, 10**15))
 def test_mails_say_the_same_in_text_and_html_whatever_is_in_the_facts(event: str, text: str, number: int) -> None:
     found = told(event, text, number)
@@ -136,7 +148,7 @@ def test_no_name_of_a_job_makes_a_header_or_a_part_of_a_mail(name: str) -> None:
     assert subject and not {"\r", "\n", "\0"} & set(subject)
     assert "".join(found.title.split()).startswith("".join(subject.split()).rstrip("…"))
     assert [item.addr_spec for item in read["From"].addresses + read["To"].addresses] == ["portal@example.com", "ops@example.com", "b@example.com"]
-    assert escape(found.title) in read.get_body(("html",)).get_content()
+    assert html.escape(found.title) in read.get_body(("html",)).get_content()
 
 
 @pytest.mark.parametrize("address", ["=?utf-8?q?=0D=0ABcc:_x=40x.org?= <a@example.com>", "=?utf-8?b?DQo=?=@x.org", '"=?utf-8?q?=0A?=" <a@x.org>'])

@@ -8,8 +8,9 @@ from typing import Any
 from portal.notifying import wording
 from portal.notifying.facts import Facts
 
-_HEADER, _FIELD, _SECTION, _TEXT = 150, 2000, 2900, 3000
+_HEADER, _FIELD, _SECTION, _TEXT, _LINE = 150, 2000, 2900, 3000, 500
 _MOST_FIELDS = 10
+_NO_WIDTH = "\u200b"
 _SIGNS = {
     "succeeded": ":white_check_mark:", "partial": ":warning:", "failed": ":x:", "rejected": ":x:", "cancelled": ":no_entry_sign:",
     "slower": ":hourglass_flowing_sand:", "test": ":wave:",
@@ -28,7 +29,7 @@ def as_json(facts: Facts, link: str) -> bytes:
 
 
 def as_slack(facts: Facts, link: str) -> bytes:
-    """Return a message for an incoming webhook of Slack, within its limits (docs.slack.dev, "Blocks"); `text` is for those who know no blocks."""
+    """Return a message for an incoming webhook of Slack, within its limits (docs.slack.dev, "Blocks"); `text` is for those who show no blocks."""
     blocks: list[dict[str, Any]] = [{"type": "header", "text": {"type": "plain_text", "text": _cut(facts.title, _HEADER)}}]
     rows = wording.rows(facts)
     for start in range(0, len(rows), _MOST_FIELDS):
@@ -38,8 +39,19 @@ def as_slack(facts: Facts, link: str) -> bytes:
     if link:
         button = {"type": "button", "text": {"type": "plain_text", "text": "Open the job"}, "url": link}
         blocks.append({"type": "actions", "elements": [button]})
-    text = " ".join([_SIGNS[facts.event], f"*{_escaped(facts.title, _TEXT)}*", *([f"<{link}|{facts.job_id}>"] if link else [])])
-    return json.dumps({"text": text, "blocks": blocks}, ensure_ascii=False).encode()
+    return json.dumps({"text": _without_blocks(facts, link), "blocks": blocks}, ensure_ascii=False).encode()
+
+
+def _without_blocks(facts: Facts, link: str) -> str:
+    """What happened, and the error's first line. Mattermost and Rocket.Chat read it as Markdown, so it has neither mentions nor links of others."""
+    said = " ".join([_SIGNS[facts.event], f"*{_escaped(_broken(facts.title), _TEXT)}*", *([f"<{link}|{facts.job_id}>"] if link else [])])
+    error = facts.error.strip().partition("\n")[0]
+    return said + (f"\n`{_escaped(_broken(error), _LINE)}`" if error else "")
+
+
+def _broken(text: str) -> str:
+    """A space of no width parts what would be a mention, or one of Markdown's links: `[…](…)`, `[…][…]`, `[…]: …`; no code begins or ends."""
+    return text.replace("@", f"@{_NO_WIDTH}").replace("]", f"]{_NO_WIDTH}").replace("`", "'")
 
 
 def _paragraphs(facts: Facts) -> list[str]:
