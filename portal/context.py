@@ -175,14 +175,15 @@ class JobContext:
         """Write the last progress and this attempt's result, on a full disk with the room that is kept for it."""
         with self._lock:
             self._write_progress()
-        data = json.dumps({"job": self.job_id, "attempt": self.attempt, **result}, ensure_ascii=False, indent=1, default=str)
+        text = json.dumps({"job": self.job_id, "attempt": self.attempt, **result}, ensure_ascii=False, indent=1, default=str)
+        data = text.encode("utf-8", "replace")
         path = self.folder / f"result-{self.attempt}.json"
         try:
-            write_durably(path, data.encode())
+            write_durably(path, data)
         except OSError as error:
             if not (is_full(error) and free_reserve(self.settings.queue_dir / "reserve")):
                 raise
-            write_durably(path, data.encode())
+            write_durably(path, data)
 
 
 def _checkpoint_in(folder: Path) -> dict[str, Any] | None:

@@ -87,7 +87,7 @@ def execute(params_type: type[EngineParams], run: Run, params: Mapping[str, Any]
         result = _failure(error, "failed", job)
     except Exception as error:
         place = job.artefact(f"traceback-{job.attempt}.txt")
-        place.write_text(redact("".join(traceback.format_exception(error))), "utf-8")
+        place.write_text(redact("".join(traceback.format_exception(error))), "utf-8", "backslashreplace")
         surprise = PortalError("The engine failed in a way it does not know.", hint=f"The traceback is in {place}; please report it.")
         surprise.__cause__ = error
         result = _failure(surprise, "failed", job, retryable=True)

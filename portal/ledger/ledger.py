@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from portal import clock
+from portal.errors import PortalError
 from portal.ledger.arrays import filled
 
 LEDGER_FILE = "ledger.parquet"
@@ -73,6 +74,8 @@ _NUMBERED = SCHEMA.append(pa.field("n", pa.int64()))
 def write(path: Path, batches: Iterable[Columns], *, source_base: str = "", target_base: str = "") -> None:
     """Write a ledger; memory stays flat. The file appears whole, its rows in the order of `n` within each group of 50,000.
 
+    A value that its column cannot hold costs no row: a number is left out, and half of a surrogate pair in a text is written as \\udXXX.
+
     Args:
         source_base, target_base: URLs of the containers, with a '/' at the end: a key appended gives the URL where a batch has no URLs.
     """
@@ -100,8 +103,26 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 def _batch(columns: Columns) -> pa.RecordBatch:
     count = len(next(iter(columns.values()), ()))
-    arrays = [filled(columns[field.name] if field.name in columns else [_DEFAULTS.get(field.name)] * count, field.type) for field in _NUMBERED]
+    arrays = [_array(columns[field.name] if field.name in columns else [_DEFAULTS.get(field.name)] * count, field.type) for field in _NUMBERED]
     return pa.RecordBatch.from_arrays(arrays, schema=_NUMBERED)
+
+
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    try:
+        return filled(values, kind)
+    except (PortalError, UnicodeEncodeError):
+        return filled([_held(value, kind) for value in values], kind)
+
+
+def _held(value: Any, kind: pa.DataType) -> Any:
+    """Return what a column can hold of a value."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    try:
+        filled([value], kind)
+    except PortalError:
+        return None
+    return value
 
 
 def _with_urls(columns: Columns, bases: Mapping[str, str]) -> Columns:
