@@ -15,7 +15,7 @@ from portal.stores.url import StoreURL
 
 KEYS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=60)
 WORDS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
-NAMES = st.from_regex(r"[a-z0-9][a-z0-9.-]{1,20}", fullmatch=True)
+NAMES = st.from_regex(r"[a-z0-9][a-z0-9-]{1,20}\.?[a-z0-9]", fullmatch=True)
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3), max_leaves=6)
 OWN = {"schema", "job", "trigger", "url", "crc64nvme", "source"}
@@ -106,6 +106,8 @@ def test_an_event_of_event_bridge_is_read_and_its_key_is_taken_as_it_is() -> Non
         ("hello", "it is not JSON"), ("[1]", "no JSON object"), ("{}", "neither Records"), ('{"Records": []}', "empty"),
         ('{"Records": [7]}', "names no bucket"), (json.dumps({"Records": [s3_event("")]}), "names no key"),
         (json.dumps({"Records": [s3_event("a%FF")]}), "not UTF-8"), (json.dumps({"Records": [s3_event("a", bucket="x/y")]}), "cannot be a bucket"),
+        (json.dumps({"Records": [s3_event("x" * 1025)]}), "longer than S3 takes"),
+        (json.dumps({"Records": [s3_event(eTag="\ud800")]}), "not valid Unicode"),
         (json.dumps({"Records": [s3_event("a", bucket="\ud800")]}), "not valid Unicode"),
         ("[" * 100_000, "it is not JSON"), ('{"Type": "SubscriptionConfirmation", "Message": "hello"}', "neither Records"),
     ],
@@ -113,6 +115,35 @@ def test_an_event_of_event_bridge_is_read_and_its_key_is_taken_as_it_is() -> Non
 def test_what_is_no_notice_is_refused(text: str, told: str) -> None:
     with pytest.raises(BadNotice, match=told):
         read(text)
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        "a--x-s3", "arn:aws:s3:us-east-1:123456789012:accesspoint:x", "evil.com?x=", "a\r\nHost: evil", "ab", ".abc", "abc-", "a..b", "sales@",
+        "x" * 256,
+    ],
+)  # fmt: skip
+def test_what_cannot_be_the_bucket_of_an_event_is_refused(bucket: str) -> None:
+    """Each of them would be asked for in vain, and be taken for trouble with the connection."""
+    with pytest.raises(BadNotice, match="bucket"):
+        read(json.dumps({"Records": [s3_event("a", bucket=bucket)]}))
+
+
+@pytest.mark.parametrize("bucket", ["abc", "sales.example.com", "Old_Bucket", "x" * 63])
+def test_buckets_of_any_age_are_read(bucket: str) -> None:
+    assert read(json.dumps({"Records": [s3_event("a", bucket=bucket)]})).notices[0].bucket == bucket
+
+
+@pytest.mark.parametrize("size", [2**63, 2**70, -1, "9223372036854775808", "9" * 30, 1.5, True, [], "x"])
+def test_a_size_that_no_object_has_is_not_told(size: Any) -> None:
+    assert read(json.dumps({"Records": [s3_event(size=size)]})).notices[0].size_bytes is None
+
+
+@pytest.mark.parametrize("etag", ["x\r\nHost: evil", "a b", "é", "x" * 256, 'W/"x', "\x1b[31m", 7])
+def test_an_etag_that_no_header_holds_is_not_told(etag: Any) -> None:
+    """It would go into a request as it is."""
+    assert read(json.dumps({"Records": [s3_event(eTag=etag)]})).notices[0].etag == ""
 
 
 @given(JSON)

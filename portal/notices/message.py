@@ -27,6 +27,16 @@ _ENVELOPES = 3
 """A topic that gets from a topic: more of them, one in the other, are no message for us."""
 _OWN = {"schema", "job", "trigger", "url", "crc64nvme", "source"}
 _CRC = re.compile(r"[0-9a-f]{16}")
+_ETAG = re.compile(r"[!#-~]{1,255}")
+"""What RFC 9110 lets stand between its quotes, in ASCII: it goes into the header of a request."""
+_BUCKET = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+"""Those of before 2018 too. https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"""
+_DIRECTORY_BUCKET = "--x-s3"
+_LONGEST_KEY = 1024
+"""Bytes that S3 takes; as many has the id of a version at most."""
+_MOST_BYTES = 2**63
+_SHOWN = 100
+"""Characters of what a message says that are shown of what is wrong."""
 
 
 class BadNotice(PortalError):
@@ -123,6 +133,10 @@ def _json(text: str) -> dict[str, Any]:
         found = json.loads(text)
     except (ValueError, RecursionError):
         raise BadNotice("The message is no notice: it is not JSON.") from None
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):  # half of a surrogate pair: neither a file, nor a ledger, nor a request takes it
+        raise BadNotice("The message is no notice: it is not valid Unicode.") from None
     if not isinstance(found, dict):
         raise BadNotice("The message is no notice: it is no JSON object.")
     return found
@@ -136,7 +150,7 @@ def _of_records(records: list[Any], ours: Mapping[str, Any]) -> Read:
     for record in map(_mapping, records):
         event = _text(record.get("eventName")).removeprefix("s3:")
         if event and not event.startswith(CREATED):
-            ignored.append(f"{event} is no event of an object that has come")
+            ignored.append(_ignored(event))
         else:
             notices.append(_of_record(record, event, ours if len(records) == 1 else {}))
     return Read(tuple(notices), tuple(ignored))
@@ -148,7 +162,7 @@ def _of_record(record: Mapping[str, Any], event: str, ours: Mapping[str, Any]) -
     crc = _text(ours.get("crc64nvme"))
     return Notice(
         _url(_text(_mapping(place.get("bucket")).get("name")), _decoded(_text(told.get("key")))), _size(told.get("size")),
-        _text(told.get("eTag")).strip('"'), crc if _CRC.fullmatch(crc) else "", _text(record.get("eventTime")), _text(told.get("versionId")),
+        _etag(told.get("eTag")), crc if _CRC.fullmatch(crc) else "", _text(record.get("eventTime")), _version(told.get("versionId")),
         event or f"{CREATED}Put", _text(record.get("awsRegion")), _text(ours.get("job")), _text(ours.get("trigger")), _text(ours.get("source")),
         {name: value for name, value in ours.items() if name not in _OWN},
     )  # fmt: skip
@@ -158,11 +172,11 @@ def _of_event_bridge(found: Mapping[str, Any]) -> Read:
     """Keys in these are written as they are."""
     kind, detail = _text(found.get("detail-type")), _mapping(found["detail"])
     if kind != "Object Created":
-        return Read((), (f"{kind or 'an event without a type'} is no event of an object that has come",))
+        return Read((), (_ignored(kind or "an event without a type"),))
     told = _mapping(detail.get("object"))
     notice = Notice(
         _url(_text(_mapping(detail.get("bucket")).get("name")), _text(told.get("key"))), _size(told.get("size")),
-        _text(told.get("etag")).strip('"'), "", _text(found.get("time")), _text(told.get("version-id")),
+        _etag(told.get("etag")), "", _text(found.get("time")), _version(told.get("version-id")),
         f"{CREATED}{_text(detail.get('reason')) or 'Put'}", _text(found.get("region")),
     )  # fmt: skip
     return Read((notice,), ())
@@ -180,21 +194,22 @@ def dead_letter_queue(policy: str) -> str:
 def _url(bucket: str, key: str) -> StoreURL:
     if not bucket or not key:
         raise BadNotice(f"The message is no notice: it names no {'key' if bucket else 'bucket'}.")
-    try:
-        f"{bucket}/{key}".encode()
-    except UnicodeEncodeError:
-        raise BadNotice("The message is no notice: its bucket or key is not valid Unicode.") from None
-    container, _, account = bucket.partition("@")
-    if not container or "/" in bucket:
-        raise BadNotice(f"The message is no notice: {bucket!r} cannot be a bucket.")
-    return StoreURL("abfss" if account else "s3", container, account, key)
+    container, at, account = bucket.partition("@")
+    if not (container and account and "/" not in bucket if at else _BUCKET.fullmatch(bucket)):
+        hint = "It must be the name of one, as S3's events have it: no ARN, no address."
+        raise BadNotice(f"The message is no notice: {bucket[:_SHOWN]!r} cannot be a bucket.", hint=hint)
+    if bucket.endswith(_DIRECTORY_BUCKET):
+        raise BadNotice(f"{bucket} is a directory bucket (S3 Express One Zone), whose objects are not fetched.")
+    if not at and len(key.encode()) > _LONGEST_KEY:
+        raise BadNotice(f"The message is no notice: its key {key[:_SHOWN]!r}… is longer than S3 takes, {_LONGEST_KEY:,} bytes.")
+    return StoreURL("abfss" if at else "s3", container, account, key)
 
 
 def _decoded(key: str) -> str:
     try:
         return unquote_to_bytes(key.replace("+", " ")).decode("utf-8")
     except UnicodeError:
-        raise BadNotice(f"The message is no notice: its key {key[:200]!r} is not UTF-8.") from None
+        raise BadNotice(f"The message is no notice: its key {key[:_SHOWN]!r} is not UTF-8.") from None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -205,7 +220,23 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _ignored(event: str) -> str:
+    return f"{event[:_SHOWN]} is no event of an object that has come"
+
+
+def _etag(value: Any) -> str:
+    """Without quotes; '' for what no service gives."""
+    text = _text(value).strip('"')
+    return text if _ETAG.fullmatch(text) else ""
+
+
+def _version(value: Any) -> str:
+    text = _text(value)
+    return text if len(text) <= _LONGEST_KEY else ""
+
+
 def _size(value: Any) -> int | None:
+    """None for what is no number of bytes that an object can have."""
     if isinstance(value, str) and value.isascii() and value.isdecimal():
         value = int(value[:20])
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_BYTES else None
