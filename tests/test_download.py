@@ -28,7 +28,7 @@ from portal.stores.partial import is_partial
 from portal.stores.url import StoreURL
 from portal.transfer.downloading import fetching, naming, target
 from portal.transfer.downloading.handling import Handler
-from portal.transfer.downloading.record import Record
+from portal.transfer.downloading.record import RECORD_FILE, Record
 from portal.transfer.downloading.target import TargetFile
 from tests.servers import Server
 from tests.transferring import Clouds, Ran, put
@@ -226,6 +226,40 @@ def test_only_allowed_places_are_read(box: Box) -> None:
 HOSTILE = [
     "../../x1.csv", "a/../../../../x2.csv", "/etc/x3.csv", "a//x4.csv", "x" * 300 + ".csv", "nul\0x5.csv", ".", ".portal-0123456789abcdef.part",
 ]  # fmt: skip
+
+
+def test_a_hostile_message_costs_no_other_its_place_in_the_books(box: Box) -> None:
+    """Nor its own: each is a dead letter at once, whatever it names."""
+    place = {"bucket": {"name": box.clouds.name}}
+    hostile = [
+        event(box.clouds.name, "gone1", eTag="\ud800"), event(box.clouds.name, "gone2", versionId="\ud800x"), event("a--x-s3", "k"),
+        event("arn:aws:s3:us-east-1:123456789012:accesspoint:x", "k"), event("evil.com?x=", "k"), event("a\r\nHost: evil", "k"),
+        event(box.clouds.name, "x" * 100_000), json.dumps({"Records": [{"eventName": "\ud800", "s3": {**place, "object": {"key": "k"}}}]}),
+    ]  # fmt: skip
+    box.put("huge.csv", "x")
+    box.send(box.put("a.csv", "a"), *hostile, event(box.clouds.name, "huge.csv", size=2**63, eTag='x"\r\nHost: evil'), box.put("b.csv", "b"))
+    ran = box.run()
+    assert ran.counts == {"messages": 11, "listed": 11, "copied": 3, "failed": 8, "dead_lettered": 8}
+    assert sorted(box.files().values()) == ["a", "b", "x"] and box.left() == 0 and len(box.letters()) == 8
+    assert all(len(failure["reason"]) < 500 and "regex" not in failure["reason"] for failure in ran.result["report"]["failures"])
+
+
+def test_a_row_that_an_earlier_attempt_left_is_in_the_books_however_odd_it_is(box: Box) -> None:
+    job = box.clouds.context()
+    odd = {"n": 0, "record": 0, "outcome": "failed", "source_key": "odd\ud800", "source_size": 2**63, "reason": "\ud800", "dead": True}
+    job.artefact(RECORD_FILE).write_text(json.dumps({"message": "m", "rows": [odd]}) + "\n")
+    box.send(box.put("a.csv"))
+    job.attempt = 2
+    ran = box.run(job)
+    assert ran.counts == {"messages": 2, "listed": 2, "copied": 1, "failed": 1, "dead_lettered": 1} and ran.rows["a.csv"]["outcome"] == "copied"
+
+
+@pytest.mark.parametrize("size", [0, 3, 100])
+def test_a_size_that_its_object_does_not_have_is_no_reason_to_wait(box: Box, size: int) -> None:
+    notice = box.put("a.csv", "hello")
+    box.send(Notice(notice.url, size, notice.etag))
+    assert box.run(max_tries=1).counts == {"messages": 1, "listed": 1, "copied": 1}
+    assert list(box.files().values()) == ["hello"]
 
 
 @pytest.mark.parametrize("layout", ["bucket-key", "key", "flat"])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
-from portal.errors import AlreadyExists, Archived, Cancelled, PortalError, ProofFailed, SourceChanged
+from portal.errors import AlreadyExists, Archived, Cancelled, PortalError, ProofFailed, SourceChanged, Unreachable
 from portal.movers.sums import combined
 from portal.notices.message import Notice
 from portal.planning import names
@@ -102,6 +102,7 @@ class Fetcher:
         if size is not None and size == notice.size_bytes and notice.crc64nvme and _crc_of(file.there()) == notice.crc64nvme:
             return _same(file, size, notice.etag, f"crc64nvme:{notice.crc64nvme}")
         pin, found = _pin(notice), None
+        failed: PortalError | None = None
         for _ in range(_MAX_CHANGES):
             if pin is None or size is not None or pin.size_bytes > BLOCK_BYTES:
                 found = self._found(notice.url)
@@ -109,8 +110,12 @@ class Fetcher:
             try:
                 return self._whole(notice, file, pin, found)
             except SourceChanged as error:
-                changed, pin, found = error, None, None
-        raise changed
+                failed, pin, found = error, None, None
+            except Unreachable as error:
+                if found:
+                    raise
+                failed, pin = error, None  # an answer of another size than the notice tells looks like that, too
+        raise failed or AssertionError
 
     def _found(self, url: StoreURL) -> Found:
         found = self._tried(lambda: self.ends.of(url.container).find(url.key))
