@@ -173,6 +173,17 @@ def test_what_is_no_schedule_is_refused_in_words(text: str, zone: str, told: str
     assert "Traceback" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("text", "told"), [
+    ("61 6 * * *", "the minute is '61'; it must be 0 to 59"), ("0 24 * * *", "the hour is '24'; it must be 0 to 23"),
+    ("0 6 1-32 * *", "the day is '1-32'; it must be 1 to 31"), ("0 6 * 13 *", "the month is '13'; it must be 1 to 12"),
+    ("0 6 * * 8", "the weekday is '8'; it must be 0 to 7"), ("0 6 * * mon-fry", "the weekday is 'mon-fry'"), ("*/0 * * * *", "the minute is '*/0'"),
+])  # fmt: skip
+def test_the_field_that_is_wrong_is_named_with_its_range(text: str, told: str) -> None:
+    with pytest.raises(BadParameters) as caught:
+        schedule(text, "UTC")
+    assert caught.value.message.startswith(f"The schedule {text!r} cannot be read: {told}")
+
+
 def test_the_time_zone_that_was_meant_is_named() -> None:
     with pytest.raises(BadParameters) as caught:
         schedule("0 6 * * *", "Europe/Berln")

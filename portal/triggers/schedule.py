@@ -27,6 +27,12 @@ _STEP = timedelta(seconds=1)
 _MOST_STEPS, _MOST_SPANS, _MOST_MOMENTS = 1_000, 12, 100_000
 """More than any schedule needs: whoever asks gets an error rather than no answer."""
 _EVERY_HOUR = list(range(24))
+_ALLOWED = {
+    "minute": "0 to 59", "hour": "0 to 23", "day": "1 to 31 or L for the last one", "month": "1 to 12 or jan to dec",
+    "weekday": "0 to 7 (0 and 7: Sunday) or sun to sat",
+}  # fmt: skip
+"""The fields of a schedule, in their order, and what each may be."""
+_UNREADABLE = (CroniterError, ValueError, KeyError, IndexError)
 
 
 class Schedule:
@@ -150,9 +156,21 @@ def _fields(text: str) -> list[list[object]]:
         raise BadParameters(f"The schedule {text!r} cannot be read: hashed and random fields are not known here.", hint=f"{hint} jitter_s spreads.")
     try:
         found: list[list[object]] = croniter(text).expanded
-    except (CroniterError, ValueError, KeyError, IndexError) as error:
-        raise BadParameters(f"The schedule {text!r} cannot be read: {error}.", hint=hint) from None
+    except _UNREADABLE:
+        raise BadParameters(f"The schedule {text!r} cannot be read: {_wrong(words)}.", hint=hint) from None
     return found
+
+
+def _wrong(words: list[str]) -> str:
+    """Which field is wrong, and what it may be: each is read with nothing beside it."""
+    for place, (name, allowed) in enumerate(_ALLOWED.items()):
+        alone = ["*"] * len(_ALLOWED)
+        alone[place] = words[place]
+        try:
+            croniter(" ".join(alone))
+        except _UNREADABLE:
+            return f"the {name} is {words[place]!r}; it must be {allowed}, or *, a list (1,2), a range (1-5) or steps (*/2) of that"
+    return "its fields do not fit together"
 
 
 def _zone(name: str) -> ZoneInfo:
