@@ -74,7 +74,8 @@ def names() -> list[str]:
 def engine(name: str) -> EngineSpec:
     """Describe an engine. Raises BadParameters when there is none of that name."""
     if name not in names():
-        raise BadParameters(f"There is no engine {name!r}.", hint=f"Engines: {', '.join(names())}.")
+        near = get_close_matches(name, names(), 1)
+        raise BadParameters(f"There is no engine {name!r}.", hint=f"{f'Did you mean {near[0]}? ' if near else ''}Engines: {', '.join(names())}.")
     module = importlib.import_module(f"engines.{name}")
     return describe(name, module.__doc__ or "", module.Params)
 

@@ -127,3 +127,12 @@ def test_choices_that_are_no_words_are_quoted() -> None:
     parser = catalog.FlagParser()
     catalog.add_flags(parser, catalog.engine("convert"))
     assert "{'.',','}" in parser.format_help() and "{'',dmy,mdy}" in parser.format_help()
+
+
+def test_the_engine_that_was_meant_is_named() -> None:
+    with pytest.raises(BadParameters, match="There is no engine 'lsit'") as caught:
+        catalog.engine("lsit")
+    assert caught.value.hint.startswith("Did you mean list? Engines: audit_export, ")
+    with pytest.raises(BadParameters) as caught:
+        catalog.engine("zzz")
+    assert caught.value.hint.startswith("Engines: ")
