@@ -179,11 +179,14 @@ def _check_connections(settings: Settings, engine: str, params: Mapping[str, Any
     used = {name: field for field in fields if isinstance(name := params.get(field), str) and name not in ("", DEFAULT)}
     if not used and not typed:
         return set()
-    known = Connections.load(settings, typed).named
+    connections = Connections.load(settings, typed)
+    known = connections.named
     for name, field in used.items():
         if name not in known:
-            there = ", ".join([DEFAULT, *sorted(known)])
-            raise BadParameters(f"{field}: there is no connection {name!r}.", hint=f"There are {there}. Add it to connections.toml.")
+            there = f"There are {', '.join([DEFAULT, *sorted(known)])}"
+            if engine == wish.ENGINE:
+                there = f"Of kind {' or '.join(CHANNELS)} there are: {', '.join(connections.channels()) or 'none yet'}"
+            raise BadParameters(f"{field}: there is no connection {name!r}.", hint=f"{there}. Add it to connections.toml.")
         if engine == wish.ENGINE and (kind := known[name].kind) not in CHANNELS:
             hint = f"It must be of kind {' or '.join(CHANNELS)}."
             raise BadParameters(f"{field}: the connection {name!r} leads to {kind}, not to people.", hint=hint)

@@ -95,3 +95,13 @@ def test_what_starts_before_the_end_cannot_quote_it(config: Settings) -> None:
 def test_a_connection_that_leads_to_nobody_is_refused_before_anything_is_queued(config: Settings, text: str, said: str) -> None:
     with pytest.raises(BadParameters, match=said):
         submitted(config, text)
+
+
+def test_those_who_can_be_told_are_listed(config: Settings) -> None:
+    with pytest.raises(BadParameters) as caught:
+        submitted(config, "nowhere")
+    assert caught.value.hint == "Of kind webhook or smtp there are: ops. Add it to connections.toml."
+    config.connections_file.write_text("")
+    with pytest.raises(BadParameters) as caught:
+        submission.new_job(config, "list", {"source": "s3://bucket/"}, by="ann", then=wish.entries(["nowhere"]))
+    assert caught.value.hint == "Of kind webhook or smtp there are: none yet. Add it to connections.toml."
