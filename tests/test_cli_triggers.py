@@ -81,8 +81,13 @@ def test_a_parameter_may_quote_the_event(spool: Spool, capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize(("arguments", "code", "said"), [
     (["nonsense"], 2, "invalid choice"),
-    (["add"], 2, "--file"),
-    (["add", "moon", "n"], 2, "There are no triggers of kind 'moon'"),
+    (["add"], 2, "KIND (cron, folder, sqs) and NAME are required, or --file FILE"),
+    (["add", "moon", "n"], 2, "There are no triggers of kind 'moon'"), (["add", "corn", "n"], 2, "Did you mean cron?"),
+    (["add", "folder", "n", "--folder", "file:///x/", "--target", "s3://b/"], 2, "--target is a flag of the engine upload: put `--run upload` before"),
+    (["add", "folder", "n", "--no-create-bucket", "--folder", "file:///x/", "--run", "upload"], 2, "--no-create-bucket is a flag of the engine upload"),
+    (["add", "cron", "n", "--schedule", "@daily", "--source=s3://b/"], 2, "--source is a flag of an engine: put `--run ENGINE` before it"),
+    (["add", "cron", "n", "--schedule", "@daily", "--run", "list", "--source", "s3://b/", "--run", "verify"], 2, "--run stands there twice"),
+    (["add", "cron", "n", "--schedule", "@daily", "--run", "lsit", "--source", "s3://b/"], 2, "Did you mean list?"),
     (["add", "cron", "n", "--schedule", "@daily"], 2, "The engine is missing"),
     (["add", "cron", "n", "--schedule", "@daily", "--run"], 2, "--run has no engine"),
     (["add", "cron", "n", "--schedule", "@daily", "--run", "--source", "s3://b/"], 2, "--run has no engine"),
@@ -131,6 +136,16 @@ def test_editing_changes_what_is_given_and_nothing_else(spool: Spool, capsys: py
     after = told(capsys, "edit", "nightly", "--reset", "catch-up", "run.formats")
     assert after["on"] == {"schedule": "0 7 * * *", "time_zone": "Europe/Berlin"} and after["params"] == {"source": "s3://other/"}
     assert "catch-up has its default already" in run(capsys, "edit", "nightly", "--reset", "catch-up")[2]
+
+
+def test_editing_without_a_change_says_so_and_saves_nothing(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, *NIGHTLY, "--as", "ann")
+    before = book.load(spool.layout, "nightly")
+    for flags in ([], ["--as", "bob"], ["--time-zone", "Europe/Berlin", "--run", "list", "--source", "s3://sales/"]):
+        assert run(capsys, "edit", "nightly", *flags)[:2] == (0, "Nothing to change: nightly is so already. `python -m portal triggers edit nightly "
+                                                             "--help` shows its flags.\n")  # fmt: skip
+    assert told(capsys, "edit", "nightly")["uid"] == before.uid and book.load(spool.layout, "nightly") == before
+    assert "--source is a flag of the engine list: put `--run list` before it" in run(capsys, "edit", "nightly", "--source", "s3://x/")[2]
 
 
 def test_another_engine_begins_with_no_parameter_of_the_one_before(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:

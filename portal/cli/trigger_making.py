@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from portal import catalog
@@ -44,12 +45,18 @@ def new(arguments: list[str]) -> tuple[Trigger, argparse.Namespace]:
     """Read `triggers add …`. Raises BadParameters."""
     kind = arguments[0] if arguments and not arguments[0].startswith("-") else None
     if kind is None:
-        given = _file_parser().parse_args(arguments)
+        reading = _file_parser()
+        given = reading.parse_args(arguments)
+        if not given.file:
+            reading.error(f"KIND ({', '.join(KINDS)}) and NAME are required, or --file FILE")
         return _from_file(given.file), given
     if kind not in ON:
-        raise BadParameters(f"There are no triggers of kind {kind!r}.", hint=f"Kinds: {', '.join(KINDS)}.")
+        near = get_close_matches(kind, KINDS, 1)
+        hint = f"{f'Did you mean {near[0]}? ' if near else ''}Kinds: {', '.join(KINDS)}."
+        raise BadParameters(f"There are no triggers of kind {kind!r}.", hint=hint)
     own, engine, behind = _split(arguments[1:])
     made = _kind_parser("add", kind, "NAME [flags] --run ENGINE [flags of the engine]")
+    _refuse_misplaced(own, made, engine or USUAL_ENGINE.get(kind))
     engine = engine or USUAL_ENGINE.get(kind)
     params, left = _engine_params(engine, behind, made) if engine else ({}, [])
     given = made.parse_args([*own, *left])
@@ -67,6 +74,7 @@ def changed(old: Trigger, arguments: list[str]) -> tuple[Trigger, argparse.Names
     made.add_argument("--file", metavar="FILE", help=_FILE)
     made.add_argument("--reset", nargs="+", metavar="NAME", default=[],
                       help="parameters of the kind that get their defaults back; run.NAME: one of the engine")  # fmt: skip
+    _refuse_misplaced(own, made, engine or old.engine)
     params, left = _engine_params(engine or old.engine, behind, made)
     given = made.parse_args([*own, *left])
     if given.file:
@@ -95,7 +103,7 @@ def _reset(names: Sequence[str], on: dict[str, Any], params: dict[str, Any]) -> 
 
 def _file_parser() -> argparse.ArgumentParser:
     made = parser("triggers add", _ADD, "KIND NAME [flags] --run ENGINE [flags of the engine] | --file FILE")
-    made.add_argument("--file", metavar="FILE", required=True, help=_FILE)
+    made.add_argument("--file", metavar="FILE", help=_FILE)
     _add_output(made)
     return made
 
@@ -132,14 +140,27 @@ def _add_output(made: argparse.ArgumentParser) -> None:
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], str | None, list[str]]:
     """The flags of the trigger, the engine behind --run, and the flags behind that."""
-    place = next((number for number, word in enumerate(arguments) if word == "--run" or word.startswith("--run=")), None)
-    if place is None:
+    places = [number for number, word in enumerate(arguments) if word == "--run" or word.startswith("--run=")]
+    if not places:
         return list(arguments), None, []
+    if len(places) > 1:
+        raise BadParameters("--run stands there twice: a trigger runs one engine.", hint="What is to run after it is a follow-up: --then.")
+    place = places[0]
     joined = arguments[place].partition("=")[2]
     engine = [joined] if joined else list(arguments[place + 1 : place + 2])
     if not engine or engine[0].startswith("-"):
         raise BadParameters("--run has no engine.", hint=f"Engines: {', '.join(catalog.names())}.")
     return list(arguments[:place]), engine[0], list(arguments[place + (1 if joined else 2) :])
+
+
+def _refuse_misplaced(words: Sequence[str], own: argparse.ArgumentParser, engine: str | None) -> None:
+    """Say where flags of an engine belong that stand before --run, or without it."""
+    known = {flag for action in own._actions for flag in action.option_strings}
+    strange = [flag for word in words if word.startswith("--") and (flag := word.partition("=")[0]) not in known]
+    engines = [engine] if engine else catalog.names()
+    flags = {item.flag for name in engines for item in catalog.engine(name).fields} if strange else set()
+    if found := [flag for flag in strange if flag.replace("--no-", "--", 1) in flags]:
+        own.error(f"{found[0]} is a flag of {f'the engine {engine}' if engine else 'an engine'}: put `--run {engine or 'ENGINE'}` before it")
 
 
 def _engine_params(engine: str, behind: Sequence[str], own: argparse.ArgumentParser) -> tuple[dict[str, Any], list[str]]:

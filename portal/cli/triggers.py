@@ -168,7 +168,12 @@ def _edit(arguments: list[str], spool: Spool, settings: Settings) -> int:
         made = parser("triggers edit", about, "NAME [flags] [--run ENGINE [flags]] | NAME --file FILE")
         made.add_argument("name", metavar="NAME")
         made.parse_args(arguments)
-    trigger, given = trigger_making.changed(book.load(spool.layout, arguments[0]), arguments)
+    before = book.load(spool.layout, arguments[0])
+    trigger, given = trigger_making.changed(before, arguments)
+    if trigger == before:
+        print(as_json(_told(before, states.state(spool.layout, before.name))) if given.json else
+              f"Nothing to change: {before.name} is so already. `{PROGRAM} triggers edit {before.name} --help` shows its flags.")  # fmt: skip
+        return 0
     return _saved(spool, book.save(settings, trigger, given.user), given, "Changed")
 
 
