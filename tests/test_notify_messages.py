@@ -186,6 +186,21 @@ def test_facts_of_another_shape_are_refused(strange: dict[str, Any]) -> None:
             Facts.from_dict(given_facts)
 
 
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan"), 10**400, -(10**5000), 2**63], ids=range(6))
+def test_no_number_without_an_end_is_told(number: float) -> None:
+    for name, value in [("duration_s", number), ("usual", {"runs": 5, "median_s": number})]:
+        with pytest.raises(BadParameters, match=f"a number in '{name}' is not finite"):
+            Facts.from_dict({"event": "slower", "at": MOMENT, name: value})
+    for name, value in [("bytes", number), ("attempts", number), ("counts", {"a": number}), ("name", number), ("warnings", {"x": number})]:
+        with pytest.raises(BadParameters, match=f"'{name}'"):
+            Facts.from_dict({"event": "failed", "at": MOMENT, name: value})
+
+
+def test_counts_of_a_job_that_are_no_figures_are_left_out() -> None:
+    job = JOB.evolve(result={"counts": {"a": 10**400, "b": 2, "c": -(2**63)}})
+    assert of_end(job).counts == {"b": 2}
+
+
 def test_facts_that_somebody_else_wrote_are_made_tame() -> None:
     texts = {"name": "x\r\nBcc: y\x1b[31m", "error": "password=hunter22" + "e" * 9000}
     found = Facts.from_dict({"event": "failed", "at": MOMENT, **texts, "counts": {"a": "b", "c": 1}})

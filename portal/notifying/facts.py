@@ -16,6 +16,8 @@ _redact = Redactor()
 _MOST_TEXT = 2000
 _MOST_WARNINGS = 5
 _MOST_COUNTS = 12
+_BOUND = 2**63
+"""What no number reaches: beyond it, or without an end, it is neither JSON nor a figure to show."""
 
 WORDS = {
     "succeeded": "succeeded", "partial": "succeeded in part", "failed": "failed", "rejected": "was rejected", "cancelled": "was cancelled",
@@ -79,6 +81,8 @@ class Facts:
         for name, value in data.items():
             if not isinstance(value, kinds.get(name, ())):
                 raise _strange(name, value)
+            if not all(map(_countable, value.values() if isinstance(value, Mapping) else [value])):
+                raise BadParameters(f"facts: a number in {name!r} is not finite or too large.", hint=_HINT)
         if data.get("event") not in WORDS:
             raise _strange("event", data.get("event"))
         if data.get("job_id") and not ID_PATTERN.fullmatch(data["job_id"]):
@@ -92,11 +96,19 @@ class Facts:
 
 
 _EXAMPLE = Facts("test", "")
+_HINT = "The portal writes them; leave them out to tell of a job's end."
+_SHOWN = 80
 _WIDER: dict[str, Any] = {"duration_s": (int, float, type(None)), "warnings": (list, tuple)}
 
 
 def _strange(name: str, value: Any) -> BadParameters:
-    return BadParameters(f"facts: {name!r} cannot be {value!r}.", hint="The portal writes them; leave them out to tell of a job's end.")
+    shown = repr(value[:_SHOWN]) if isinstance(value, str) else type(value).__name__
+    return BadParameters(f"facts: {name[:_SHOWN]!r} cannot be {shown}.", hint=_HINT)
+
+
+def _countable(value: Any) -> bool:
+    """True also of what is no number."""
+    return not isinstance(value, int | float) or -_BOUND < value < _BOUND
 
 
 def _moment(value: Any) -> str:
@@ -152,7 +164,9 @@ def _place(params: Mapping[str, Any], name: str) -> str:
 
 def _counts(given: Any) -> dict[str, int]:
     counts = given if isinstance(given, Mapping) else {}
-    whole = {_line(name): value for name, value in counts.items() if isinstance(value, int) and not isinstance(value, bool) and value}
+    whole = {
+        _line(name): value for name, value in counts.items() if isinstance(value, int) and not isinstance(value, bool) and value and _countable(value)
+    }
     return dict(list(whole.items())[:_MOST_COUNTS])
 
 
