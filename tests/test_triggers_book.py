@@ -18,7 +18,8 @@ from portal.errors import BadParameters, PortalError, TriggerNotFound
 from portal.jobs import ID_PATTERN, id_ms
 from portal.settings import Settings
 from portal.spool import Spool, workers
-from portal.triggers import book, events, history, places, standing, state
+from portal.spool.locks import is_held
+from portal.triggers import book, checking, events, history, places, standing, state
 from portal.triggers.events import Event
 from portal.triggers.history import Happened
 from portal.triggers.places import TriggerFolder
@@ -192,6 +193,36 @@ def test_changes_at_the_same_time_are_all_made(spool: Spool) -> None:
     for thread in threads:
         thread.join()
     assert errors == [] and book.load(spool.layout, "nightly").uid
+
+
+def test_a_check_that_hangs_keeps_nobody_from_pausing(spool: Spool, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(spool, "other")
+    checked, held = checking.checked, []
+
+    def slowly(*given: Any) -> Trigger:
+        held.append(is_held(spool.layout.triggers / ".book"))
+        return checked(*given)
+
+    monkeypatch.setattr(checking, "checked", slowly)
+    made(spool)
+    assert held == [False]
+
+
+def test_of_two_that_watch_one_folder_and_are_saved_at_once_one_is_refused(spool: Spool, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "data" / "Watch").mkdir()
+    folder: dict[str, Any] = {"kind": "folder", "on": {"folder": f"file://{home}/data/Watch/"}, "engine": "upload", "params": {"target": "s3://b/"}}
+    checked = checking.checked
+
+    def overtaken(settings: Settings, trigger: Trigger, others: Any) -> Trigger:
+        found = checked(settings, trigger, others)
+        if trigger.name == "late" and "early" not in book.names(spool.layout):
+            book.save(spool.settings, a_trigger(home, "early", **folder), "ann")
+        return found
+
+    monkeypatch.setattr(checking, "checked", overtaken)
+    with pytest.raises(BadParameters, match="'early' takes the files"):
+        book.save(spool.settings, a_trigger(home, "late", **folder), "bob")
+    assert book.names(spool.layout) == ["early"]
 
 
 @pytest.mark.parametrize("act", ["save", "change", "remove", "ask", "pause"])

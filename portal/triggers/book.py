@@ -1,7 +1,8 @@
 """The triggers of a queue, as people and pages use them: listed, made, changed, paused, asked to run, removed.
 
 A definition is replaced atomically, so that the service reads an old or a new one. Who changes one holds the book's lock, so that of two
-changes at once neither is lost without a word.
+changes at once neither is lost without a word. Under the lock nothing is read but the queue's own folder: a watched one that hangs keeps nobody
+from pausing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ulid import ULID
 
 from portal import clock
 from portal.durable import make_folder, publish, sync_folder
-from portal.errors import BadParameters, TriggerNotFound
+from portal.errors import BadParameters, PortalError, TriggerNotFound
 from portal.settings import Settings
 from portal.spool import records
 from portal.spool.layout import Layout
@@ -33,6 +34,7 @@ __all__ = ["ask", "damaged", "each", "has_begun", "is_asked", "load", "names", "
 
 _LOCK = ".book"
 _LONGEST = 300
+_TRIES = 100
 
 
 def save(settings: Settings, trigger: Trigger, by: str, *, new: bool = False) -> Trigger:
@@ -45,22 +47,40 @@ def save(settings: Settings, trigger: Trigger, by: str, *, new: bool = False) ->
         BadParameters: something in it is wrong: its schedule, its folder, a parameter of its job, a connection; or the name is taken.
         SettingError: `connections.toml` is wrong.
         TriggerNotFound: it was removed since it was loaded.
+        PortalError: others change watched folders all the time.
     """
     layout = Layout(settings)
     layout.make()
-    with _changing(layout):
-        before = _known(layout, trigger.name)
-        if new and before:
-            raise BadParameters(f"There is a trigger {trigger.name!r} already.", hint="Choose another name, or edit that one.")
-        if trigger.uid and (before is None or before.uid != trigger.uid):
-            raise TriggerNotFound(f"The trigger {trigger.name!r} was removed meanwhile.", hint="Make it anew.")
-        now = clock.iso(clock.now_ms())
-        same = before is not None and (before.kind, dict(before.on)) == (trigger.kind, dict(trigger.on))
-        since = before.since if same and before and not (before.paused and not trigger.paused) else now
-        fresh = trigger.model_copy(update={"uid": before.uid if before else str(ULID()), "by": _line(by), "at": now, "since": since})
-        checked = checking.checked(settings, fresh, (item for _, item in each(layout) if isinstance(item, Trigger) and item.name != fresh.name))
-        _write(layout, checked)
-    return checked
+    for _ in range(_TRIES):
+        _as_saved(layout, trigger, by, new)
+        others = _watchers(layout, trigger)
+        checked = checking.checked(settings, trigger, others)
+        with _changing(layout):
+            fresh = _as_saved(layout, checked, by, new)
+            if [item.on for item in _watchers(layout, trigger)] == [item.on for item in others]:
+                _write(layout, fresh)
+                return fresh
+    raise PortalError("Watched folders are being added and changed all the time.", hint="Try again.")
+
+
+def _as_saved(layout: Layout, trigger: Trigger, by: str, new: bool) -> Trigger:
+    """Return a trigger as it would be saved now. Raises as `save`."""
+    before = _known(layout, trigger.name)
+    if new and before:
+        raise BadParameters(f"There is a trigger {trigger.name!r} already.", hint="Choose another name, or edit that one.")
+    if trigger.uid and (before is None or before.uid != trigger.uid):
+        raise TriggerNotFound(f"The trigger {trigger.name!r} was removed meanwhile.", hint="Make it anew.")
+    now = clock.iso(clock.now_ms())
+    same = before is not None and (before.kind, dict(before.on)) == (trigger.kind, dict(trigger.on))
+    since = before.since if same and before and not (before.paused and not trigger.paused) else now
+    return trigger.model_copy(update={"uid": before.uid if before else str(ULID()), "by": _line(by), "at": now, "since": since})
+
+
+def _watchers(layout: Layout, trigger: Trigger) -> list[Trigger]:
+    """The other triggers whose folders a trigger's own must not overlap with."""
+    if trigger.kind != "folder":
+        return []
+    return [item for _, item in each(layout) if isinstance(item, Trigger) and item.kind == "folder" and item.name != trigger.name]
 
 
 def _known(layout: Layout, name: str) -> Trigger | None:
