@@ -193,6 +193,25 @@ def test_what_passes_while_it_is_paused_is_not_made_up_for(spool: Spool, monkeyp
     assert due(spool) == [at("06:11")]
 
 
+def test_a_clock_set_back_just_after_a_pause_ended_does_not_make_the_pause_count(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(spool, since=MADE, on={"schedule": "* * * * *", "catch_up": "all"}, overlap="allow")
+    look(spool, "nightly", at("06:01"))
+    book.pause(spool.layout, "nightly", "ann", "maintenance")
+    monkeypatch.setattr(clock, "now_ms", lambda: clock.parse_ms(f"{DAY}09:10:30.000Z"))
+    book.resume(spool.layout, "nightly", "ann")
+    look(spool, "nightly", f"{DAY}09:10:29.000Z")
+    assert due(spool) == [at("06:01")]
+    look(spool, "nightly", at("09:12"))
+    assert due(spool) == [at("06:01"), at("09:11"), at("09:12")]
+
+
+def test_a_moment_to_count_from_that_a_wrong_clock_wrote_keeps_no_schedule_waiting(spool: Spool) -> None:
+    made(spool, since="2036-01-01T00:00:00.000Z")
+    for minute in ("06:00", "06:01", "06:02"):
+        look(spool, "nightly", at(minute))
+    assert due(spool)[0] == at("06:01")
+
+
 def test_another_schedule_counts_from_its_change_and_other_changes_lose_nothing(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     first = made(spool, since=MADE)
     monkeypatch.setattr(clock, "now_ms", lambda: clock.parse_ms(f"{DAY}06:10:30.000Z"))

@@ -102,12 +102,15 @@ class CronWatch(Watch):
         return next_ms
 
     def _cursor_ms(self, now_ms: int) -> int:
-        """Moments up to this one are done with. After the clock was set back that is now: what comes again has its job already."""
-        since_ms, cursor = clock.parse_ms(self.trigger.since), self.home.state.cursor
-        done_ms = clock.parse_ms(cursor) if cursor else since_ms
-        found_ms = done_ms if since_ms > now_ms else max(since_ms, done_ms)
-        if found_ms > now_ms:
-            self.home.change(cursor=clock.iso(now_ms))
+        """Moments up to this one are done with: never one to come, so after the clock was set back it is now; what comes again has its job already.
+
+        The trigger's `since` counts once, when it is new. Later it may lie ahead, written by a clock that was, and would keep the schedule waiting.
+        """
+        cursor, since = self.home.state.cursor, self.trigger.since
+        done_ms = clock.parse_ms(cursor or since)
+        found_ms = done_ms if self.home.state.since == since else max(done_ms, clock.parse_ms(since))
+        if found_ms > now_ms or self.home.state.since != since:
+            self.home.change(cursor=clock.iso(min(found_ms, now_ms)), since=since)
         return min(found_ms, now_ms)
 
     def _run_now(self, asked: Asked) -> None:

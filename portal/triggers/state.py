@@ -38,6 +38,8 @@ class State(BaseModel):
     """Of the trigger that it is about: what a removed one of the same name left counts for nothing."""
     cursor: str | None = None
     """Of a schedule: the last due moment that was handled."""
+    since: str = ""
+    """The trigger's own `since` that the cursor takes account of: another one says that what passed before it does not count."""
     next_due: str | None = None
     """When a schedule is due next; None of other kinds, or when it never is."""
     looked_at: str | None = None
