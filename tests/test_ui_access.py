@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
+import subprocess
+import sys
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -23,7 +26,7 @@ from streamlit import config as streamlit_config
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
 from portal.errors import BadParameters, SettingError
-from portal.settings import Settings
+from portal.settings import CODE_ROOT, Settings
 from portal.ui import access, accounts, actions, gate, provider, sessions, sign_in, users
 from portal.ui.access import AccessRefused, Mode, Person
 from portal.ui.accounts import Account, Role
@@ -107,6 +110,16 @@ def test_a_short_password_is_refused(config: Settings, capsys: pytest.CaptureFix
     monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
     assert users.main(["add", "olga", "--password-stdin"]) == 2
     assert "10 or more" in capsys.readouterr().err and not accounts.users_file(config).exists()
+
+
+@pytest.mark.parametrize("given", ["", f"{PASSWORD}\n{PASSWORD}\n"], ids=["nothing", "answers"])
+def test_without_a_terminal_the_password_is_asked_for_otherwise(config: Settings, given: str) -> None:
+    """A session of its own has no terminal; what stands on standard input would be shown if there were one."""
+    command = [sys.executable, "-m", "portal.ui.users", "add", "olga"]
+    known = {**os.environ, "PORTAL_HOME": str(config.home)}
+    done = subprocess.run(command, input=given, capture_output=True, text=True, start_new_session=True, cwd=CODE_ROOT, env=known)
+    assert done.returncode == 2 and "--password-stdin" in done.stderr and "Traceback" not in done.stderr
+    assert not accounts.users_file(config).exists()
 
 
 @pytest.mark.parametrize("text", ["user = 3", "[[user]]\nname = 'a'", "[[user]]\nname = 'a'\nrole = 'king'", "not toml"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
+import warnings
 from collections.abc import Sequence
 
 from portal import settings
@@ -52,9 +53,15 @@ def _add(config: Settings, given: argparse.Namespace) -> None:
 def _password(from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\n")
-    first = getpass.getpass("Password: ")
-    if first != getpass.getpass("Again: "):
-        raise SettingError("The two passwords differ.", hint="Try again.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)  # else it would read a password that everybody can see
+            first = getpass.getpass("Password: ")
+            if first != getpass.getpass("Again: "):
+                raise SettingError("The two passwords differ.", hint="Try again.")
+    except (getpass.GetPassWarning, EOFError):
+        hint = "Give it on standard input with --password-stdin; with OpenID Connect none is needed: --no-password."
+        raise SettingError("There is no terminal to ask for the password at, or nobody answered.", hint=hint) from None
     return first
 
 
