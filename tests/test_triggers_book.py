@@ -139,6 +139,22 @@ def test_what_its_jobs_would_write_outside_the_allowed_folders_is_refused(spool:
         book.remove(spool.layout, "x")
 
 
+def test_what_has_been_done_is_not_put_where_it_would_be_taken_again(spool: Spool, home: Path) -> None:
+    (home / "data" / "Watch").mkdir()
+    (home / "data" / "link").symlink_to(home / "data" / "Watch")
+    order = {"kind": "folder", "on": {"folder": f"file://{home}/data/Watch/"}, "engine": "upload"}
+    for done, told in (
+        (f"file://{home}/data/Watch/", "is the folder that is watched"), (f"file://{home}/data/link", "is the folder that is watched"),
+        (f"file://{home}/data/QueuedForUpload/", "wait for their jobs"), (f"file://{home}/data/QueuedForUpload/done/", "wait for their jobs"),
+        ({"$event": "/at", "format": f"file://{home}/data/Watch/%Y/"}, "quotes the event"), ({"$event": "/source"}, "wait for their jobs"),
+    ):  # fmt: skip
+        with pytest.raises(BadParameters, match=told) as refused:
+            book.save(spool.settings, a_trigger(home, "x", **order, params={"target": "s3://b/", "done_folder": done}), "ann")
+        assert f"{home}/data/NAME" in refused.value.hint and book.names(spool.layout) == []
+    for done in (f"file://{home}/data/Watch/done/", {"$event": "/at", "format": f"file://{home}/data/done/%Y/"}):
+        book.save(spool.settings, a_trigger(home, "x", **order, params={"target": "s3://b/", "done_folder": done}), "ann")
+
+
 def test_what_does_not_name_a_queue_is_refused(spool: Spool, home: Path) -> None:
     order = {"kind": "sqs", "engine": "download", "params": {"target": f"file://{home}/data/x/"}}
     for name in ("a b", "ftp://host/1/q", "x" * 81):

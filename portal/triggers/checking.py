@@ -42,7 +42,10 @@ def checked(settings: Settings, trigger: Trigger, others: Iterable[Trigger]) -> 
         _check_queue(settings, trigger.waits_for())
     if reserved := {NAME_LABEL, EVENT_LABEL} & trigger.labels.keys():
         raise BadParameters(f"The label {min(reserved)!r} cannot be set: the trigger sets it on every job.")
-    _check_places(settings, submitting.job(settings, trigger, sample(trigger)))
+    job = submitting.job(settings, trigger, sample(trigger))
+    _check_places(settings, job)
+    if trigger.kind == "folder":
+        _check_done_folder(settings, trigger, job)
     on = ON[trigger.kind].model_validate(dict(trigger.on)).model_dump(mode="json", exclude_defaults=True)
     return trigger.model_copy(update={"on": on})
 
@@ -84,6 +87,22 @@ def _check_folder(settings: Settings, on: Folder, others: Iterable[Trigger]) -> 
     for other in others:
         if other.kind == "folder" and _overlap(watched, other, on.recursive):
             raise BadParameters(f"The trigger {other.name!r} takes the files of {watched} already.", hint="Edit that one, or watch another folder.")
+
+
+def _check_done_folder(settings: Settings, trigger: Trigger, job: Job) -> None:
+    """What has been done must not be taken again: a folder for it in the watched one is left out of it, so it has to be known before."""
+    done = job.params.get("done_folder")
+    if not isinstance(done, str) or not done.startswith("file://"):
+        return
+    on: Folder = trigger.waits_for()
+    place, watched = local_path(settings, "done_folder", StoreURL.parse(done)), local_path(settings, "folder", on.folder)
+    hint = f"Name one beside it, like {watched.parent}/NAME."
+    if place == watched:
+        raise BadParameters("done_folder is the folder that is watched: each file would be taken again and again.", hint=hint)
+    if place.is_relative_to(local_path(settings, "queued", queued_url(on))):
+        raise BadParameters("done_folder is the folder where files wait for their jobs, or lies in it.", hint=hint)
+    if place.is_relative_to(watched) and not isinstance(trigger.params.get("done_folder"), str):
+        raise BadParameters("done_folder quotes the event and lies in the folder that is watched, where it cannot be told from others.", hint=hint)
 
 
 def queued_url(on: Folder) -> StoreURL:
