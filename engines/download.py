@@ -125,7 +125,7 @@ def run(params: Params, job: JobContext) -> Result:
     with queue, _dead_letters(params, job, queue, folder) as dead:
         waiting = queue.waiting()
         meant = ", ".join(map(str, params.sources)) or "any bucket of the connection"
-        job.log.info("about %s messages wait in %s", waiting, queue.name)
+        job.log.info("messages that wait in %s: about %s", queue.name, f"{waiting:,}")
         job.log.info("objects of %s go to file://%s/, dead letters to %s", meant, folder, dead.where)
         if job.dry_run:
             told = {"queue": queue.url, "waiting": waiting, "target": f"file://{folder}/", "sources": meant, "dead_letters": dead.where}
@@ -224,12 +224,15 @@ def _judged(result: Result, books: Books, trouble: PortalError | None) -> Result
     if books.moved or books.outcomes["skipped"] or books.outcomes["excluded"] or counts["dead_lettered"] == counts["failed"]:
         return replace(result, outcome="partial")
     first = books.failures[0]
-    error = TransferFailed(
-        f"None of {counts['failed']:,} objects could be fetched. {first['key']}: {first['reason']}",
-        hint="Their messages are in the queue still, and come again.",
-    )
+    error = TransferFailed(f"Nothing could be fetched; {_what_comes(counts['failed'], counts['dead_lettered'])}. {first['key']}: {first['reason']}")
     error.retryable = True
     raise error
+
+
+def _what_comes(failed: int, dead: int) -> str:
+    """What becomes of the messages of objects that failed. What to do about an object is said with its reason."""
+    again = "its message comes again" if failed - dead == 1 else f"the messages of {failed - dead:,} objects come again"
+    return f"{dead:,} went to the dead letters, and {again}" if dead else again
 
 
 if __name__ == "__main__":

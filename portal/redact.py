@@ -47,6 +47,12 @@ def harmless(text: str) -> str:
     return "" if _SIGNED.search(plain) else line
 
 
+def answered(service: str, status: int | str, code: str, words: str) -> str:
+    """Return what a service answered, in one line: its status, its code (a HEAD's answer has none, and the status stands for it) and its words."""
+    told = " ".join(filter(None, (service, "answered", str(status or ""), "" if code == str(status) else code)))
+    return f"{told}: {harmless(words)}".strip(": ")
+
+
 class Redactor:
     """Replaces known secret values, in every form they are likely to be printed in, and anything that looks like a secret."""
 

@@ -132,7 +132,8 @@ def test_misuse_ends_in_a_clear_message(job: Job, capsys: pytest.CaptureFixture[
 def test_a_job_without_a_ledger_is_told_from_one_that_still_runs(spool: Spool, config: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     ended = archived(spool, 9)
     waiting = spool.submit(submission.new_job(config, "list", {"source": "s3://b/"}, by="anna"))
-    assert "has no ledger (list, succeeded)" in run(capsys, ended.id)[2]
+    told = run(capsys, ended.id)[2]
+    assert "has no ledger (list, succeeded)" in told and "when they have begun with the first" in told
     assert "has no ledger yet (list, queued)" in run(capsys, waiting.id)[2]
 
 

@@ -159,3 +159,5 @@ def test_a_dry_run_tells_its_plan_and_a_copy_its_proof() -> None:
     assert "copy: 3 objects, 1,024 bytes" in told and "1 min 5 s" in told and "As assumed." in told and "extras.csv" in told
     moved = replace(job, labels={}, result={"counts": {"copied": 3}, "report": {"proof": {"end-to-end": 2, "size": 1, "none": 0}}})
     assert ended(moved).splitlines()[1:] == ["  proof: 2 end-to-end, 1 size"]
+    one = replace(moved, result={"counts": {"messages": 1, "listed": 1, "copied": 1}})
+    assert ": 1 message, 1 listed, 1 copied" in ended(one)

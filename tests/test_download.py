@@ -20,9 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.connections import S3Connection
-from portal.errors import StoreFull
+from portal.errors import AlreadyExists, StoreFull
 from portal.notices.message import Notice, body
 from portal.notices.sqs import NoticeQueue
+from portal.stores import local_rename
 from portal.stores.checksums import crc64, crc64_hex
 from portal.stores.partial import is_partial
 from portal.stores.url import StoreURL
@@ -174,7 +175,7 @@ def test_a_message_that_is_no_notice_goes_to_the_dead_letters_whole(box: Box) ->
 
 def test_a_message_whose_object_is_gone_is_tried_again_and_then_dead_lettered(box: Box) -> None:
     box.send(event(box.clouds.name, "gone.csv"))
-    ran = box.run(max_tries=3, wait_s=1)
+    ran = box.run(max_tries=3, max_messages=3, wait_s=10)
     assert ran.counts == {"messages": 1, "listed": 1, "failed": 1, "dead_lettered": 1}
     assert ran.rows["gone.csv"]["attempts"] == 3 and ran.rows["gone.csv"]["cause"] == "not-found"
     assert "Try 3 of 3" in box.letters()[0]["reason"] and box.left() == 0
@@ -183,7 +184,7 @@ def test_a_message_whose_object_is_gone_is_tried_again_and_then_dead_lettered(bo
 def test_a_message_that_fails_for_now_stays_in_the_queue(box: Box) -> None:
     box.send(event(box.clouds.name, "later.csv"))
     ran = box.run(retry_s=600)
-    assert ran.code == 1 and ran.error["retryable"] and "None of 1 objects" in ran.error["message"]
+    assert ran.code == 1 and ran.error["retryable"] and "its message comes again. later.csv" in ran.error["message"]
     assert (box.left(), box.letters()) == (1, [])
 
 
@@ -392,6 +393,33 @@ def test_what_the_disk_does_not_keep_gets_no_name(box: Box, monkeypatch: pytest.
     assert box.run(max_tries=1).rows["a.csv"]["cause"] == "proof-failed" and box.files() == {}
 
 
+@pytest.mark.parametrize("way", ["call", "link", "neither"])
+def test_a_target_whose_file_system_has_no_links_gets_its_files(box: Box, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if way != "link":
+        monkeypatch.setattr(os, "link", refused)
+    if way != "call":
+        monkeypatch.setattr(local_rename, "_call", lambda: None)
+    box.send(box.put("a.csv", "hello"))
+    assert box.run(max_tries=1).counts == {"messages": 1, "listed": 1, "copied": 1}
+    assert box.files() == {f"{box.clouds.name}/a.csv": "hello"}
+
+
+@pytest.mark.parametrize("has_call", [True, False])
+def test_a_file_that_somebody_else_made_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_call: bool) -> None:
+    if not has_call:
+        monkeypatch.setattr(local_rename, "_call", lambda: None)
+    with target.turn(tmp_path, "a.csv", lambda: None) as file:
+        file.begin(5)
+        file.write(0, memoryview(b"hello"))
+        (tmp_path / "a.csv").write_text("mine")
+        with pytest.raises(AlreadyExists):
+            file.publish("s3://sales/a.csv", "", overwrite=False)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.csv": "mine"}
+
+
 def test_a_full_disk_ends_the_job_and_no_message_is_lost(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: TargetFile, start: int, block: memoryview) -> None:
         with target.translated(self.key):
@@ -499,6 +527,7 @@ def test_a_store_that_does_not_answer_sends_nothing_to_the_dead_letters(box: Box
     box.send(event(box.clouds.name, "a.csv"))
     ran = box.run(source_connection="gone", max_tries=1, retry_s=600)
     assert ran.code == 1 and ran.rows["a.csv"]["cause"] == "unreachable"
+    assert ran.error["message"].startswith("Nothing could be fetched; its message comes again. a.csv: ") and not ran.error["hint"]
     assert (box.left(), box.letters()) == (1, [])
 
 
@@ -507,7 +536,7 @@ def test_a_crash_at_any_step_loses_no_message_and_doubles_no_file(box: Box) -> N
     names = [f"{n}.csv" for n in range(8)]
     box.send(*(box.put(name, name) for name in names))
     job = box.clouds.context()
-    params = {"queue": box.queue.name, "target": f"file://{box.target}/", "wait_s": 0, "visible_s": 2, "concurrency": 1}
+    params = {"queue": box.queue.name, "target": f"file://{box.target}/", "wait_s": 3, "visible_s": 2, "concurrency": 1}
     (job.folder / "params.json").write_text(json.dumps(params))
     for step in ("filled", "published", "recorded", "deleted"):
         command = [sys.executable, "-m", "tests.dying_download", step, str(job.folder)]

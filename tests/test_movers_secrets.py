@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from portal.errors import SourceRefused, StoreError
+from portal.errors import NameNotAllowed, SourceRefused, StoreError, explain
 from portal.movers import messages
 from portal.movers.messages import Item, Options, failure_of, keep_secret
 from portal.movers.pool import Pool
 from portal.processes import MARK
 from portal.stores.s3_errors import Answer as S3Answer
+from portal.stores.s3_errors import translated
 from portal.wire.ends import Access
+from portal.wire.words import line_of
 
 
 def test_no_failure_tells_what_the_process_was_told_in_confidence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,6 +35,21 @@ def test_no_failure_tells_what_the_process_was_told_in_confidence(monkeypatch: p
 def test_words_that_quote_a_request_are_left_out_of_the_sdks_errors_too() -> None:
     told = {"Error": {"Code": "AccessDenied", "Message": "You sent X-Amz-Signature%3Dabc"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
     assert str(S3Answer(ClientError(told, "PutObject"))) == "S3 answered 403 AccessDenied"
+
+
+def test_a_code_that_is_the_status_is_not_said_twice() -> None:
+    told = {"Error": {"Code": "404", "Message": "Not Found"}, "ResponseMetadata": {"HTTPStatusCode": 404}}
+    assert str(S3Answer(ClientError(told, "HeadObject"))) == "S3 answered 404: Not Found"
+    assert line_of("S3", 414, "414", "", Access("s3")) == "S3 answered 414"
+    assert line_of("Azure", 404, "BlobNotFound", "gone", Access("blob")) == "Azure answered 404 BlobNotFound: gone"
+
+
+def test_a_bad_name_of_a_bucket_is_told_without_a_regular_expression() -> None:
+    client = boto3.client("s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+    with pytest.raises(NameNotAllowed) as caught, translated("Listing", bucket="evil.com?x="):
+        client.list_objects_v2(Bucket="evil.com?x=")
+    told = explain(caught.value)
+    assert "'evil.com?x=' cannot be the name of a bucket" in told and "lower-case" in told and "regex" not in told
 
 
 def test_a_process_gets_no_more_of_the_environment_than_it_needs_and_leaves_no_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

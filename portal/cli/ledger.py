@@ -88,7 +88,8 @@ def _opened(spool: Spool, job: Job) -> View:
         return ledger_view.view(path)
     if not job.status.finished:
         raise NotFound(f"Job {job.id} has no ledger yet ({job.engine}, {job.status}).", hint="It is written when the job has ended.")
-    raise NotFound(f"Job {job.id} has no ledger ({job.engine}, {job.status}).", hint="Engines that move or convert objects write one.")
+    hint = "Engines that move or convert objects write one, when they have begun with the first."
+    raise NotFound(f"Job {job.id} has no ledger ({job.engine}, {job.status}).", hint=hint)
 
 
 def _chosen(given: argparse.Namespace, view: View) -> Chosen:

@@ -22,6 +22,9 @@ EXIT_CODES = {Status.SUCCEEDED: 0, Status.PARTIAL: 3, Status.FAILED: 1, Status.C
 """How `submit --wait` exits."""
 
 _SEVERITY = (0, 3, 2, 1)
+_ONE = {"messages": "message", "objects": "object", "files": "file", "rows": "row", "seals": "seal"}
+"""Names of counts that one alone is not told by."""
+
 _FAILURES_SHOWN = 5
 _APPEARS_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.25
@@ -144,7 +147,8 @@ def _failures(job: Job) -> list[dict[str, Any]]:
 def outcome(job: Job) -> str:
     """Counts and bytes of a finished job, or the first line of its error."""
     result = job.result or {}
-    counts = ", ".join(f"{number:,} {name}" for name, number in (result.get("counts") or {}).items() if number)
+    counted: dict[str, int] = result.get("counts") or {}
+    counts = ", ".join(f"{number:,} {_ONE.get(name, name) if number == 1 else name}" for name, number in counted.items() if number)
     moved = f" · {size(result['bytes'])}" if result.get("bytes") else ""
     problem = "" if job.status is Status.SUCCEEDED else (job.error or "").partition("\n")[0]
     return "; ".join(part for part in (counts + moved, problem) if part)

@@ -9,7 +9,7 @@ from azure.core import exceptions as azure
 
 from portal import errors
 from portal.errors import PortalError
-from portal.redact import harmless
+from portal.redact import answered
 from portal.stores.azure_answers import ConditionFailed, NoContainer, refusal
 
 __all__ = ["Answer", "ConditionFailed", "NoContainer", "code_of", "translated"]
@@ -19,7 +19,7 @@ class Answer(errors.StoreError):
     """What the service said, in one line; nothing where that quotes the request."""
 
     def __init__(self, error: azure.HttpResponseError) -> None:
-        super().__init__(f"Azure answered {error.status_code} {code_of(error)}: {harmless(error.message or '')}".strip(": "))
+        super().__init__(answered("Azure", error.status_code or "", code_of(error), error.message or ""))
 
 
 def code_of(error: azure.HttpResponseError) -> str:

@@ -10,7 +10,7 @@ from botocore import exceptions as boto
 
 from portal import errors
 from portal.errors import PortalError
-from portal.redact import harmless
+from portal.redact import answered
 from portal.stores.s3_answers import name_of, refusal
 
 UNREACHABLE = (
@@ -21,6 +21,9 @@ NO_CREDENTIALS = (
     boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError, boto.TokenRetrievalError, boto.SSOError,
     boto.UnauthorizedSSOTokenError, boto.NoAuthTokenError,
 )  # fmt: skip
+BUCKET_NAMES = "Names of buckets have 3 to 63 lower-case letters, digits, dots and hyphens."
+_BAD_BUCKET = "Invalid bucket name"
+"""botocore goes on with its regular expression, which tells nobody anything."""
 
 
 @contextmanager
@@ -36,7 +39,8 @@ def translated(what: str, *, bucket: str, key: str = "", expires_at: str = "") -
         code = str(error.response.get("Error", {}).get("Code", ""))
         raise refusal(code, what, bucket=bucket, key=key, expires_at=expires_at) from Answer(error)
     except (*NO_CREDENTIALS, *UNREACHABLE, boto.FlexibleChecksumError, boto.ParamValidationError, boto.BotoCoreError) as error:
-        raise _of_client(error, what, bucket, key) from error
+        found = _of_client(error, what, bucket, key)
+        raise found from (None if found.hint == BUCKET_NAMES else error)
 
 
 class Answer(errors.StoreError):
@@ -45,7 +49,7 @@ class Answer(errors.StoreError):
     def __init__(self, error: boto.ClientError, service: str = "S3") -> None:
         told = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
-        super().__init__(f"{service} answered {status} {told.get('Code', '')}: {harmless(str(told.get('Message', '')))}".strip(": "))
+        super().__init__(answered(service, status, str(told.get("Code", "")), str(told.get("Message", ""))))
 
 
 def _of_client(error: Exception, what: str, bucket: str, key: str) -> PortalError:
@@ -61,6 +65,8 @@ def _of_client(error: Exception, what: str, bucket: str, key: str) -> PortalErro
     if isinstance(error, boto.FlexibleChecksumError):
         return errors.ProofFailed(f"{place} did not arrive as it is stored.", hint="Try again; if it stays, the stored object is damaged.")
     if isinstance(error, boto.ParamValidationError):
+        if _BAD_BUCKET in str(error):
+            return errors.NameNotAllowed(f"{bucket!r} cannot be the name of a bucket.", hint=BUCKET_NAMES)
         return errors.NameNotAllowed(f"{place} cannot be a name in S3.")
     return errors.StoreError(f"{what} {place} failed.")
 

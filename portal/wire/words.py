@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from portal.redact import Redactor, harmless
+from portal.redact import Redactor, answered
 from portal.wire.ends import Access
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}(?:\.[A-Za-z][A-Za-z0-9]{0,62})?|[0-9]{3}")
@@ -20,7 +20,7 @@ def code_of(text: str) -> str:
 
 def line_of(service: str, status: int, code: str, words: str, access: Access) -> str:
     """Return what a service answered, in one line without secrets: addresses and signatures are left out, the Access's own are masked."""
-    told = f"{service} answered {status} {code}: {harmless(words)}".strip(": ")
+    told = answered(service, status, code, words)
     return _redactor(access.secrets)(told) if words or code else told
 
 

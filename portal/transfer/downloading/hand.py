@@ -51,7 +51,7 @@ class Hand:
         try:
             self._queue.extend([message.receipt for message in left], 0)
         except PortalError as error:
-            log.warning("%s messages could not be given back, and come again in at most %s s: %s", len(left), self._visible_s, error.message)
+            log.warning("messages that could not be given back, and come again in at most %s s: %s; %s", self._visible_s, len(left), error.message)
         for message in left:
             self.drop(message)
 
@@ -74,7 +74,7 @@ class Hand:
         try:
             lost = self._queue.extend([message.receipt for message in held], self._visible_s)
         except PortalError as error:
-            log.warning("%s messages could not be kept in hand: %s", len(held), error.message)
+            log.warning("messages that could not be kept in hand: %s; %s", len(held), error.message)
             return
         for n, why in lost:
             if held[n].receipt in self._messages:
