@@ -19,14 +19,19 @@ from datetime import datetime
 from pathlib import Path
 
 from portal.durable import make_folder, sync_folder
-from portal.errors import NameNotAllowed
+from portal.errors import AccessDenied, NameNotAllowed
 from portal.stores.local_files import READ_FLAGS, confined, forget, translated
+from portal.stores.local_rename import rename_fresh
 
 BLOCK_BYTES = 4 << 20
 _WAIT_S = 0.05
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _OWNER = "user.portal.source"
 """Extended attribute with the URL of the object that a file was made from, where the file system keeps such."""
+
+
+class RefusedHere(AccessDenied):
+    """This machine does not allow the file: no store refused anything."""
 
 
 class TargetFile:
@@ -68,7 +73,7 @@ class TargetFile:
 
     def size(self) -> int | None:
         """Return the size of the file that has the name now, None without one. Raises NameNotAllowed for what is no file."""
-        with translated(self.key):
+        with here(self.key):
             try:
                 found = self.path.stat()
             except FileNotFoundError:
@@ -85,20 +90,20 @@ class TargetFile:
             return ""
 
     def begin(self, size_bytes: int) -> None:
-        with translated(self.key):
+        with here(self.key):
             os.ftruncate(self._descriptor, 0)
             os.ftruncate(self._descriptor, size_bytes)
 
     def write(self, start: int, block: memoryview) -> None:
         """May be called by several threads, each with a stretch of its own."""
-        with translated(self.key):
+        with here(self.key):
             while block:
                 done = os.pwrite(self._descriptor, block, start)
                 start, block = start + done, block[done:]
 
     def settle(self) -> None:
         """Force what was written to the disk, and have the next read come from there."""
-        with translated(self.key):
+        with here(self.key):
             os.fsync(self._descriptor)
             forget(self._descriptor)
 
@@ -108,7 +113,7 @@ class TargetFile:
 
     def there(self) -> Iterator[tuple[int, memoryview]]:
         """Read the file that has the name now: (start, block)."""
-        with translated(self.key):
+        with here(self.key):
             descriptor = os.open(self.path, READ_FLAGS)
         try:
             yield from _blocks(self.key, descriptor)
@@ -119,7 +124,7 @@ class TargetFile:
         """Give what was written its name, durably, with the source's time. Raises AlreadyExists unless `overwrite`."""
         with contextlib.suppress(OSError, AttributeError):
             os.setxattr(self._descriptor, _OWNER, source.encode())
-        with translated(self.key):
+        with here(self.key):
             if modified:
                 moment = int(datetime.fromisoformat(modified).timestamp() * 1_000_000) * 1000
                 os.utime(self._descriptor, ns=(moment, moment))
@@ -127,9 +132,18 @@ class TargetFile:
             if overwrite:
                 self.partial.replace(self.path)
             else:
-                os.link(self.partial, self.path)
-                self.partial.unlink()
+                rename_fresh(self.partial, self.path)
             sync_folder(self.path.parent)
+
+
+@contextmanager
+def here(key: str) -> Iterator[None]:
+    """Turn errors of the operating system into those of the portal, a refusal into RefusedHere."""
+    try:
+        with translated(key):
+            yield
+    except AccessDenied as error:
+        raise RefusedHere(error.message, hint=error.hint) from error.__cause__
 
 
 @contextmanager
@@ -140,13 +154,14 @@ def turn(folder: Path, name: str, check: Callable[[], None]) -> Iterator[TargetF
         folder: the target, all links followed; links in it that lead out of it are refused.
         name: below it.
 
-    Raises AccessDenied, NameNotAllowed, AlreadyExists (a file is where a folder is needed), StoreFull.
+    Raises RefusedHere, NameNotAllowed, AlreadyExists (a file is where a folder is needed), StoreFull.
     """
     key = f"{str(folder).strip('/')}/{name}"
-    path = confined(key, (folder,))
+    with here(key):
+        path = confined(key, (folder,))
     found = TargetFile(key, path)
     try:
-        with translated(key):
+        with here(key):
             found.lock(check)
         yield found
     finally:
@@ -174,7 +189,7 @@ def _blocks(key: str, descriptor: int) -> Iterator[tuple[int, memoryview]]:
     buffer = memoryview(bytearray(min(BLOCK_BYTES, os.fstat(descriptor).st_size + 1)))
     start = 0
     while True:
-        with translated(key):
+        with here(key):
             length = os.preadv(descriptor, [buffer], start)
         if not length:
             return
