@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import select
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -288,7 +289,7 @@ def test_where_nobody_can_be_asked_who_writes_stillness_decides_and_that_is_told
     box.drop("a")
     assert len(box.settled()) == 1 and box.left() == {} and not box.problem()
     told = []
-    monkeypatch.setattr(left.Left, "add", lambda _, why, name: told.append((why, name)))
+    monkeypatch.setattr(left.Left, "add", lambda _, why, name, job="": told.append((why, name)))
     box.drop("b")
     box.settled()
     assert (left.UNSURE, "b") in told
@@ -498,12 +499,17 @@ def test_what_stays_is_told_once_and_goes_on_being_told(box: Box, caplog: pytest
 
 @pytest.mark.parametrize(("status", "told"), [(Status.FAILED, True), (Status.CANCELLED, True), (Status.SUCCEEDED, False)])
 def test_what_a_job_left_behind_is_told(box: Box, status: Status, told: bool) -> None:
-    box.drop("a")
+    for name in ("d", "in/a\nb", "c", "b"):
+        box.drop(name)
     (job,) = box.settled()
     box.end(job, status)
     box.look(100)
-    assert box.left() == ({left.BEHIND: [f"QueuedForUpload/{job.id}"]} if told else {})
-    (box.queued / job.id / "a").unlink()
+    files = f"b, c, d, … of job {job.id}, in QueuedForUpload"
+    assert box.left() == ({left.BEHIND: [files]} if told else {})
+    assert box.problem() == (f"Taken and left behind: {files}, because the job ended without them: retry it, or move them back into the watched "
+                             "folder." if told else "")  # fmt: skip
+    assert [item["jobs"] for item in box.fresh_watch().home.state.told["left"]] == ([[job.id]] if told else [])
+    shutil.rmtree(box.queued / job.id)
     box.look(100)
     assert box.left() == {} and not box.problem()
 
@@ -515,7 +521,7 @@ def test_files_whose_job_is_nowhere_are_told_where_jobs_leave_none(boxes: Boxes,
         (box.queued / name).mkdir(parents=True)
         (box.queued / name / "a").touch()
     box.look()
-    assert box.left() == ({left.NO_JOB: [f"QueuedForUpload/{'0' * 26}"]} if engine == "upload" else {})
+    assert box.left() == ({left.NO_JOB: [f"a of job {'0' * 26}, in QueuedForUpload"]} if engine == "upload" else {})
 
 
 # Paused, asked, removed

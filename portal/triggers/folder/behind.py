@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from portal import clock, jobs
@@ -15,7 +17,8 @@ from portal.triggers.trigger import NAME_LABEL, Trigger
 
 MOST = 500
 """So many jobs' folders are looked at in one go, the oldest ones."""
-
+_NAMED = 3
+"""So many of a job's files are named."""
 
 _YOUNG_MS = 600_000
 """Another trigger that has the same folder may be filling it for a job that it has not submitted."""
@@ -25,8 +28,9 @@ def tell(spool: Spool, trigger: Trigger, queued: Path, why_not: Left) -> None:
     """Tell of each folder in `queued` that has files of a job of this trigger that is over and did not succeed, or of a job that is nowhere."""
     found = (name for name in records.names(queued) if jobs.ID_PATTERN.fullmatch(name))
     for job_id in [name for name, _ in zip(found, range(MOST), strict=False)]:
-        if (why := _why(spool, trigger, job_id)) and _has_files(queued / job_id):
-            why_not.add(why, f"{queued.name}/{job_id}")
+        if (why := _why(spool, trigger, job_id)) and (names := list(islice(_files(queued / job_id), _NAMED + 1))):
+            files = ", ".join([*names[:_NAMED], *(["…"] if names[_NAMED:] else [])])
+            why_not.add(why, f"{files} of job {job_id}, in {queued.name}", job_id)
 
 
 def _why(spool: Spool, trigger: Trigger, job_id: str) -> str:
@@ -45,5 +49,8 @@ def _empties(trigger: Trigger) -> bool:
     return trigger.engine == "upload" and trigger.params.get("after", "move") != "keep"
 
 
-def _has_files(folder: Path) -> bool:
-    return any(names for _, _, names in os.walk(folder))
+def _files(folder: Path) -> Iterator[str]:
+    """Yield the files below a folder as paths in it, always in the same order."""
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (os.path.relpath(os.path.join(place, name), folder) for name in sorted(names))

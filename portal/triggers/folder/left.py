@@ -21,8 +21,8 @@ READ_ONLY = "its folder may not be changed by this user, so it cannot be moved o
 TOO_LONG = "its path would be longer than the system allows"
 NO_FILE = "it is a marker without its file"
 MARKER_STAYS = "this user may not remove it, and the next file of that name would count as complete at once"
-BEHIND = "its job ended without all of its files: retry the job, or move them back into the watched folder"
-NO_JOB = "its job is nowhere: move its files back into the watched folder if they are still to be uploaded"
+BEHIND = "the job ended without them: retry it, or move them back into the watched folder"
+NO_JOB = "the job is nowhere: move them back into the watched folder if they are still to be uploaded"
 TOO_MANY = "there are more files than are looked at in one go; it comes later"
 UNSURE = "whether somebody writes into it cannot be asked here: it was taken when it was still"
 APART = "it was given back, and has this name because its own was another file's by then"
@@ -32,23 +32,28 @@ PASSING = frozenset({OPEN, CHANGED, GONE, TOO_MANY, NO_FILE, UNSURE, APART})
 
 
 class Left:
-    """Files and folders by the reason why they stay where they are."""
+    """Files and folders by the reason why they stay where they are; those of jobs that are over, too."""
 
     def __init__(self) -> None:
         self._names: dict[str, list[str]] = {}
         self._counts: dict[str, int] = {}
+        self._jobs: dict[str, list[str]] = {}
 
-    def add(self, why: str, name: str) -> None:
+    def add(self, why: str, name: str, job: str = "") -> None:
+        """Add a file or folder; with `job`, the files that this job has taken out of the folder and left behind."""
         self._counts[why] = self._counts.get(why, 0) + 1
         names = self._names.setdefault(why, [])
         if len(names) < FIRST:
             names.append(shown(name))
+            self._jobs.setdefault(why, []).extend([job] if job else [])
 
     def take_in(self, other: Left) -> None:
         """Add what another one has."""
         for why, names in other._names.items():
             kept = self._names.setdefault(why, [])
-            kept += names[: FIRST - len(kept)]
+            room = FIRST - len(kept)
+            kept += names[:room]
+            self._jobs.setdefault(why, []).extend(other._jobs[why][:room])
             self._counts[why] = self._counts.get(why, 0) + other._counts[why]
 
     def __bool__(self) -> bool:
@@ -58,14 +63,18 @@ class Left:
         return self._counts.get(why, 0)
 
     def facts(self) -> list[dict[str, Any]]:
-        """Return `{why, count, first, passing}` of each reason, those that somebody has to do something about first."""
+        """Return `{why, count, first, jobs, passing}` of each reason, those that somebody has to do something about first."""
         order = sorted(self._counts, key=lambda why: (why in PASSING, why))
-        return [{"why": why, "count": self._counts[why], "first": self._names[why], "passing": why in PASSING} for why in order]
+        return [
+            {"why": why, "count": self._counts[why], "first": self._names[why], "jobs": self._jobs[why], "passing": why in PASSING} for why in order
+        ]
 
     def problem(self) -> str:
-        """Return one sentence for what stays until somebody does something; '' when there is nothing of that kind."""
+        """Return a sentence for what stays in the folder until somebody does something, and one for what jobs left; '' when there is neither."""
         lasting = [item for item in self.facts() if not item["passing"]]
-        return "Left in the folder: " + "; ".join(map(_told, lasting)) + "." if lasting else ""
+        here, behind = ([_told(item) for item in lasting if bool(item["jobs"]) is of_jobs] for of_jobs in (False, True))
+        said = [("Left in the folder", here), ("Taken and left behind", behind)]
+        return " ".join(f"{where}: {'; '.join(items)}." for where, items in said if items)
 
 
 class Stayed(Left):
@@ -75,8 +84,8 @@ class Stayed(Left):
         super().__init__()
         self.why: dict[str, str] = {}
 
-    def add(self, why: str, name: str) -> None:
-        super().add(why, name)
+    def add(self, why: str, name: str, job: str = "") -> None:
+        super().add(why, name, job)
         self.why[name] = why
 
 
