@@ -11,13 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal import clock
-from portal.cli import logs
+from portal.cli import jobs, logs
 from portal.cli.logs import tail_start
 from portal.cli.text import day, moment, seconds, short, size, span, table
 from portal.cli.watch import EXIT_CODES, Screen, ended, exit_code, measure
 from portal.errors import BadParameters
-from portal.jobs import Job, Status
+from portal.jobs import Attempt, Job, Status
 from portal.progress import Progress
+from portal.settings import Settings
+from portal.spool import Spool
+from tests.queues import a_job
 
 
 @pytest.mark.parametrize(("text", "expected"), [("90", 90), ("90s", 90), ("15m", 900), ("2h", 7200), ("1d", 86_400), ("1w", 604_800), ("0.5h", 1800)])
@@ -161,3 +164,17 @@ def test_a_dry_run_tells_its_plan_and_a_copy_its_proof() -> None:
     assert ended(moved).splitlines()[1:] == ["  proof: 2 end-to-end, 1 size"]
     one = replace(moved, result={"counts": {"messages": 1, "listed": 1, "copied": 1}})
     assert ": 1 message, 1 listed, 1 copied" in ended(one)
+
+
+def test_what_is_shown_of_a_job_keeps_the_lines_of_its_errors(config: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    spool, error = Spool(config), "No bucket.\n  because: SQS\x1b[2J answered 400.\n  what to do: Make it."
+    attempt = Attempt(1, "w", "h", "2026-11-21T10:00:00.000Z", outcome="failed", error=error)
+    job = spool.submit(a_job(attempts=(attempt,)))
+    assert jobs.show([job.id], config) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = lines[lines.index("attempts") + 1 :]
+    assert shown == [
+        "  1  2026-11-21 10:00:00  failed  on w: No bucket.",
+        "    because: SQS\N{REPLACEMENT CHARACTER}[2J answered 400.",
+        "    what to do: Make it.",
+    ]

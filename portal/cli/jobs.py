@@ -121,7 +121,7 @@ def _page(spool: Spool, job: Job) -> str:
     lines = [f"{job.engine} {job.id}" + (f"  “{job.name}”" if job.name != job.engine else "")]
     lines += [f"  {label:<13}{value}" for label, value in _facts(spool, job) if value not in (None, "")]
     for title, section in _sections(job):
-        lines += ["", title, *(f"  {line}" for line in section)]
+        lines += ["", title, *(f"  {line}" for item in section for line in item.splitlines())]
     return "\n".join(printable(line) for line in lines)
 
 
