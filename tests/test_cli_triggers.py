@@ -83,8 +83,8 @@ def test_a_parameter_may_quote_the_event(spool: Spool, capsys: pytest.CaptureFix
     (["nonsense"], 2, "invalid choice"),
     (["add"], 2, "KIND (cron, folder, sqs) and NAME are required, or --file FILE"),
     (["add", "moon", "n"], 2, "There are no triggers of kind 'moon'"), (["add", "corn", "n"], 2, "Did you mean cron?"),
-    (["add", "folder", "n", "--folder", "file:///x/", "--target", "s3://b/"], 2, "--target is a flag of the engine upload: put `--run upload` before"),
-    (["add", "folder", "n", "--no-create-bucket", "--folder", "file:///x/", "--run", "upload"], 2, "--no-create-bucket is a flag of the engine upload"),
+    (["add", "folder", "n", "--folder", "file:///x/", "--target", "s3://b/"], 2, "--target is a flag of the engine upload: put `--run upload`"),
+    (["add", "folder", "n", "--no-create-bucket", "--folder", "file:///x/", "--run", "upload"], 2, "--no-create-bucket is a flag of the engine"),
     (["add", "cron", "n", "--schedule", "@daily", "--source=s3://b/"], 2, "--source is a flag of an engine: put `--run ENGINE` before it"),
     (["add", "cron", "n", "--schedule", "@daily", "--run", "list", "--source", "s3://b/", "--run", "verify"], 2, "--run stands there twice"),
     (["add", "cron", "n", "--schedule", "@daily", "--run", "lsit", "--source", "s3://b/"], 2, "Did you mean list?"),
@@ -252,6 +252,42 @@ def test_a_problem_and_a_damaged_definition_are_told(spool: Spool, capsys: pytes
     assert "problem: The bucket is gone." in out and "torn: This is no trigger" in err
     assert "problem, 3 times since 1970-01-01 00:00:00 UTC\n  The bucket is gone.\n    what to do: Make it." in run(capsys, "show", "nightly")[1]
     assert told(capsys)[0]["standing"] == "problem"
+
+
+def with_a_zone_that_is_gone(spool: Spool, name: str) -> None:
+    """A definition that was saved where there was the time zone."""
+    file = spool.layout.triggers / name / "trigger.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "on": {"schedule": "@daily", "time_zone": "Mars/Base"}}))
+
+
+def test_a_trigger_whose_time_zone_is_gone_is_told_in_its_row_and_silences_no_other(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, *NIGHTLY)
+    run(capsys, *NIGHTLY[:2], "lost", *NIGHTLY[3:])
+    with_a_zone_that_is_gone(spool, "lost")
+    code, out, _ = run(capsys)
+    lost, nightly = out.splitlines()[1:]
+    assert code == 0 and "problem: There is no time zone 'Mars/Base'." in lost and nightly.split()[-2:] != [] and " active " in nightly
+    code, out, _ = run(capsys, "next", "--limit", "2")
+    first, second, last = out.splitlines()[1:]
+    assert code == 0 and "nightly" in first and "nightly" in second and "lost" in last and "There is no time zone 'Mars/Base'." in last
+    assert [item.get("problem", "")[:21] for item in told(capsys, "next", "--limit", "1")] == ["", "There is no time zone"]
+    code, out, _ = run(capsys, "show", "lost")
+    assert code == 0 and "next         There is no time zone 'Mars/Base'." in out and told(capsys, "show", "lost")["next"] == []
+    assert run(capsys, "edit", "lost", "--time-zone", "UTC")[0] == 0 and len(told(capsys, "next", "--limit", "9")) == 9
+
+
+def test_what_the_service_saw_is_told_in_words(spool: Spool, capsys: pytest.CaptureFixture[str], home: Path) -> None:
+    (home / "data" / "Watch").mkdir()
+    run(capsys, "add", "folder", "shop", "--folder", f"file://{home}/data/Watch/", "--run", "upload", "--target", "s3://b/")
+    left = [{"why": "it is a link", "count": 30, "first": ["a", "b"], "passing": False},
+            {"why": "the job ended without them", "count": 1, "first": ["c of job X, in Q"], "jobs": ["X"], "passing": False}]  # fmt: skip
+    now = State(told={"files": 1234, "waiting": 0, "left": left}, problem=Problem(text="Left.", since=clock.iso(0)))
+    (spool.layout.triggers / "shop" / "state.json").write_text(now.to_json())
+    lines = run(capsys, "show", "shop")[1].splitlines()
+    seen = lines[lines.index("seen at the last look") + 1 :]
+    assert seen[:4] == ["  Files in the folder  1,234", "  Waiting for a job    0", "  Left in the folder: 30: a, b, …,", "    because it is a link"]
+    assert seen[4:] == ["  Left behind by 1 job: c of job X, in Q,", "    because the job ended without them"]
+    assert "problem, since 1970-01-01 00:00:00 UTC" in lines
 
 
 def test_what_is_due_next_is_listed_over_all_schedules_in_order(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:

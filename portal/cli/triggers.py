@@ -5,22 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from portal import clock
-from portal.cli import trigger_making
+from portal.cli import trigger_making, trigger_text
 from portal.cli.parsing import PROGRAM, add_json, add_user, parser
-from portal.cli.text import as_json, printable, short, table
+from portal.cli.text import as_json, printable, table
 from portal.cli.watch import nobody_works
 from portal.errors import BadParameters
 from portal.settings import Settings
 from portal.spool import Spool
 from portal.spool.reasons import NO_WORKER
-from portal.triggers import book, cron, history, submitting, telling
+from portal.triggers import book, history, telling
 from portal.triggers import state as states
-from portal.triggers.history import Happened
 from portal.triggers.state import State
 from portal.triggers.trigger import Trigger
 
@@ -61,7 +60,10 @@ def _list(arguments: list[str], spool: Spool, settings: Settings) -> int:
     if given.json:
         print(as_json([_told(trigger, now) for trigger, now in found]))
     elif found:
-        rows = [[trigger.name, trigger.kind, telling.waits(trigger), telling.does(trigger), *_how(spool, trigger, now)] for trigger, now in found]
+        rows = [
+            [trigger.name, trigger.kind, telling.waits(trigger), telling.does(trigger), *trigger_text.how(spool, trigger, now)]
+            for trigger, now in found
+        ]
         print(table(["name", "kind", "waits for", "runs", "state", "last event (UTC)", "next (UTC)"], rows))
     else:
         print(f"No triggers. `{PROGRAM} triggers add --help` tells how to make one.")
@@ -69,21 +71,6 @@ def _list(arguments: list[str], spool: Spool, settings: Settings) -> int:
         print(f"{name}: {why}", file=sys.stderr)
     _warn(spool, any(trigger.paused is None for trigger, _ in found))
     return 0
-
-
-def _how(spool: Spool, trigger: Trigger, now: State) -> list[str]:
-    last = next(iter(history.events(spool.layout, trigger.name)), None)
-    how = telling.standing(trigger, now)
-    why = trigger.paused.why if trigger.paused else now.problem.text.partition("\n")[0] if now.problem else ""
-    words = f"{how}: {why[:60]}" if why else how
-    return [words, f"{short(last.at)} {last.outcome}" if last else "", _next_due(trigger, now)]
-
-
-def _next_due(trigger: Trigger, now: State) -> str:
-    """When a schedule is due next, UTC; also while no service has written it down."""
-    if trigger.paused:
-        return ""
-    return short(now.next_due) or "".join(f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}" for when in _due(trigger, 1))
 
 
 def _told(trigger: Trigger, now: State) -> dict[str, Any]:
@@ -107,54 +94,12 @@ def _show(arguments: list[str], spool: Spool, settings: Settings) -> int:
         print(as_json(trigger_making.definition(trigger)))
     elif given.json:
         past = [item.model_dump() for item in history.events(spool.layout, given.name)]
-        print(as_json({**_told(trigger, now), "next": [clock.iso(round(when.timestamp() * 1000)) for when in _due(trigger, 5)], "history": past}))
+        times = [] if trigger.paused else trigger_text.due(trigger, 5)[0]
+        print(as_json({**_told(trigger, now), "next": list(map(_iso, times)), "history": past}))
     else:
-        print("\n".join(printable(line) for line in _page(spool, trigger, now)))
+        print("\n".join(printable(line) for line in trigger_text.page(spool, trigger, now)))
         _warn(spool, trigger.paused is None)
     return 0
-
-
-def _page(spool: Spool, trigger: Trigger, now: State) -> Iterator[str]:
-    yield f"{trigger.kind} {trigger.name}"
-    for label, value in _facts(spool, trigger, now):
-        if value:
-            yield f"  {label:<13}{value}"
-    if now.problem:
-        yield from ["", f"problem, {now.problem.times} times since {short(now.problem.since)} UTC"]
-        yield from (f"  {line}" for line in now.problem.text.splitlines())
-    yield from ["", "parameters", *(f"  {line}" for line in as_json(dict(trigger.params)).splitlines())]
-    if now.told:
-        yield from ["", "told by the service", *(f"  {line}" for line in as_json(dict(now.told)).splitlines())]
-    if past := history.events(spool.layout, trigger.name)[:5]:
-        yield from ["", "latest events", *(f"  {line}" for line in _history_table(past).splitlines())]
-
-
-def _facts(spool: Spool, trigger: Trigger, now: State) -> Iterator[tuple[str, Any]]:
-    yield "waits for", telling.waits(trigger)
-    yield "runs", telling.does(trigger)
-    yield "with", ", ".join(f"{name}={value}" for name, value in trigger.on.items())
-    yield "overlap", trigger.overlap
-    if trigger.paused:
-        why = f": {trigger.paused.why}" if trigger.paused.why else ""
-        yield "paused", f"by {trigger.paused.by} since {short(trigger.paused.at)} UTC{why}"
-    wishes, others = telling.then(trigger)
-    yield "then", ", ".join(str(item["engine"]) for item in others)
-    yield "tells", ", ".join(map(str, wishes))
-    yield "labels", ", ".join(f"{name}={value}" for name, value in trigger.labels.items())
-    yield "changed", f"{short(trigger.at)} UTC by {trigger.by}"
-    yield "looked at", f"{short(now.looked_at)} UTC" if now.looked_at else "never yet"
-    yield "asked", "to run now; a worker's service does it" if book.is_asked(spool.layout, trigger.name) else ""
-    yield "open jobs", ", ".join(submitting.not_ended(spool, now.jobs))
-    if not trigger.paused:
-        yield "next", ", ".join(_local(when) for when in _due(trigger, 3))
-
-
-def _due(trigger: Trigger, count: int) -> list[datetime]:
-    return list(cron.next_times(trigger, count, datetime.now(UTC))) if trigger.kind == "cron" else []
-
-
-def _local(when: datetime) -> str:
-    return f"{when:%a %Y-%m-%d %H:%M %Z}"
 
 
 def _add(arguments: list[str], spool: Spool, settings: Settings) -> int:
@@ -182,8 +127,8 @@ def _saved(spool: Spool, trigger: Trigger, given: argparse.Namespace, verb: str)
         print(as_json(_told(trigger, states.state(spool.layout, trigger.name))))
         return 0
     print(f"{verb}: {trigger.name} waits for {telling.waits(trigger)} and runs {telling.does(trigger)}.")
-    if times := _due(trigger, 3):
-        print(f"Next: {', '.join(_local(when) for when in times)}")
+    if times := trigger_text.due(trigger, 3)[0]:
+        print(f"Next: {', '.join(trigger_text.local(when) for when in times)}")
     _warn(spool, True)
     return 0
 
@@ -253,17 +198,12 @@ def _history(arguments: list[str], spool: Spool, settings: Settings) -> int:
     if given.json:
         print(as_json([item.model_dump() for item in past]))
     else:
-        print(_history_table(past) if past else f"{given.name} has had no event yet.")
+        print(trigger_text.history_table(past) if past else f"{given.name} has had no event yet.")
     return 0
 
 
 def _outcomes() -> str:
     return "\n".join(f"  {name:<11}{words}" for name, words in _TOLD.items())
-
-
-def _history_table(past: Sequence[Happened]) -> str:
-    rows = [[short(item.due_at), short(item.at), item.outcome, item.job, item.reason] for item in past]
-    return table(["due (UTC)", "handled (UTC)", "outcome", "job", "reason"], rows)
 
 
 def _next(arguments: list[str], spool: Spool, settings: Settings) -> int:
@@ -276,17 +216,25 @@ def _next(arguments: list[str], spool: Spool, settings: Settings) -> int:
     if given.name and chosen[0].kind != "cron":
         raise BadParameters(f"{given.name} has no schedule: it waits for {telling.waits(chosen[0])}.")
     limit = max(0, given.limit)
-    times = sorted(((when, item) for item in chosen for when in _due(item, limit)), key=lambda pair: (pair[0], pair[1].name))[:limit]
+    found = [(item, *trigger_text.due(item, limit)) for item in chosen]
+    times = sorted(((when, item) for item, due, _ in found for when in due), key=lambda pair: (pair[0], pair[1].name))[:limit]
+    wrong = [(item, problem) for item, _, problem in found if problem]
     if given.json:
-        print(as_json([{"name": item.name, "due_at": clock.iso(round(when.timestamp() * 1000))} for when, item in times]))
-    elif times:
-        print(table(["due", "due (UTC)", "trigger", "runs"],
-                    [[_local(when), f"{when.astimezone(UTC):%Y-%m-%d %H:%M}", item.name, telling.does(item)] for when, item in times]))  # fmt: skip
+        print(as_json([{"name": item.name, "due_at": _iso(when)} for when, item in times] +
+                      [{"name": item.name, "due_at": None, "problem": problem} for item, problem in wrong]))  # fmt: skip
+    elif times or wrong:
+        rows = [[trigger_text.local(when), f"{when.astimezone(UTC):%Y-%m-%d %H:%M}", item.name, telling.does(item)] for when, item in times]
+        rows += [["nobody knows", "", item.name, f"{telling.does(item)}: {problem}"] for item, problem in wrong]
+        print(table(["due", "due (UTC)", "trigger", "runs"], rows))
     else:
         print("No schedule is due.")
     if given.name and chosen[0].paused and not given.json:
         print(f"{given.name} is paused: it makes no jobs until `{PROGRAM} triggers resume {given.name}`.")
     return 0
+
+
+def _iso(when: datetime) -> str:
+    return clock.iso(round(when.timestamp() * 1000))
 
 
 _ACTIONS: Mapping[str, Callable[[list[str], Spool, Settings], int]] = {
