@@ -169,12 +169,12 @@ def test_a_dry_run_tells_its_plan_and_a_copy_its_proof() -> None:
 def test_what_is_shown_of_a_job_keeps_the_lines_of_its_errors(config: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     spool, error = Spool(config), "No bucket.\n  because: SQS\x1b[2J answered 400.\n  what to do: Make it."
     attempt = Attempt(1, "w", "h", "2026-11-21T10:00:00.000Z", outcome="failed", error=error)
-    job = spool.submit(a_job(attempts=(attempt,)))
+    now = clock.iso(clock.now_ms())
+    job = a_job(attempts=(attempt,), status=Status.FAILED, finished_at=now)
+    spool.archive_path(job).parent.mkdir(parents=True)
+    spool.archive_path(job).write_text(job.to_json())
     assert jobs.show([job.id], config) == 0
     lines = capsys.readouterr().out.splitlines()
-    shown = lines[lines.index("attempts") + 1 :]
-    assert shown == [
-        "  1  2026-11-21 10:00:00  failed  on w: No bucket.",
-        "    because: SQS\N{REPLACEMENT CHARACTER}[2J answered 400.",
-        "    what to do: Make it.",
-    ]
+    first, *rest = lines[lines.index("attempts") + 1 :]
+    assert first == "  1  2026-11-21 10:00:00  failed  on w: No bucket."
+    assert rest == ["    because: SQS\N{REPLACEMENT CHARACTER}[2J answered 400.", "    what to do: Make it."]
