@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -149,15 +154,13 @@ def test_missing_credentials_are_told(s3_server: Server, unique: str) -> None:
     ("status", "code", "kind", "told"),
     [
         (403, "AccessDeniedException", "AccessDenied", "not allowed"), (403, "InvalidClientTokenId", "AccessDenied", "credentials are wrong"),
-        (403, "ExpiredToken", "AccessDenied", "have ended"), (400, "AWS.SimpleQueueService.NonExistentQueue", "NoQueue", "no queue"),
+        (403, "ExpiredToken", "CredentialsEnded", "have ended"), (400, "AWS.SimpleQueueService.NonExistentQueue", "NoQueue", "no queue"),
         (400, "KmsAccessDenied", "AccessDenied", "key that encrypts"), (400, "OverLimit", "Throttled", "slow down"),
         (400, "QueueDeletedRecently", "Unreachable", "for now"), (500, "InternalFailure", "Unreachable", "for now"),
         (400, "SomethingElse", "StoreError", "failed"),
     ],
 )  # fmt: skip
 def test_what_sqs_answers_is_told_in_words(queue: NoticeQueue, status: int, code: str, kind: str, told: str) -> None:
-    from botocore.exceptions import ClientError
-
     def refuse(**_: object) -> None:
         raise ClientError({"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": status}}, "X")  # type: ignore[typeddict-item]
 
@@ -166,6 +169,47 @@ def test_what_sqs_answers_is_told_in_words(queue: NoticeQueue, status: int, code
         queue.receive()
     assert type(caught.value).__name__ == kind and (queue.name in str(caught.value) or "credentials" in str(caught.value))
     assert str(status) in str(caught.value.__cause__)
+
+
+def expired(**_: object) -> None:
+    raise ClientError({"Error": {"Code": "ExpiredToken", "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": 403}}, "X")  # type: ignore[typeddict-item]
+
+
+def credentials(path: Path, key: str) -> None:
+    path.write_text(json.dumps({"AccessKeyId": key, "SecretAccessKey": "testing-secret", "SessionToken": "token"}))
+
+
+def test_credentials_that_were_renewed_in_their_file_are_taken_when_the_others_end(s3_server: Server, unique: str, tmp_path: Path) -> None:
+    """As those that objects are read with."""
+    path = tmp_path / "credentials.json"
+    credentials(path, "older")
+    given = S3Connection(endpoint_url=s3_server.url, region="us-east-1", credentials_file=str(path))
+    with NoticeQueue.open(given, unique, create=True) as found:
+        found.send(["a"])
+        ended = found._client
+        ended.receive_message = ended.delete_message_batch = expired
+        credentials(path, "newer")
+        (got,) = found.receive(wait_s=0)
+        assert found._client is not ended and found._client._request_signer._credentials.access_key == "newer"
+        assert found.delete([got.receipt]) == []
+
+
+def test_credentials_that_stay_ended_are_told_and_asked_for_once(s3_server: Server, unique: str, tmp_path: Path, monkeypatch: Any) -> None:
+    path = tmp_path / "credentials.json"
+    credentials(path, "older")
+    given = S3Connection(endpoint_url=s3_server.url, region="us-east-1", credentials_file=str(path))
+    with NoticeQueue.open(given, unique, create=True) as found:
+        made: list[object] = []
+
+        def ended(*_: object) -> SimpleNamespace:
+            made.append(1)
+            return SimpleNamespace(receive_message=expired, close=lambda: None)
+
+        found._client.receive_message = expired
+        monkeypatch.setattr(sqs, "_client", ended)
+        with pytest.raises(AccessDenied, match="have ended"):
+            found.receive()
+    assert len(made) == 1
 
 
 def test_a_cancel_ends_the_sending(s3_server: Server, unique: str) -> None:

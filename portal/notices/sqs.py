@@ -6,9 +6,9 @@ A queue may be used by several threads. Credentials, endpoint and region are tho
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -19,7 +19,7 @@ from portal.connections import S3Connection
 from portal.errors import AccessDenied, PortalError, SettingError
 from portal.notices import message
 from portal.notices.queue_name import QueueName
-from portal.notices.sqs_errors import NoQueue, translated
+from portal.notices.sqs_errors import CredentialsEnded, NoQueue, translated
 from portal.stores import s3_client
 
 BATCH_MESSAGES = 10
@@ -51,8 +51,10 @@ class Received(NamedTuple):
 class NoticeQueue:
     """One queue, opened."""
 
-    def __init__(self, client: Any, named: QueueName, url: str, expires_at: str = "", check: Callable[[], None] = lambda: None) -> None:
-        self._client, self._named, self.url, self._expires_at, self._check = client, named, url, expires_at, check
+    def __init__(self, connection: S3Connection, client: Any, named: QueueName, url: str, check: Callable[[], None] = lambda: None) -> None:
+        self._connection, self._client, self._named, self.url, self._check = connection, client, named, url, check
+        self._expires_at = s3_client.expiry(connection)
+        self._renewing = threading.Lock()
 
     @classmethod
     def open(cls, connection: S3Connection, name_or_url: str, *, create: bool = False, check: Callable[[], None] = lambda: None) -> Self:
@@ -74,7 +76,7 @@ class NoticeQueue:
         except BaseException:
             client.close()
             raise
-        return cls(client, named, url, expires_at, check)
+        return cls(connection, client, named, url, check)
 
     @property
     def name(self) -> str:
@@ -107,11 +109,10 @@ class NoticeQueue:
     def receive(self, most: int = BATCH_MESSAGES, *, wait_s: float = LONGEST_POLL_S, visible_s: int = 60) -> list[Received]:
         """Wait for messages up to `wait_s` seconds; returns at most ten of them, [] when none came."""
         self._check()
-        with self._translated("Receiving from"):
-            answer = self._client.receive_message(
-                QueueUrl=self.url, MaxNumberOfMessages=min(most, BATCH_MESSAGES), WaitTimeSeconds=min(int(wait_s), LONGEST_POLL_S),
-                VisibilityTimeout=visible_s, MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
-            )  # fmt: skip
+        answer = self._call(
+            "Receiving from", "receive_message", MaxNumberOfMessages=min(most, BATCH_MESSAGES), WaitTimeSeconds=min(int(wait_s), LONGEST_POLL_S),
+            VisibilityTimeout=visible_s, MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
+        )  # fmt: skip
         return [_received(found) for found in answer.get("Messages", ())]
 
     def extend(self, receipts: Sequence[str], visible_s: int) -> Refused:
@@ -138,8 +139,7 @@ class NoticeQueue:
 
     def _attributes(self, *names: str) -> dict[str, str]:
         self._check()
-        with self._translated("Looking at"):
-            found: dict[str, str] = self._client.get_queue_attributes(QueueUrl=self.url, AttributeNames=list(names)).get("Attributes", {})
+        found: dict[str, str] = self._call("Looking at", "get_queue_attributes", AttributeNames=list(names)).get("Attributes", {})
         return found
 
     def _all(self, what: str, operation: str, entries: list[dict[str, Any]]) -> Refused:
@@ -156,8 +156,7 @@ class NoticeQueue:
             self._check()
             if number:
                 time.sleep(_AGAIN_S * 2**number)
-            with self._translated(what):
-                failed = getattr(self._client, operation)(QueueUrl=self.url, Entries=entries).get("Failed", ())
+            failed = self._call(what, operation, Entries=entries).get("Failed", ())
             final |= {entry["Id"]: _why(entry) for entry in failed if entry.get("SenderFault")}
             again = {entry["Id"]: _why(entry) for entry in failed if not entry.get("SenderFault")}
             entries = [entry for entry in entries if entry["Id"] in again]
@@ -165,8 +164,28 @@ class NoticeQueue:
                 break
         return sorted((int(name), why) for name, why in {**final, **again}.items())
 
-    def _translated(self, what: str) -> AbstractContextManager[None]:
-        return translated(what, self.name, expires_at=self._expires_at)
+    def _call(self, what: str, operation: str, **given: Any) -> dict[str, Any]:
+        """Send a request; once more with the credentials that are there now, when those of the client have ended."""
+        client = self._client
+        try:
+            return self._sent(client, what, operation, given)
+        except CredentialsEnded:
+            if self._connection.access_key_id:  # typed in: there are no others
+                raise
+        return self._sent(self._renewed(client), what, operation, given)
+
+    def _sent(self, client: Any, what: str, operation: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        with translated(what, self.name, expires_at=self._expires_at):
+            answer: dict[str, Any] = getattr(client, operation)(QueueUrl=self.url, **given)
+        return answer
+
+    def _renewed(self, ended: Any) -> Any:
+        """Return a client that signs in anew; one for all threads whose requests found the same one ended. Raises what opening does."""
+        with self._renewing:
+            if self._client is ended:
+                self._client, self._expires_at = _client(self._connection, self._named), s3_client.expiry(self._connection)
+                ended.close()
+            return self._client
 
     def close(self) -> None:
         self._client.close()

@@ -31,12 +31,16 @@ class NoQueue(errors.NotFound):
     """There is no such queue."""
 
 
+class CredentialsEnded(errors.AccessDenied):
+    """The temporary credentials have ended."""
+
+
 @contextmanager
 def translated(what: str, queue: str, *, expires_at: str = "") -> Iterator[None]:
     """Turn what botocore raises inside into a PortalError that says `what` (e.g. "Sending to") failed with which queue.
 
     Raises:
-        NoQueue, AccessDenied, Throttled, Unreachable, NameNotAllowed, StoreError
+        NoQueue, CredentialsEnded, AccessDenied, Throttled, Unreachable, NameNotAllowed, StoreError
     """
     try:
         yield
@@ -53,7 +57,7 @@ def _refusal(error: boto.ClientError, what: str, queue: str, expires_at: str) ->
     if codes & _MISSING:
         return NoQueue(f"There is no queue {queue!r}.", hint=CREATE_HINT)
     if codes & _EXPIRED:
-        return errors.AccessDenied(ended(expires_at), hint="Get new ones and submit the job again.")
+        return CredentialsEnded(ended(expires_at), hint="Get new ones and submit the job again.")
     if codes & _WRONG_KEYS:
         return errors.AccessDenied(f"{failed} was refused: the credentials are wrong.", hint="Check access key, secret key and session token.")
     if codes & _DENIED:
