@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.folders import Box, contents
+from portal.errors import DiskNearlyFull, PortalError
+from portal.triggers import book
+from portal.triggers.folder import moving
+from tests.folders import STILL_S, Box, contents
 
 Boxes = Callable[..., Box]
 
@@ -32,3 +36,80 @@ def test_what_has_been_done_is_not_taken_again_where_it_lies_in_the_watched_fold
     box.drop("done/before")
     (job,) = box.settled()
     assert box.files(job) == {"a": "x"} and contents(box.watched) == {"done/before": "x"}
+
+
+def _fail(*_: Any) -> None:
+    raise DiskNearlyFull("The disk is nearly full.")
+
+
+def cut_off(box: Box, monkeypatch: pytest.MonkeyPatch, *, moved: int) -> None:
+    """Take what is there, and have it cut off when so many files were moved."""
+    left, real = [None] * moved, moving.take
+
+    def take(*given: Any) -> None:
+        if not left:
+            _fail()
+        left.pop()
+        real(*given)
+
+    box.look()
+    with monkeypatch.context() as patched:
+        patched.setattr(moving, "take", take)
+        patched.setattr(box.spool, "submit", _fail)
+        with pytest.raises(DiskNearlyFull):
+            box.look(STILL_S + 1)
+    assert len(box.manifests()) == 1
+
+
+def edited(box: Box, folder: Path) -> None:
+    """Have the trigger watch another folder."""
+    folder.mkdir()
+    on = {"folder": f"file://{folder}/", "still_s": STILL_S}
+    box.trigger = book.save(box.settings, box.trigger.model_copy(update={"on": on}), by="bob")
+    box.watched, box.watch = folder, box.fresh_watch()
+
+
+@pytest.mark.parametrize("moved", [0, 1, 3])
+def test_a_batch_whose_folder_is_gone_goes_on_with_what_was_moved(boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: int) -> None:
+    box = boxes()
+    for name in "abc":
+        box.drop(f"in/{name}", name)
+    cut_off(box, monkeypatch, moved=moved)
+    shutil.rmtree(box.watched)
+    edited(box, tmp_path / "data" / "New")
+    box.drop("d", "d")
+    jobs = box.settled()
+    wanted = [dict(list({f"in/{name}": name for name in "abc"}.items())[:moved])] if moved else []
+    assert [box.files(job) for job in jobs] == [*wanted, {"d": "d"}]
+    assert box.manifests() == [] and not box.problem()
+
+
+def test_a_file_that_cannot_go_back_is_told_and_keeps_no_other_waiting(boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = boxes()
+    old = box.watched
+    box.drop("a")
+    cut_off(box, monkeypatch, moved=1)
+    (name,) = box.manifests()
+    (box.queued / name.removesuffix(".json") / "a").write_text("written on after it was moved")
+    shutil.rmtree(old)
+    edited(box, tmp_path / "data" / "New")
+    box.drop("b", "b")
+    assert [box.files(job) for job in box.settled()] == [{"b": "b"}] and box.manifests() == [name]
+    assert "a has to go back to the folder that it came from, and that is gone" in box.problem()
+    old.mkdir()
+    box.look(10)
+    assert contents(old) == {"a": "written on after it was moved"} and box.manifests() == []
+    box.look(10)
+    assert not box.problem()
+
+
+def test_a_manifest_that_cannot_be_read_keeps_nothing_else_back(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = boxes()
+    box.drop("a", "a")
+    cut_off(box, monkeypatch, moved=1)
+    (box.watch.home.batches / f"{'0' * 26}.json").write_text("{")
+    box.drop("b", "b")
+    for _ in range(3):
+        with pytest.raises(PortalError, match="cannot be read"):
+            box.look(STILL_S + 1)
+    assert [box.files(job) for job in box.jobs()] == [{"a": "a"}, {"b": "b"}]

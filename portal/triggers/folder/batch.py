@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -73,16 +73,26 @@ def _seen(name: str, device: int, inode: int, size: int, mtime_ns: int, marker: 
     return Seen(name, Identity(device, inode, size, mtime_ns), 0, None if marker is None else Identity(*marker))
 
 
-def open_batches(folder: Path) -> list[Batch]:
-    """Return the batches that were begun and not ended, the first one first. Raises PortalError for a manifest that cannot be read."""
+def each_open(folder: Path, act: Callable[[Batch], object]) -> PortalError | OSError | None:
+    """Do something with every batch that was begun and not ended, the first one first; returns the first error.
+
+    One that cannot be read, or that `act` raises for, keeps no other one back.
+    """
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
     except FileNotFoundError:
-        return []
-    return [_read(folder / name) for name in names]
+        return None
+    first: PortalError | OSError | None = None
+    for name in names:
+        try:
+            act(_read(folder / name))
+        except (PortalError, OSError) as error:
+            first = first or error
+    return first
 
 
 def _read(path: Path) -> Batch:
+    """Raises PortalError for a manifest that cannot be read."""
     try:
         batch = Batch.from_json(path.read_bytes())
         if path.name != f"{batch.job_id}.json":

@@ -28,8 +28,10 @@ _FEW = 16
 def move(batch: Batch, why_not: Left) -> list[Seen]:
     """Move what can be moved; returns the files that lie in the job's folder now, safe on the disk, and nobody writes into them.
 
+    When the watched folder is gone, those that were moved before are all there is.
+
     Raises:
-        NotFound, AccessDenied: one of the two ends cannot be opened.
+        NotFound, AccessDenied: one of the two ends cannot be opened, or a file has to go back to a folder that is gone.
         OSError: the disk fails. Either way: call it again.
     """
     with _opened(batch) as (source, target):
@@ -45,13 +47,18 @@ def move(batch: Batch, why_not: Left) -> list[Seen]:
 
 
 @contextmanager
-def _opened(batch: Batch) -> Iterator[tuple[int, int]]:
-    with opened(batch.watched) as source, opened(batch.queued) as queued, beneath.folder(queued, batch.job_id, make=True) as target:
-        yield source, target
+def _opened(batch: Batch) -> Iterator[tuple[int | None, int]]:
+    """Open the watched folder, None when it is gone, and the job's."""
+    with ExitStack() as stack:
+        source = stack.enter_context(opened(batch.watched)) if os.path.lexists(batch.watched) else None
+        queued = stack.enter_context(opened(batch.queued))
+        yield source, stack.enter_context(beneath.folder(queued, batch.job_id, make=True))
 
 
-def _move_folder(source: int, target: int, folder: str, files: Sequence[Seen]) -> dict[str, str]:
+def _move_folder(source: int | None, target: int, folder: str, files: Sequence[Seen]) -> dict[str, str]:
     """Move the files of one folder; returns why files were not moved now."""
+    if source is None:
+        return dict.fromkeys((file.name for file in files), left.GONE)
     with ExitStack() as stack:
         try:
             here = stack.enter_context(beneath.folder(source, folder))
@@ -71,7 +78,7 @@ def _moved(here: int, there: int, files: Sequence[Seen]) -> Iterator[tuple[str, 
             yield file.name, str(reason)
 
 
-def _looked_at_again(source: int, target: int, folder: str, files: Sequence[Seen], stays: Mapping[str, str], why_not: Left) -> list[Seen]:
+def _looked_at_again(source: int | None, target: int, folder: str, files: Sequence[Seen], stays: Mapping[str, str], why_not: Left) -> list[Seen]:
     """Return those of a folder's files that are in the job's folder and stay there; who opened one on its way gets it back."""
     kept = []
     with ExitStack() as stack:
@@ -101,8 +108,13 @@ def _why_not_there(there: int, file: Seen, why_not: Left) -> str:
     return ""
 
 
-def _give_back(source: int, folder: str, there: int, name: str, why_not: Left) -> None:
+def _give_back(source: int | None, folder: str, there: int, name: str, why_not: Left) -> None:
     """Move a file back to where it was, or into the watched folder itself when its folder is none any more."""
+    if source is None:
+        if name in os.listdir(there):
+            hint = "Make that folder again, or move the file out of its job's folder."
+            raise NotFound(f"{left.shown(name)} has to go back to the folder that it came from, and that is gone.", hint=hint)
+        return
     with ExitStack() as stack:
         try:
             here = stack.enter_context(beneath.folder(source, folder, make=True))
@@ -141,9 +153,9 @@ def remove_empty(queued: str | Path, job_id: str) -> None:
                 os.rmdir(job_id, dir_fd=parent)
 
 
-def _remove_markers(source: int, kept: Sequence[Seen], why_not: Left) -> None:
+def _remove_markers(source: int | None, kept: Sequence[Seen], why_not: Left) -> None:
     for file in kept:
-        if file.marker:
+        if file.marker and source is not None:
             folder, _, name = file.name.rpartition("/")
             try:
                 with beneath.folder(source, folder) as here:
@@ -154,7 +166,7 @@ def _remove_markers(source: int, kept: Sequence[Seen], why_not: Left) -> None:
                 why_not.add(left.MARKER_STAYS, file.name + MARKER)
 
 
-def _force(source: int, target: int, kept: Sequence[Seen]) -> None:
+def _force(source: int | None, target: int, kept: Sequence[Seen]) -> None:
     """Force the files and their new names to the disk: who dropped them may not have, and the job is about to be promised."""
     if len(kept) > _FEW:
         beneath.sync_file_system(target)
@@ -168,8 +180,9 @@ def _force(source: int, target: int, kept: Sequence[Seen]) -> None:
             finally:
                 os.close(descriptor)
             os.fsync(there)
-        with suppress(FileNotFoundError), beneath.folder(source, folder) as here:
-            os.fsync(here)
+        if source is not None:
+            with suppress(FileNotFoundError), beneath.folder(source, folder) as here:
+                os.fsync(here)
 
 
 def prune(folder: int) -> bool:

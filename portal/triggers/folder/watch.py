@@ -12,11 +12,12 @@ from typing import Any
 from ulid import ULID
 
 from portal import clock
+from portal.errors import AccessDenied, NotFound, explain
 from portal.spool import disk
 from portal.triggers import submitting
 from portal.triggers.events import Event
 from portal.triggers.folder import behind, beneath, recovery
-from portal.triggers.folder.batch import Batch, facts, open_batches
+from portal.triggers.folder.batch import Batch, each_open, facts
 from portal.triggers.folder.ends import Ends, ends, opened
 from portal.triggers.folder.hints import Hints
 from portal.triggers.folder.later import Later
@@ -65,20 +66,20 @@ class FolderWatch(Watch):
 
     def settle(self) -> None:
         """Give the files back that are on their way to a job that is not in the queue."""
-        for batch in open_batches(self.home.batches):
-            recovery.undo(self.home, self.ctx.spool, batch)
+        if error := each_open(self.home.batches, lambda batch: recovery.undo(self.home, self.ctx.spool, batch)):
+            raise error
 
     def look(self, now_ms: int) -> float:
         self._hints.read()
         if early_s := self._pace.early_s():
             return early_s
         why_not = Left()
-        for batch in open_batches(self.home.batches):
-            self._finish(batch, why_not)
+        error = each_open(self.home.batches, lambda batch: self._go_on(batch, why_not))
         asked = self._request()
-        if self.trigger.paused and not asked:
-            return _WITH_HINTS_S
-        return self._look(asked, why_not)
+        next_s = _WITH_HINTS_S if self.trigger.paused and not asked else self._look(asked, why_not)
+        if error:
+            raise error
+        return next_s
 
     def _look(self, asked: float | None, why_not: Left) -> float:
         """Look at the folder. `asked` is when somebody's wish to run now was seen first, on the monotonic clock."""
@@ -143,6 +144,13 @@ class FolderWatch(Watch):
             except OSError:
                 continue  # its folder is gone, or is none any more
         return chosen
+
+    def _go_on(self, batch: Batch, why_not: Left) -> None:
+        """Bring a batch that was begun to its end. A folder of it that cannot be used is no trouble of the folder that is watched now."""
+        try:
+            self._finish(batch, why_not)
+        except (NotFound, AccessDenied) as error:
+            why_not.add(explain(error), batch.job_id)
 
     def _finish(self, batch: Batch, why_not: Left) -> int:
         """Bring a batch to its end; returns how many files went to its job."""
