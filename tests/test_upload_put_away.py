@@ -56,6 +56,24 @@ def test_what_was_moved_by_an_attempt_that_died_is_found(box: Box) -> None:
         box.put(path, "another")
 
 
+def test_what_was_moved_to_a_name_of_its_own_by_an_attempt_that_died_is_found(box: Box) -> None:
+    box.put(*box.drop("n" * 255, "1"))
+    path, uploaded = box.drop("n" * 255, "2")
+    first = box.put(path, uploaded)
+    assert first.apart
+    assert Box(box.root).put(path, uploaded) == first
+    with pytest.raises(Gone):
+        Box(box.root).put(path, "another")
+
+
+def test_of_two_names_of_one_file_one_is_left(box: Box) -> None:
+    path, uploaded = box.drop("a.csv", "1")
+    box.done.mkdir()
+    os.link(path, box.done / "a.csv")
+    assert box.put(path, uploaded) == Away(str(box.done / "a.csv"))
+    assert ([*box.source.iterdir()], [child.name for child in box.done.iterdir()]) == ([], ["a.csv"])
+
+
 def test_another_file_of_that_name_is_left_alone(box: Box) -> None:
     path, uploaded = box.drop("a.csv", "1")
     path.with_name("b").write_text("2")

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat as modes
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -25,6 +26,7 @@ _BLOCK_BYTES = 1 << 20
 _FOLDERS_UNTIL_SYNCED = 256
 _FOLDERS_KEPT = 4096
 _NAMES_TRIED = 20
+_SET_APART = re.compile(r"~[0-9a-f]{16}(\.|$)")
 
 
 class Stays(PortalError):
@@ -58,6 +60,7 @@ class PuttingAway:
         self._after, self._source, self._done, self._roots = after, source, done_folder.strip("/"), roots
         self._changed: set[Path] = set()
         self._folders: dict[str, Path] = {}
+        self._apart: dict[Path, Mapping[str, str]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -100,7 +103,16 @@ class PuttingAway:
         found = _lstat(target)
         if found and etag(found) == uploaded:
             return Away(str(target))
+        if apart := self._apart_in(target.parent).get(uploaded):
+            return Away(apart, apart=True)
         raise Gone(f"/{visible(key)} was gone when it was to be put away; the object at the target has what was read of it.")
+
+    def _apart_in(self, folder: Path) -> Mapping[str, str]:
+        """The files of a folder that have a name of their own, by ETag. Looked at once: what this attempt puts there has its line."""
+        with self._lock:
+            if folder not in self._apart:
+                self._apart[folder] = dict(_set_apart(folder))
+            return self._apart[folder]
 
     def _target(self, key: str) -> Path:
         folder, _, name = f"{self._done}/{names.below(key, self._source) or key.rpartition('/')[2]}".rpartition("/")
@@ -152,6 +164,7 @@ class PuttingAway:
                 rename_fresh(hidden, path)
                 raise
             hidden.unlink()
+        hidden.unlink(missing_ok=True)  # two names of one file: to rename one to the other does nothing
 
     def _copied(self, path: Path, target: Path, uploaded: str) -> bool:
         """To another file system: whole under a hidden name, then its own, and only then it goes at the source."""
@@ -227,6 +240,13 @@ def _told(path: Path) -> Iterator[None]:
     except OSError as error:
         hint = "May this user write in both folders, and is there room?"
         raise Stays(f"{visible(str(path))} cannot be put away: {error.strerror}.", hint=hint) from error
+
+
+def _set_apart(folder: Path) -> Iterator[tuple[str, str]]:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
+        for one in found:
+            if _SET_APART.search(one.name) and one.is_file(follow_symlinks=False):
+                yield etag(one.stat(follow_symlinks=False)), one.path
 
 
 def _lstat(path: Path) -> os.stat_result | None:
