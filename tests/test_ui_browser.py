@@ -232,6 +232,16 @@ def test_an_address_keeps_filters_and_leads_to_a_job(page: Page, portal: Launche
     expect(page.get_by_role("heading", name="<b>bold</b>")).to_be_visible()
 
 
+def test_no_text_from_outside_is_a_link(page: Page, portal: Launcher) -> None:
+    """Streamlit makes links of addresses after it has read the escapes."""
+    text = "See http://evil.example/a?b=1, HTTPS://evil.example, www.evil.example and eve@evil.example"
+    spool, config = Spool(settings.load(portal.home)), settings.load(portal.home)
+    job = spool.submit(submission.new_job(config, "list", {"source": f"s3://{BUCKET}/nothing-here/"}, by="anna", name=text, max_attempts=1))
+    page.goto(f"{portal.url}/job?id={job.id}")
+    expect(page.get_by_role("heading", name=text)).to_be_visible()
+    expect(page.locator("a[href*='evil.example']")).to_have_count(0)
+
+
 def test_a_stranger_signs_in_and_a_viewer_only_looks(page: Page, guarded: Launcher) -> None:
     page.goto(f"{guarded.url}/new?engine=list")
     page.wait_for_url(re.compile(r"/sign-in\?next="))

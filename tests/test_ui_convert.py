@@ -14,7 +14,7 @@ from portal import catalog
 from portal.jobs import Job
 from portal.settings import Settings
 from portal.spool import Spool
-from portal.ui import access, conversion_preview, conversion_view, drafts, form_needs
+from portal.ui import access, conversion_preview, conversion_view, drafts, form_needs, wording
 from portal.ui.access import Person
 from portal.ui.accounts import Role
 from tests.test_ui_pages import opened, words
@@ -80,7 +80,7 @@ def test_a_dry_run_shows_columns_rows_evidence_and_what_would_not_fit(home: Path
 
 def test_what_comes_from_files_is_shown_letter_by_letter(home: Path, spool: Spool) -> None:
     app = opened("job", id=dry(spool, PREVIEW).id, tab="Result")
-    assert any(r"\[x\]\(http\:\/\/evil\)" in str(item.value) for item in app.warning)
+    assert any(wording.plain("[x](http://evil)") in str(item.value) for item in app.warning)
 
 
 def test_a_file_that_could_not_be_converted_says_so_beside_the_others(home: Path, spool: Spool) -> None:

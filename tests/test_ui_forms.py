@@ -19,6 +19,7 @@ from portal.jobs import Followup, Job
 from portal.params import EngineParams, param
 from portal.stores.url import StoreURL
 from portal.ui import forms, review
+from portal.ui.wording import APART
 
 
 class Params(EngineParams):
@@ -128,7 +129,7 @@ JOB = Job(
 
 
 def test_the_summary_names_what_from_where_to_and_what_follows() -> None:
-    text = "\n".join(review.summary(JOB, {})).replace("\\", "")
+    text = "\n".join(review.summary(JOB, {})).replace("\\", "").replace(APART, "")
     for part in ("2 chosen objects", "s3://b/in/", "abfss://c@a/x/", "Overwrite: **skip**", "audit_export"):
         assert part in text
 

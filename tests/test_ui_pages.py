@@ -19,6 +19,7 @@ from portal.ui import access, health, listing
 from portal.ui.access import Person
 from portal.ui.accounts import Role
 from portal.ui.components.job_table import Click
+from portal.ui.wording import APART
 from tests.test_ui_search import archived
 
 ENV = "SNOWFLAKE_ACCOUNT=myorg\nSNOWFLAKE_USER=portal\nSNOWFLAKE_PASSWORD=not-to-be-seen-anywhere\n"
@@ -44,7 +45,7 @@ def words(app: AppTest) -> str:
     kinds = (app.title, app.markdown, app.caption, app.warning, app.error, app.info, app.subheader, app.text)
     found = [str(item.value) for kind in kinds for item in kind]
     titles = [str(item.proto.title) for item in (*app.error, *app.warning)]
-    return "\n".join(found + titles).replace("\\", "")
+    return "\n".join(found + titles).replace("\\", "").replace(APART, "")
 
 
 def test_without_a_worker_the_overview_says_so(home: Path) -> None:

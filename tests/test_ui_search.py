@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -115,15 +116,24 @@ def test_any_log_keeps_its_lines_and_their_places(tmp_path_factory: pytest.TempP
     assert all(content[line["at"] :].startswith(raw) for line, raw in zip(tail.lines, [raw for raw in lines if raw], strict=True))
 
 
+PIECES = st.sampled_from(["http://", "HTTPS://", "www.", "evil.example", "a@", "/", "http:\r//", ":", " ", ":small[]", "\n"]) | st.text(max_size=9)
+LINK = re.compile(r"(https?://|www(?=\.))[-.\w]+|[-.\w+]+@[-\w]+(\.[-\w]+)+", re.IGNORECASE)
+"""What mdast-util-gfm-autolink-literal makes a link of, in a piece of text whose escapes are read."""
+
+
 @hypothesis_settings(max_examples=300, deadline=None)
-@given(st.text(max_size=60))
+@given(st.text(max_size=60) | st.lists(PIECES, max_size=12).map("".join))
 def test_text_from_outside_stays_text(text: str) -> None:
     """Whatever Markdown, HTML or one of Streamlit's own directives begins with stands behind a backslash."""
-    letters, read = iter(wording.plain(text)), ""
-    for letter in letters:
-        assert letter not in "`*_{}[]()<>#+-.!|~$:&^=@/"
-        read += next(letters) if letter == "\\" else letter
-    assert read.replace("  \n", "\n") == text.replace("\r", "").replace("  \n", "\n")
+    pieces = [""]
+    for part in wording.plain(text).split(wording.APART):
+        letters = iter(part)
+        for letter in letters:
+            assert letter not in "`*_{}[]()<>#+-.!|~$:&^=@/"
+            pieces[-1] += next(letters) if letter == "\\" else letter
+        pieces.append("")
+    assert not [piece for piece in pieces if LINK.search(piece)]
+    assert "".join(pieces).replace("  \n", "\n") == text.replace("\r", "").replace("  \n", "\n")
 
 
 @pytest.mark.parametrize(
