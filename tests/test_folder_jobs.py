@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from portal import clock
 from portal.errors import DiskNearlyFull, PortalError
+from portal.jobs import Status
 from portal.triggers import book
 from portal.triggers.folder import moving
 from tests.folders import STILL_S, Box, contents
@@ -113,3 +116,64 @@ def test_a_manifest_that_cannot_be_read_keeps_nothing_else_back(boxes: Boxes, mo
         with pytest.raises(PortalError, match="cannot be read"):
             box.look(STILL_S + 1)
     assert [box.files(job) for job in box.jobs()] == [{"a": "a"}, {"b": "b"}]
+
+
+def failing(box: Box, monkeypatch: pytest.MonkeyPatch, looks: int, number: int = 30) -> list[float]:
+    """Drop files whose jobs fail at once; returns when jobs were made, in seconds. The clocks of the wall and of the looks go together."""
+    start = clock.now_ms() - int(box.now * 1000)
+    monkeypatch.setattr(clock, "now_ms", lambda: start + int(box.now * 1000))
+    for name in range(number):
+        box.drop(f"{name:02}.csv")
+    made = []
+    for _ in range(looks):
+        box.look(2)
+        for job in box.jobs():
+            made.append(box.now)
+            box.end(job, Status.FAILED)
+    return made
+
+
+@pytest.mark.parametrize("overlap", ["skip", "allow"])
+def test_files_wait_where_they_are_while_jobs_fail_one_after_the_other(boxes: Boxes, monkeypatch: pytest.MonkeyPatch, overlap: str) -> None:
+    box = boxes({"max_files": 1}, overlap=overlap)
+    made = failing(box, monkeypatch, 400, number=12)
+    first = 12 if overlap == "allow" else 1  # those that are made before one has failed
+    assert made.count(made[0]) == first
+    if overlap == "skip":
+        assert [round(after - before, -1) for before, after in pairwise(made)] == [20, 40, 80, 160, 320]
+        told = box.fresh_watch().home.state.told
+        assert told["failed_jobs"] == 6 and told["next_at"] > clock.iso(clock.now_ms())
+        assert "The latest 6 jobs failed one after the other: files wait in the folder" in box.problem()
+        assert len(contents(box.watched)) == 12 - len(made) and told["waiting"] == 12 - len(made)
+
+
+def test_jobs_side_by_side_that_fail_together_are_one_failure_and_one_is_tried(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = boxes({"max_files": 1}, overlap="allow")
+    assert len(failing(box, monkeypatch, 5, number=3)) == 3
+    for name in "abc":
+        box.drop(name)
+    for _ in range(15):
+        box.look(2)
+    (job,) = box.jobs()
+    assert "The latest job failed" in box.problem()
+    box.look(100)
+    assert box.jobs() == [job], "the one that is tried has not ended"
+    box.end(job, Status.SUCCEEDED)
+    box.look(10)
+    assert len(box.jobs()) == 2 and "latest" not in box.problem()
+
+
+def test_who_runs_or_edits_a_trigger_whose_jobs_fail_has_it_tried_at_once(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = boxes({"max_files": 1}, overlap="skip")
+    failing(box, monkeypatch, 60)
+    assert box.look(2) and box.jobs() == []
+    book.ask(box.spool.layout, "sales", "ann")
+    box.look(2)
+    (job,) = box.jobs()
+    assert not book.is_asked(box.spool.layout, "sales")
+    box.end(job, Status.FAILED)
+    box.look(2)
+    assert box.jobs() == []
+    book.save(box.settings, box.trigger.model_copy(update={"priority": 1}), by="ann")
+    box.watch = box.fresh_watch()
+    assert [job.priority for job in box.settled()] == [1]

@@ -10,21 +10,15 @@ from typing import Any
 
 from portal import clock
 from portal.connections import Connections
-from portal.errors import BadJobFile
-from portal.jobs import Status
 from portal.notices.sqs import NoticeQueue
 from portal.triggers import history
 from portal.triggers.events import Event
-from portal.triggers.history import Happened
+from portal.triggers.failing import failing
 from portal.triggers.trigger import Sqs
 from portal.triggers.watching import Watch
 
-LONGEST_S = 3600.0
-"""Between two jobs of a queue whose jobs fail one after the other: a mistake in the trigger must not fill the archive."""
-
 _OPEN_FOR_S = 300.0
 """A connection that was edited is used after this time at the latest."""
-_FAILED = (Status.FAILED, Status.REJECTED)
 
 
 class SqsWatch(Watch):
@@ -44,9 +38,9 @@ class SqsWatch(Watch):
         waiting = self._waiting(on)
         told: dict[str, Any] = {"waiting": waiting}
         if waiting:
-            failed, again_ms = self._failures(on.poll_s)
-            if now_ms < again_ms:
-                told |= {"failed_jobs": failed, "next_at": clock.iso(again_ms)}
+            found = failing(self.ctx.spool, self.trigger, history.events(self.home.layout, self.home.path.name), on.poll_s)
+            if now_ms < found.again_ms:
+                told |= {"failed_jobs": found.events, "next_at": clock.iso(found.again_ms)}
             else:
                 self.fire(Event(clock.iso(now_ms), now_ms, self._facts(on, waiting)))
         if told != self.home.state.told:
@@ -70,26 +64,6 @@ class SqsWatch(Watch):
             connection = Connections.load(self.ctx.settings).get("s3", on.connection)
             self._queue, self._opened = NoticeQueue.open(connection, on.queue), time.monotonic()
         return self._queue
-
-    def _failures(self, poll_s: float) -> tuple[int, int]:
-        """Return how many events ended badly one after the other, and when the next job may begin (ms since 1970)."""
-        failed, last_ms = 0, 0
-        for happened in history.events(self.home.layout, self.home.path.name):
-            ended_ms = self._ended_badly_ms(happened)
-            if not ended_ms or poll_s * 2**failed > LONGEST_S:
-                break
-            failed, last_ms = failed + 1, last_ms or ended_ms
-        return failed, last_ms + int(min(LONGEST_S, poll_s * 2**failed) * 1000) if failed else 0
-
-    def _ended_badly_ms(self, happened: Happened) -> int:
-        """Return when the job of an event failed, or none could be made; 0 for all others."""
-        if happened.outcome == "refused":
-            return clock.parse_ms(happened.at)
-        try:
-            job = self.ctx.spool.find(happened.job) if happened.job else None
-        except BadJobFile:
-            return 0
-        return clock.parse_ms(job.finished_at or job.submitted_at) if job and job.status in _FAILED else 0
 
     def close(self) -> None:
         if self._queue:

@@ -14,8 +14,9 @@ from ulid import ULID
 from portal import clock
 from portal.errors import AccessDenied, NotFound, explain
 from portal.spool import disk
-from portal.triggers import submitting
+from portal.triggers import history, submitting
 from portal.triggers.events import Event
+from portal.triggers.failing import Failing, failing
 from portal.triggers.folder import behind, beneath, recovery
 from portal.triggers.folder.batch import Batch, each_open, facts
 from portal.triggers.folder.ends import Ends, ends, opened
@@ -39,6 +40,8 @@ _BUSY_S = 2.0
 """So long a look goes on making jobs before others get their turn."""
 _WITH_HINTS_S = 5.0
 _BLOCKED_S = 1.0
+_FAILING_S = 10.0
+"""Half of the pause after a job that failed; it doubles with each that follows."""
 _TOLD_EVERY_S, _ENDS_EVERY_S, _BEHIND_EVERY_S = 5.0, 30.0, 60.0
 
 
@@ -76,12 +79,12 @@ class FolderWatch(Watch):
         why_not = Left()
         error = each_open(self.home.batches, lambda batch: self._go_on(batch, why_not))
         asked = self._request()
-        next_s = _WITH_HINTS_S if self.trigger.paused and not asked else self._look(asked, why_not)
+        next_s = _WITH_HINTS_S if self.trigger.paused and not asked else self._look(now_ms, asked, why_not)
         if error:
             raise error
         return next_s
 
-    def _look(self, asked: float | None, why_not: Left) -> float:
+    def _look(self, now_ms: int, asked: float | None, why_not: Left) -> float:
         """Look at the folder. `asked` is when somebody's wish to run now was seen first, on the monotonic clock."""
         places = self._ends()
         with opened(places.watched) as root:
@@ -90,13 +93,16 @@ class FolderWatch(Watch):
                 ready, next_s = (sight.files, math.inf) if self._on.ready == "marker" else self._still.look(sight.files)
             self._later.forget_but(sight.files)
             hinted = self._hints.listen(places.watched, sight.folders)
-            blocked = self._tidy(places) and self.trigger.overlap != "allow"
-            taken, more = (0, False) if blocked else self._take(places, root, ready, sight.left)
+            going_on = self._tidy(places)
+            blocked = going_on and self.trigger.overlap != "allow"
+            found = self._failing(ready)
+            held = bool(found.events) and asked is None and (going_on or now_ms < found.again_ms)
+            taken, more = (0, False) if blocked or held else self._take(places, root, ready, sight.left, one=bool(found.events))
         if asked is not None and (taken or not (blocked or self._ticks() - asked < self._on.still_s)):
             self._answer()
         sight.left.take_in(why_not)
         sight.left.take_in(self._behind(places))
-        self._tell(sight, len(sight.files) - len(ready), len(ready) - taken)
+        self._tell(sight, len(sight.files) - len(ready), len(ready) - taken, found)
         if more:
             return 0.0
         if (blocked or taken) and len(ready) > taken:
@@ -113,8 +119,12 @@ class FolderWatch(Watch):
     def _wanted(self) -> Wanted:
         return Wanted(self._on.include, self._on.exclude)
 
-    def _take(self, places: Ends, root: int, ready: Sequence[Seen], why_not: Left) -> tuple[int, bool]:
-        """Make jobs of files that are ready; returns how many files went, and whether to go on at once."""
+    def _failing(self, ready: Sequence[Seen]) -> Failing:
+        """How the latest jobs ended, if there are files for another one."""
+        return failing(self.ctx.spool, self.trigger, history.events(self.home.layout, self.home.path.name), _FAILING_S) if ready else Failing()
+
+    def _take(self, places: Ends, root: int, ready: Sequence[Seen], why_not: Left, *, one: bool) -> tuple[int, bool]:
+        """Make jobs of files that are ready, at most one if so told; returns how many files went, and whether to go on at once."""
         waiting = sorted(self._later.due(ready, why_not), key=lambda file: (file.identity.mtime_ns, file.name), reverse=True)
         until, taken = self._ticks() + _BUSY_S, 0
         while chosen := self._chosen(root, waiting, why_not):
@@ -124,7 +134,7 @@ class FolderWatch(Watch):
             recovery.begin(self.home, batch)
             went = self._finish(batch, why_not)
             taken += went
-            if went and self.trigger.overlap != "allow":
+            if went and (one or self.trigger.overlap != "allow"):
                 return taken, False
             if self._ticks() > until or self.ctx.stop.is_set():
                 return taken, bool(waiting)
@@ -217,21 +227,31 @@ class FolderWatch(Watch):
             self.home.answered(self._asked[0])
             self._asked = None
 
-    def _tell(self, sight: Sight, changing: int, waiting: int) -> None:
+    def _tell(self, sight: Sight, changing: int, waiting: int, found: Failing) -> None:
         """Write down what lies there and why it stays, not oftener than people care."""
-        lasting = sight.left.problem()
+        lasting = " ".join(filter(None, (self._held(found), sight.left.problem())))
         known = self.home.state.problem
         told_now = known.text if known and known.of == "left" else ""
         if self._ticks() - self._told_at < _TOLD_EVERY_S and bool(lasting) == bool(told_now):
             return
         self._told_at = self._ticks()
         told: dict[str, Any] = {"files": len(sight.files), "changing": changing, "waiting": waiting, "left": sight.left.facts()}
+        if found.events:
+            told |= {"failed_jobs": found.events, "next_at": clock.iso(found.again_ms)}
         self.home.change(told=told)
         if lasting and lasting != told_now:
             self.home.change(problem=Problem(text=lasting, since=known.since if known and told_now else clock.iso(clock.now_ms()), of="left"))
             log.warning("%s: %s", self.trigger.name, lasting)
         elif not lasting and told_now:
             self.home.change(problem=None)
+
+    def _held(self, found: Failing) -> str:
+        """Say why files wait though nothing is wrong with them; '' when they do not."""
+        if not found.events:
+            return ""
+        many = "The latest job failed" if found.events == 1 else f"The latest {found.events} jobs failed one after the other"
+        at = f"{clock.iso(found.again_ms)[:19].replace('T', ' ')} UTC"
+        return f"{many}: files wait in the folder, and one more job is tried at {at}, or as soon as somebody runs the trigger or edits it."
 
 
 def _size(event: Event) -> str:
