@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from portal.durable import is_full, is_shortage
+from portal.errors import PortalError
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
@@ -22,12 +25,17 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 
 class LinesFile:
-    """Adds lines; one thread at a time. What is added is handed to the system at once, and is on the disk after `close`."""
+    """Adds lines; one thread at a time. What is added is handed to the system at once, and is on the disk after `close`.
+
+    Everything raises PortalError when the file cannot be written, which passes where the disk is full."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a+b", buffering=0)
-        size = self._file.seek(0, os.SEEK_END)
-        if size and os.pread(self._file.fileno(), 1, size - 1) != b"\n":
+        self._path = path
+        with _told(path):
+            self._file = path.open("a+b", buffering=0)
+            size = self._file.seek(0, os.SEEK_END)
+            last = os.pread(self._file.fileno(), 1, size - 1) if size else b"\n"
+        if last != b"\n":
             self._write(b"\n")
 
     def add(self, lines: Iterable[Mapping[str, Any]]) -> None:
@@ -35,10 +43,22 @@ class LinesFile:
 
     def _write(self, data: bytes) -> None:
         left = memoryview(data)
-        while left:
-            left = left[self._file.write(left) or 0 :]
+        with _told(self._path):
+            while left:
+                left = left[self._file.write(left) or 0 :]
 
     def close(self) -> None:
         if not self._file.closed:
-            os.fsync(self._file.fileno())
-            self._file.close()
+            with self._file, _told(self._path):
+                os.fsync(self._file.fileno())
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        hint = "Free some space, then try again: what is left is done then." if is_full(error) else ""
+        told = PortalError(f"{path.name} of the job cannot be written: {error.strerror}.", hint=hint)
+        told.retryable = is_shortage(error)
+        raise told from error
