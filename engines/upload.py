@@ -14,6 +14,7 @@ When a target exists (overwrite):
   replace      it is replaced always
   skip         other bytes are left as they are, and the file stays where it is
   fail         with other bytes at any target nothing is uploaded at all
+  apart        other bytes are left as they are, and the file gets a key of its own beside them, named like twins. A watched folder's default
 
 What follows once a file has arrived, in this order:
 
@@ -36,9 +37,9 @@ Examples:
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import field_validator, model_validator
@@ -50,18 +51,19 @@ from portal.planning.formats import Format
 from portal.planning.policies import Verify
 from portal.planning.selection import SourceParams
 from portal.stores.url import StoreURL
+from portal.transfer.uploading import places
 from portal.transfer.uploading import template as templates
 
 if TYPE_CHECKING:
-    from portal.ledger.balance import Books
     from portal.notices.sqs import NoticeQueue
     from portal.planning.planner import Planned
+    from portal.planning.policies import Overwrite as PolicyOverwrite
     from portal.planning.preflight import Preflight
-    from portal.transfer.migration import Migration, Outcome
+    from portal.transfer.migration import Migration
     from portal.transfer.side import Side
-    from portal.transfer.uploading.after import Followed, FollowedMove
-
-_JOB_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
+    from portal.transfer.uploading.after import FollowedMove, Following
+    from portal.transfer.uploading.apart import Apart
+    from portal.transfer.uploading.reencoding import Recoder
 
 
 class _Places(SourceParams):
@@ -80,10 +82,10 @@ class _Places(SourceParams):
     target: StoreURL = param(help="Bucket or container, and a folder in it if the template is to begin there", group="Target", placeholder="s3://lake/")
     target_connection: str = param("", help="Connection of the target; none: the default of its kind", group="Target")
     create_bucket: bool = param(False, help="Create the bucket or container when there is none", group="Target")
-    overwrite: Literal["different", "replace", "skip", "fail"] = param(
+    overwrite: Literal["different", "replace", "skip", "fail", "apart"] = param(
         "different", group="Target",
         help="When a target exists: different replaces it unless it has the same bytes; replace always does; skip leaves other bytes as they are; "
-        "fail then uploads nothing at all",
+        "fail then uploads nothing at all; apart leaves other bytes as they are and gives the file a key of its own",
     )  # fmt: skip
     twins: Literal["rename", "skip", "fail"] = param(
         "rename", group="Target", advanced=True,
@@ -170,27 +172,12 @@ class Params(_Key):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if wrong := _of_places(self) or _of_after(self) or tiers.refusal(self.tier, self.target.scheme, self.endpoint):
+        wrong = places.refusal(self.source, self.target, self.after, self.done_folder)
+        if self.create_queue and not self.queue:
+            wrong = wrong or "create_queue needs a queue"
+        if wrong := wrong or tiers.refusal(self.tier, self.target.scheme, self.endpoint):
             raise ValueError(wrong)
         return self
-
-
-def _of_places(params: Params) -> str:
-    if params.source.scheme != "file":
-        return f"source is a folder or file of this machine (file:///…), not {params.source}; `migrate` copies between stores"
-    if params.target.scheme == "file":
-        return f"target is in S3 or ADLS, not {params.target}; `migrate` copies to folders"
-    return ""
-
-
-def _of_after(params: Params) -> str:
-    if params.after == "move" and not params.done_folder:
-        return "after=move needs a done_folder"
-    if params.done_folder and params.done_folder.scheme != "file":
-        return f"done_folder is a folder of this machine (file:///…), not {params.done_folder}"
-    if params.create_queue and not params.queue:
-        return "create_queue needs a queue"
-    return ""
 
 
 def run(params: Params, job: JobContext) -> Result:
@@ -204,193 +191,131 @@ def run(params: Params, job: JobContext) -> Result:
         with job.interruptible():
             opening.refuse_done_folder(params.source, params.done_folder if params.after == "move" else None, source)
             queue = _queue(params, job) if params.queue else None
-            is_there = opening.bucket(target, job.connection(_kind(params), params.target_connection), create=params.create_bucket, dry=job.dry_run)
+            kind = "s3" if params.target.scheme == "s3" else "adls"
+            is_there = opening.bucket(target, job.connection(kind, params.target_connection), create=params.create_bucket, dry=job.dry_run)
         try:
-            mover = _mover(params, job, source, target, queue)
-            return _run(_migration(params, job, source, target, mover), mover, params, job, is_there=is_there)
+            return _run(_migration(params, job, source, target, queue), params, job, is_there=is_there)
         finally:
             if queue:
                 queue.close()
 
 
 def _queue(params: Params, job: JobContext) -> NoticeQueue | None:
-    from portal.transfer.uploading import opening
+    from portal.transfer.uploading import told_queue
 
     connection = job.connection("s3", params.queue_connection)
-    return opening.queue(params.queue, connection, job.check_cancelled, create=params.create_queue, dry=job.dry_run)
+    return told_queue.opened(params.queue, connection, job.check_cancelled, create=params.create_queue, dry=job.dry_run)
 
 
-def _kind(params: Params) -> str:
-    return "s3" if params.target.scheme == "s3" else "adls"
-
-
-def _run(migration: Migration, mover: FollowedMove, params: Params, job: JobContext, *, is_there: bool) -> Result:
-    from portal.errors import visible
+def _run(made: tuple[Migration, FollowedMove, Apart | None], params: Params, job: JobContext, *, is_there: bool) -> Result:
     from portal.planning import prices
     from portal.transfer.dry_run import dry_run
-    from portal.transfer.uploading import after, there
+    from portal.transfer.uploading import after, outcome, there
 
+    migration, mover, apart = made
     with job.interruptible():
         planned = migration.plan()
     if not planned.reused:
         (job.folder / after.AWAY_FILE).unlink(missing_ok=True)  # it names entries of a plan by their numbers
     job.log.info("plan: %s files (%s bytes), %s left out", f"{planned.listed:,}", f"{planned.survey.bytes:,}", f"{planned.survey.excluded:,}")
-    _refuse_nothing(planned, params, job)
-    job.so_far = _result(planned)
+    job.so_far = Result(**outcome.facts(planned))
+    if not (params.allow_empty or job.retry_of):
+        outcome.refuse_nothing(planned, params.source)
     if not is_there:
-        for line in planned.survey.sample:
-            job.log.info("%s → %s (%s bytes)", visible(line["source"]), visible(line["target"]), f"{line['bytes']:,}")
-        sample = {"dry_run": {"sample": planned.survey.sample}}
-        return _result(planned, report=sample, warnings=(f"{params.target.root} is not there yet: it would be created.",))
+        return Result(**outcome.imagined(planned, params.target, job.log))
     with job.interruptible():
         found = migration.preflight(planned)
         there.settle(found, planned, params.overwrite, migration.route.target.store)
-    for one_by_one in ("bad name", "too large"):
-        found.stops.pop(one_by_one, None)  # that file fails, and the others do not wait for it
-    job.so_far = _result(planned, report=found.report())
+        for one_by_one in ("bad name", "too large"):
+            found.stops.pop(one_by_one, None)  # that file fails, and the others do not wait for it
+        if apart and not found.stops:
+            apart.settle(found, planned)
+    job.so_far = Result(**outcome.facts(planned, report=found.report()))
     if job.dry_run:
         told = dry_run(migration, planned, found, prices.load(job.settings.home), job.log)
-        job.so_far = _result(planned, report={**found.report(), "dry_run": told})
+        job.so_far = Result(**outcome.facts(planned, report={**found.report(), "dry_run": told}))
     found.refuse(migration.policies)
-    return job.so_far if job.dry_run else _closed(planned, _moved(migration, mover, planned, found, job), mover, params, job)
+    return job.so_far if job.dry_run else _moved(migration, mover, planned, found, params, job)
 
 
-def _moved(migration: Migration, mover: FollowedMove, planned: Planned, found: Preflight, job: JobContext) -> Outcome:
+def _moved(migration: Migration, mover: FollowedMove, planned: Planned, found: Preflight, params: Params, job: JobContext) -> Result:
     """Upload everything; what cuts it short leaves the counts of what was done until then."""
     from portal.ledger.balance import Books
+    from portal.transfer.uploading import outcome
 
     books = Books(migration.route.target.base)
     try:
-        return migration.move(planned, found, books)
+        moved = migration.move(planned, found, books)
     except Exception:
-        job.so_far = _result(planned, books, mover.followed, report=_told(books, mover.followed))
+        job.so_far = Result(**outcome.facts(planned, books, mover.followed))
         raise
-
-
-def _closed(planned: Planned, outcome: Outcome, mover: FollowedMove, params: Params, job: JobContext) -> Result:
-    from portal.errors import TransferFailed
-
-    books, followed = outcome.books, mover.followed
-    outputs = ({"url": str(params.target), "objects": books.moved, "bytes": books.bytes}, *(books.outputs if len(books.outputs) <= 1000 else ()))
-    failed, report = books.outcomes["failed"], _told(books, followed)
-    result = _result(planned, books, followed, report=report, outputs=outputs, outcome="partial" if failed or followed.left else "succeeded")
+    job.so_far = result = Result(**outcome.ended(planned, books, mover.followed, params.target))
     job.log.info("%s", ", ".join(f"{name} {count:,}" for name, count in result.counts.items() if count or name == "listed"))
-    job.so_far = result
-    if followed.left and followed.retryable:
-        error = TransferFailed(
-            f"{followed.left:,} files are at the target, and what follows could not be done. {followed.problems[0]}",
-            hint="They stay where they are. Another attempt, or a retry, does what is left.",
-        )
-        error.retryable = True
-        raise error
-    if failed and not (books.moved or books.outcomes["skipped"]):
-        first = books.failures[0]
-        error = TransferFailed(
-            f"None of {failed:,} files arrived. {first['key']}: {first['reason']}", hint="" if "what to do:" in first["reason"] else "See the ledger."
-        )
-        error.retryable = outcome.retryable
-        raise error
-    if failed and outcome.retryable:  # nobody else would come back for them: they lie in a folder of this job's own
-        first = books.failures[0]
-        error = TransferFailed(
-            f"{failed:,} of {planned.listed:,} files did not arrive, some for a reason that may pass. {first['key']}: {first['reason']}",
-            hint="They stay where they are. Another attempt, or a retry, does what is left.",
-        )
-        error.retryable = True
+    if error := outcome.failure(planned, books, mover.followed, retryable=moved.retryable):
         raise error
     return result
 
 
-def _told(books: Books, followed: Followed) -> dict[str, Any]:
-    return {
-        "proof": dict(books.proofs), "causes": dict(books.causes), "failures": books.failures, "excluded": dict(books.excluded),
-        "bytes_through": books.bytes_through, "resumed_bytes": books.resumed_bytes, "left": followed.problems,
-    }  # fmt: skip
-
-
-def _result(
-    planned: Planned, books: Books | None = None, followed: Followed | None = None, *, report: dict[str, Any] | None = None,
-    outputs: tuple[Any, ...] = (), warnings: tuple[str, ...] = (), outcome: Any = "succeeded",
-) -> Result:  # fmt: skip
-    counts = books.counts(planned.listed) if books else {"listed": planned.listed}
-    counts = {name: count for name, count in counts.items() if not name.startswith("rows_")}
-    told = (*warnings, *(books.notes if books else ()), *(followed.problems if followed else ()))
-    return Result(
-        outcome=outcome, counts={**counts, **(followed.counts() if followed else {})}, bytes=books.bytes if books else 0, outputs=outputs,
-        warnings=told, report={"plan": planned.report(), **(report or {})},
-    )  # fmt: skip
-
-
-def _refuse_nothing(planned: Planned, params: Params, job: JobContext) -> None:
-    from portal.errors import NothingMatched
-
-    survey = planned.survey
-    if survey.moving or survey.failing or params.allow_empty or job.retry_of:
-        return
-    job.so_far = _result(planned)
-    left_out = f" {survey.excluded:,} files found, and all left out." if survey.excluded else ""
-    hint = "Check the path and the filters, or allow it: allow_empty."
-    raise NothingMatched(f"There is nothing to upload at {params.source}.{left_out}", hint=hint)
-
-
-def _moments(params: Params, job: JobContext) -> tuple[datetime, datetime]:
-    """What date parts are of, and when the job began. Both are kept for the next attempts, the first for a retry too."""
-    from portal.transfer.uploading import opening
-
-    zone, kept = ZoneInfo(params.time_zone), job.load_checkpoint() or {}
-    began = datetime.fromisoformat(kept["began"]) if kept else datetime.now(UTC)
-    moment = params.moment or (kept or opening.checkpoint(job.earlier_folder)).get("moment") or began
-    moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
-    moment = (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(zone)
-    job.save_checkpoint({"moment": moment.isoformat(), "began": began.isoformat()})
-    return moment, began
-
-
-def _mover(params: Params, job: JobContext, source: Side, target: Side, queue: NoticeQueue | None) -> FollowedMove:
-    from portal.stores.local_files import resolved
-    from portal.transfer.uploading.after import FollowedMove, Following
-    from portal.transfer.uploading.announcing import About, Announcing, Sent
-    from portal.transfer.uploading.putting_away import PuttingAway
-
-    def begun() -> Following:
-        about = About(params.target, params.source, job.job_id, job.labels.get("trigger", ""), target.access().region)
-        announce = Announcing(queue, Sent(job.folder, job.earlier_folder), about, target.store) if queue else None
-        done = params.done_folder.key if params.done_folder else ""
-        put_away = PuttingAway(params.after, params.source.key, done, resolved(source.access().roots)) if params.after != "keep" else None
-        return Following(announce, put_away, job.folder, job.check_cancelled)
-
-    own = _JOB_ID.fullmatch(params.source.key.rstrip("/").rpartition("/")[2]) is not None
-    return FollowedMove(begun, own_folder=own)
-
-
-def _migration(params: Params, job: JobContext, source: Side, target: Side, mover: FollowedMove) -> Migration:
+def _migration(
+    params: Params, job: JobContext, source: Side, target: Side, queue: NoticeQueue | None
+) -> tuple[Migration, FollowedMove, Apart | None]:  # fmt: skip
     from portal.planning.filters import Filters
     from portal.planning.policies import Policies
     from portal.transfer.migration import Migration
     from portal.transfer.route import Route
     from portal.transfer.uploading import opening
-    from portal.transfer.uploading.reencoding import Recoder
+    from portal.transfer.uploading.after import FollowedMove
+    from portal.transfer.uploading.apart import Apart
     from portal.transfer.uploading.there import SameBytes
 
     def tell(done: int, total: int | None, size: int, note: str) -> None:
         job.progress(done, total, "files", note, size)
 
-    recoder = Recoder(source.store, target.store, params.encoding, job.job_id, job.check_cancelled) if params.reencode != "none" else None
+    recoder, recoded_name = _recoding(params, job, source, target)
+    writes: PolicyOverwrite = "different" if params.overwrite == "apart" else params.overwrite
     route = Route(
-        source, target, params.overwrite, params.verify, recoder, params.md5, tier=params.tier, concurrency=params.concurrency,
+        source, target, writes, params.verify, recoder, params.md5, tier=params.tier, concurrency=params.concurrency,
         processes=params.processes, max_bandwidth=params.max_bandwidth, max_requests_s=params.max_requests_s, block_bytes=params.block_bytes,
         job_id=job.job_id,
     )  # fmt: skip
-    moment, began = _moments(params, job)
-    template = templates.Template(params.template, moment, params.layer, params.source_name, params.dataset, params.dates == "file")
-    filters = Filters() if params.keys else opening.old_enough(params.filters, began, params.min_age_s)
-    rules = opening.rules(params.source, target, filters, template, recodes=recoder is not None, bad_names=params.bad_names)
-    same = None if params.overwrite == "replace" else SameBytes(source.store, recoder, job.check_cancelled)
+    first = opening.own_job(params.source) or job.retry_of or job.job_id
+    begun = opening.begun(params.moment, ZoneInfo(params.time_zone), job.load_checkpoint() or {}, opening.checkpoint(job.earlier_folder), first)
+    job.save_checkpoint(begun.kept())
+    template = templates.Template(params.template, begun.moment, params.layer, params.source_name, params.dataset, params.dates == "file")
+    filters = Filters() if params.keys else opening.old_enough(params.filters, begun.at, params.min_age_s)
+    rules = opening.rules(params.source, target, filters, template, bad_names=params.bad_names, recoded_name=recoded_name)
+    same = SameBytes(source.store, recoder, job.check_cancelled)
+    apart = Apart(rules, target, begun.first, same, job.check_cancelled) if params.overwrite == "apart" else None
+    mover = FollowedMove(lambda: _following(params, job, source, target, queue), apart)
     policies = Policies("replace" if params.overwrite == "replace" else "different", params.twins)
-    header = params.model_dump(mode="json", include=_SHAPE) | {"moment": moment.isoformat()}
+    header = params.model_dump(mode="json", include=_SHAPE) | {"moment": begun.moment.isoformat()}
     keys = (lambda: iter(params.keys)) if params.keys else None
     # A retry looks at what is left in the folder: what the earlier job brought there and could not announce or put away is part of that.
-    return Migration(route, rules, policies, job.folder, job.job_id, header, tell, job.check_cancelled, keys, None, mover, same)
+    compared = None if params.overwrite == "replace" else same
+    return Migration(route, rules, policies, job.folder, job.job_id, header, tell, job.check_cancelled, keys, None, mover, compared), mover, apart
+
+
+def _recoding(params: Params, job: JobContext, source: Side, target: Side) -> tuple[Recoder | None, Callable[[str], str | None] | None]:
+    """What re-encodes, and the names of what is; imported only where that was asked for."""
+    if params.reencode == "none":
+        return None, None
+    from portal.transfer.uploading.reencoding import Recoder, recoded_name
+
+    return Recoder(source.store, target.store, params.encoding, job.job_id, job.check_cancelled), recoded_name
+
+
+def _following(params: Params, job: JobContext, source: Side, target: Side, queue: NoticeQueue | None) -> Following:
+    from portal.stores.local_files import resolved
+    from portal.transfer.uploading import opening
+    from portal.transfer.uploading.after import Following
+    from portal.transfer.uploading.announcing import About, Announcing, Sent
+    from portal.transfer.uploading.putting_away import PuttingAway
+
+    about = About(params.target, params.source, job.job_id, job.labels.get("trigger", ""), target.access().region)
+    announce = Announcing(queue, Sent(job.folder, job.earlier_folder), about, target.store) if queue else None
+    done = params.done_folder.key if params.done_folder else ""
+    put_away = PuttingAway(params.after, params.source.key, done, resolved(source.access().roots)) if params.after != "keep" else None
+    return Following(announce, put_away, job.folder, job.check_cancelled, own_folder=bool(opening.own_job(params.source)))
 
 
 _SHAPE = {*_Key.model_fields, "reencode"} - {"create_bucket", "allow_empty", "endpoint", "tier", "moment"}

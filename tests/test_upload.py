@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,14 @@ from portal.errors import Unreachable
 from portal.notices.sqs import NoticeQueue
 from portal.stores import checksums
 from portal.stores.opening import open_account
+from portal.transfer.uploading import after, announcing
+from portal.transfer.uploading.lines import LinesFile
 from tests.transferring import Clouds, get, keys, put, then
 from tests.uploading import DAY, Shop, shop
 
 __all__ = ["shop"]
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_a_file_goes_to_the_key_that_the_template_makes(shop: Shop) -> None:
@@ -296,6 +302,60 @@ def test_done_folder_must_not_be_found_again(shop: Shop) -> None:
     for done in (f"file://{shop.folder}/done/", f"file://{shop.folder.parent}/link/done/"):
         ran = shop.upload(after="move", done_folder=done)
         assert (ran.code, "would be uploaded again" in ran.error["message"]) == (2, True)
+
+
+def test_what_is_left_in_a_folder_of_the_job_makes_it_partial(shop: Shop) -> None:
+    own = "01KAMQ3P4S5T6V7W8X9Y0Z1A2B"
+    put(shop.clouds.s3, "other.csv", "they")
+    for name in ("a.csv", "other.csv", "b.txt", "c.txt"):
+        shop.drop(f"{own}/{name}", name)
+    params = {"source": f"file://{shop.folder}/{own}/", "template": "{path}", "formats": ["csv"], "overwrite": "skip"}
+    kept = shop.upload(**params)
+    assert (kept.result["outcome"], "left" in kept.counts) == ("succeeded", False), "a file that is to stay is not left"
+    ran = shop.announced(**params)
+    assert (ran.code, ran.result["outcome"], ran.counts["left"], ran.counts["moved"]) == (3, "partial", 3, 1)
+    first = ran.result["warnings"][0]
+    assert "3 files were not uploaded and stay" in first and f"{own}/b.txt" in first, first
+    again = shop.announced(shop.clouds.context(retry_of=ran.job.folder.name), **params)
+    assert (again.result["outcome"], again.counts["left"], len(shop.left())) == ("partial", 3, 3)
+    shop.drop("x/b.txt")
+    assert shop.announced(**{**params, "source": f"file://{shop.folder}/x/", "allow_empty": True}).result["outcome"] == "succeeded"
+
+
+class Full(LinesFile):
+    """Lines on a disk that is full."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._file.close()
+        self._file = Path("/dev/full").open("r+b", buffering=0)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@pytest.mark.parametrize(("place", "name"), [(announcing, "notices.ndjson"), (after, "moved.ndjson")])
+def test_a_full_disk_is_told_and_the_next_attempt_goes_on(shop: Shop, place: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(3):
+        shop.drop(f"{n}.csv", f"{n}")
+    job = shop.clouds.context()
+    with monkeypatch.context() as full:
+        full.setattr(place, "LinesFile", Full)
+        ran = shop.announced(job, template="{path}")
+    assert (ran.code, ran.error["retryable"]) == (1, True)
+    assert f"{name} of the job cannot be written: No space left" in ran.error["message"], ran.error
+    job.attempt = 2
+    again = shop.announced(job, template="{path}")
+    assert again.counts["moved"] == 3 and "gone" not in again.counts
+    assert shop.put_away() == ["0.csv", "1.csv", "2.csv"]
+
+
+def test_what_only_some_uploads_need_is_not_imported_by_the_others() -> None:
+    names = ("opening", "after", "apart", "announcing", "outcome", "places", "putting_away", "there")
+    modules = ["engines.upload", *(f"portal.transfer.uploading.{name}" for name in names)]
+    code = f"import {', '.join(modules)}, sys; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert not {"portal.transfer.uploading.reencoding", "portal.tabular.text.text", "portal.notices.sqs", "boto3"} & {*found}
 
 
 # names and kinds of files

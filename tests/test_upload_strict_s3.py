@@ -9,7 +9,7 @@ import pytest
 
 from portal.connections import S3Connection
 from portal.stores.opening import open_account
-from tests.transferring import Clouds, get, keys
+from tests.transferring import Clouds, get, keys, put, then
 from tests.uploading import AT
 from tests.weed import KEYS
 
@@ -38,3 +38,15 @@ def test_a_folder_is_uploaded_and_known_again(strict: Clouds, strict_s3: str) ->
     assert {key.partition("/")[2]: get(store, key) for key in keys(store)} == content
     again = strict.run("upload", **params, after="delete")
     assert (again.counts, [path for path in folder.rglob("*") if path.is_file()]) == ({"listed": 5, "skipped": 5, "removed": 5}, [])
+
+
+@pytest.mark.parametrize("size", [4, (9 << 20)])
+def test_who_loses_a_race_for_a_key_goes_apart(strict: Clouds, strict_s3: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_account(S3Connection(endpoint_url=strict_s3, **KEYS)).store(f"{strict.name}race")
+    path = strict.home / "data" / "a.csv"
+    path.write_bytes(b"m" * size)
+    target = {"target": f"s3://{strict.name}race/", "target_connection": "strict", "create_bucket": True, "overwrite": "apart"}
+    then(monkeypatch, lambda: put(store, "a.csv", "theirs"))
+    ran = strict.run("upload", source=f"file://{path}", template="{path}", **target)
+    assert (ran.code, ran.counts) == (0, {"listed": 1, "copied": 1})
+    assert {key: get(store, key) for key in keys(store)} == {"a.csv": b"theirs", ran.table[0]["target_key"]: b"m" * size}

@@ -12,6 +12,7 @@ from portal.settings import Settings
 from portal.spool import Spool
 from portal.triggers import events
 from portal.triggers.events import Event
+from portal.triggers.telling import USUAL
 from portal.triggers.trigger import EVENT_LABEL, NAME_LABEL, Trigger
 
 DONE_FOLDER = "UploadedToS3"
@@ -51,7 +52,7 @@ def _set_by_kind(trigger: Trigger, facts: Mapping[str, Any]) -> dict[str, Any]:
     fields = {item.name for item in catalog.engine(trigger.engine).fields}
     if trigger.kind == "folder":
         fixed = {"source": facts["source"]} if "source" in fields else {}
-        usual = {"after": "move", "done_folder": done_folder(trigger)} if trigger.engine == "upload" else {}
+        usual = {**USUAL["folder", "upload"], "done_folder": done_folder(trigger)} if trigger.engine == "upload" else {}
     else:
         fixed = {"queue": facts["queue"], "queue_connection": trigger.waits_for().connection} if trigger.engine == "download" else {}
         usual = {}

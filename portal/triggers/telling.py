@@ -19,7 +19,7 @@ Standing = Literal["active", "paused", "problem"]
 GIVEN: Mapping[str, tuple[str, ...]] = {"folder": ("source",), "sqs": ("queue", "queue_connection")}
 """Parameters of the job that the kind gives by itself, where the engine has them."""
 
-USUAL: Mapping[tuple[str, str], Mapping[str, Any]] = {("folder", "upload"): {"after": "move"}}
+USUAL: Mapping[tuple[str, str], Mapping[str, Any]] = {("folder", "upload"): {"after": "move", "overwrite": "apart"}}
 """By kind and engine: parameters that stand for something else than the engine's default while a trigger does not give them."""
 
 

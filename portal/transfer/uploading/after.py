@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from portal.errors import Cancelled, PortalError, explain
+from portal.errors import Cancelled, PortalError, explain, visible
 from portal.ledger.journal import Journal
-from portal.planning.plan import Page
+from portal.planning.plan import PLAN_FILE, Page
 from portal.transfer.moving import move
 from portal.transfer.route import Route
 from portal.transfer.uploading import lines
 from portal.transfer.uploading.announcing import Announcing
-from portal.transfer.uploading.arrived import Arrived, arrived
+from portal.transfer.uploading.apart import ROUNDS, Apart, lost
+from portal.transfer.uploading.arrived import Arrived, arrived, left_out
 from portal.transfer.uploading.lines import LinesFile
 from portal.transfer.uploading.putting_away import Gone, PuttingAway
 
@@ -46,6 +47,9 @@ class Followed:
     """Files that were moved or deleted, in all attempts of the job."""
     apart: int = 0
     """Of these: got a name of their own."""
+    left: int = 0
+    """Files that were to be left out, or have another object at their target, and lie in a folder that was made for this job."""
+    first_left: str = ""
     stayed: int = 0
     """Files that arrived and are where they were, although they should not be."""
     gone: int = 0
@@ -61,12 +65,16 @@ class Followed:
     """Notices that this job sent, in all attempts; None: nobody was to be told."""
 
     @property
-    def left(self) -> int:
+    def owed(self) -> int:
+        """Files at the target that were not announced, or not put away."""
         return self.unannounced + self.stayed
 
     def counts(self) -> dict[str, int]:
         """What the job's result counts beside its books; nothing for what was not asked for."""
-        told = {"unannounced": self.unannounced, self.called: self.away, "renamed": self.apart, "stayed": self.stayed, "gone": self.gone}
+        told = {
+            "unannounced": self.unannounced, self.called: self.away, "renamed": self.apart, "stayed": self.stayed, "gone": self.gone,
+            "left": self.left,
+        }  # fmt: skip
         return {**({"announced": self.announced} if self.announced is not None else {}), **{name: count for name, count in told.items() if count}}
 
 
@@ -76,11 +84,14 @@ class Following:
     Arguments:
         announce, put_away: None: there is nothing to do
         folder: of the job
+        own_folder: the source folder was made for this job: nobody else comes for what stays in it
         check: called often; raises Cancelled when the job shall stop
     """
 
-    def __init__(self, announce: Announcing | None, put_away: PuttingAway | None, folder: Path, check: Callable[[], None]) -> None:
-        self._announce, self._put_away, self._check = announce, put_away, check
+    def __init__(
+        self, announce: Announcing | None, put_away: PuttingAway | None, folder: Path, check: Callable[[], None], *, own_folder: bool = False
+    ) -> None:  # fmt: skip
+        self._announce, self._put_away, self._check, self._own = announce, put_away, check, own_folder
         self.told = Followed(called="removed" if put_away and put_away.deletes else "moved", announced=announce.sent.count if announce else None)
         self._away = _AwayFile(folder / AWAY_FILE)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="after")
@@ -102,6 +113,9 @@ class Following:
             self._batch.append(one)
             if len(self._batch) >= _TOGETHER:
                 self._hand_on()
+        for key, why in left_out(rows) if self._own and self._put_away else ():
+            self.told.left += 1
+            self.told.first_left = self.told.first_left or f"/{visible(key)} ({why})"
 
     def turn(self) -> None:
         """Wait while too much is to be done. Raises Cancelled, and what nobody expected of the work that was done."""
@@ -120,13 +134,13 @@ class Following:
             future.result()
         self._check()
 
-    def finish(self, *, own_folder: bool) -> Followed:
-        """Wait until all of it is done. `own_folder`: the source folder was made for this job. Raises Cancelled."""
+    def finish(self) -> Followed:
+        """Wait until all of it is done. Raises Cancelled."""
         self._hand_on()
         while self._running:
             self._collect(_TURN_S)
         if self._put_away:
-            self._put_away.finish(own=own_folder)
+            self._put_away.finish(own=self._own)
         return self.told
 
     def close(self) -> None:
@@ -234,9 +248,9 @@ class _AwayFile:
 class FollowedMove:
     """A `portal.transfer.migration.Mover` that sees to what follows. `followed` tells what came of it, also when it was cut off."""
 
-    def __init__(self, begun: Callable[[], Following], *, own_folder: bool) -> None:
-        """`begun` makes what follows; `own_folder`: see `Following.finish`."""
-        self._begun, self._own_folder = begun, own_folder
+    def __init__(self, begun: Callable[[], Following], apart: Apart | None = None) -> None:
+        """`begun` makes what follows; `apart`: what becomes of those whose target was taken meanwhile, None: they fail."""
+        self._begun, self._apart = begun, apart
         self.followed = Followed()
 
     def __call__(
@@ -244,14 +258,26 @@ class FollowedMove:
     ) -> bool:  # fmt: skip
         """Move everything, as `portal.transfer.moving.move` does."""
 
+        found, taken = bytearray(verdicts), set[int]()
+
         def turn(ended: int, size_bytes: int) -> None:
             tell(ended, size_bytes)
             following.turn()
 
+        def hear(rows: Mapping[str, Sequence[Any]]) -> None:
+            taken.update(lost(rows))
+            following.hear(rows)
+
         with closing(self._begun()) as following:
             self.followed = following.told
             following.resume(journal)
-            journal.hear = following.hear
-            retryable = move(route, pages, verdicts, journal, turn)
-            following.finish(own_folder=self._own_folder)
+            journal.hear = hear
+            retryable = move(route, pages, found, journal, turn)
+            for _ in range(ROUNDS):
+                if not (self._apart and taken):
+                    break
+                again = self._apart.again(journal.state.path.with_name(PLAN_FILE), frozenset(taken), found)
+                taken.clear()
+                retryable = move(route, again, found, journal, lambda _, size_bytes: turn(0, size_bytes)) or retryable
+            following.finish()
         return retryable

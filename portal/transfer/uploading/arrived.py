@@ -48,6 +48,14 @@ def arrived(rows: Mapping[str, Sequence[Any]]) -> Iterator[Arrived]:
             )  # fmt: skip
 
 
+def left_out(rows: Mapping[str, Sequence[Any]]) -> Iterator[tuple[str, str]]:
+    """Yield key and reason of what was to stay where it is, of columns of the ledger: left out, or its target has other bytes."""
+    reasons = rows.get("reason") or [""] * len(rows["n"])
+    for outcome, key, reason in zip(rows["outcome"], rows["source_key"], reasons, strict=True):
+        if outcome == "excluded" or (outcome == "skipped" and not there(outcome, reason or "")):
+            yield key, reason or ""
+
+
 _TOLD = ("source_key", "source_etag", "target_key", "target_etag", "target_size", "source_size", "crc64nvme", "finished_at")
 
 

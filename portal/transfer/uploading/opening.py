@@ -1,19 +1,17 @@
-"""What is settled before the first file is uploaded: the bucket, the queue, the folder of what is done, and which files get which keys."""
+"""What is settled before the first file is uploaded: the bucket, the folder of what is done, the moment, and which files get which keys."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from portal.connections import S3Connection
 from portal.errors import AccessDenied, BadParameters, NotFound
-from portal.notices.sqs import NoticeQueue
-from portal.notices.sqs_errors import NoQueue
+from portal.jobs import ID_PATTERN
 from portal.planning import limits
 from portal.planning.filters import Filters
 from portal.planning.planning import Rules
@@ -21,17 +19,17 @@ from portal.stores.local_files import confined, resolved
 from portal.stores.opening import open_account
 from portal.stores.url import StoreURL
 from portal.transfer.side import Side
-from portal.transfer.uploading.reencoding import recoded_name
 from portal.transfer.uploading.template import Template
 
 
 def rules(
-    source: StoreURL, target: Side, filters: Filters, template: Template, *, recodes: bool, bad_names: Literal["fail", "rename"]
+    source: StoreURL, target: Side, filters: Filters, template: Template, *, bad_names: Literal["fail", "rename"],
+    recoded_name: Callable[[str], str | None] | None = None,
 ) -> Rules:  # fmt: skip
-    """Return how files become entries of a plan."""
+    """Return how files become entries of a plan. `recoded_name`: see `Rules.converted_name`."""
     return Rules(
         source.key, target.url.key, target.url.scheme, filters, bad_names=bad_names, limit_bytes=limits.largest(target.store, target.url.key),
-        converted_name=recoded_name if recodes else None, key_of=template.key,
+        converted_name=recoded_name, key_of=template.key,
     )  # fmt: skip
 
 
@@ -72,15 +70,39 @@ def bucket(target: Side, connection: Any, *, create: bool, dry: bool) -> bool:
     return True
 
 
-def queue(name: str, connection: S3Connection, check: Callable[[], None], *, create: bool, dry: bool) -> NoticeQueue | None:
-    """Open the queue; None when it would be created if this were no dry run. Raises what `NoticeQueue.open` does, NoQueue above all."""
-    try:
-        return NoticeQueue.open(connection, name, create=create and not dry, check=check)
-    except NoQueue as error:
-        if create:
-            return None
-        hint = "Nothing was uploaded, and every file is where it was. Check its name, region and account, or allow it to be created: create_queue."
-        raise NoQueue(error.message, hint=hint) from error
+class Begun(NamedTuple):
+    """What all attempts of a job have in common."""
+
+    moment: datetime
+    """That date parts are of, in their zone; a retry takes it over."""
+    at: datetime
+    first: str
+    """Id of the job, or of the first of those that retry one another."""
+
+    def kept(self) -> dict[str, str]:
+        return {"moment": self.moment.isoformat(), "began": self.at.isoformat(), "first": self.first}
+
+
+def begun(moment: datetime | None, zone: tzinfo, kept: Mapping[str, Any], earlier: Mapping[str, Any], first: str) -> Begun:
+    """Return how a job began.
+
+    Arguments:
+        moment: the one that was given
+        kept: `Begun.kept` of an earlier attempt, empty without one
+        earlier: the same of the job that this one retries
+        first: id that stands for the job when neither knows one
+    """
+    at = datetime.fromisoformat(kept["began"]) if kept else datetime.now(UTC)
+    known = kept or earlier
+    found = moment or (datetime.fromisoformat(known["moment"]) if known.get("moment") else at)
+    found = (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(zone)
+    return Begun(found, at, known.get("first") or first)
+
+
+def own_job(source: StoreURL) -> str:
+    """Return the id of the job that a source folder was made for, '' when it was made for none."""
+    name = source.key.rstrip("/").rpartition("/")[2]
+    return name if ID_PATTERN.fullmatch(name) else ""
 
 
 def checkpoint(folder: Path | None) -> dict[str, Any]:

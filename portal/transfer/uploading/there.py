@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from portal.errors import AlreadyExists, ConversionFailed, NotFound, SourceChanged
 from portal.ledger.journal import JOURNAL_FILE, JournalState
@@ -16,10 +16,12 @@ from portal.planning.planner import Planned
 from portal.planning.preflight import Preflight
 from portal.stores.base import Store
 from portal.transfer.digests import Digests
-from portal.transfer.uploading.reencoding import Recoder
 from portal.wire.ends import Found
 
-Overwrite = Literal["different", "replace", "skip", "fail"]
+if TYPE_CHECKING:
+    from portal.transfer.uploading.reencoding import Recoder
+
+Overwrite = Literal["different", "replace", "skip", "fail", "apart"]
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _BLOCK_BYTES = 1 << 20
 _SHOWN = 20
@@ -86,5 +88,5 @@ def _refusal(others: set[int], planned: Planned, target: Store) -> AlreadyExists
     lines = "\n".join([*shown, *([f"  - and {more:,} more"] if more else [])])
     return AlreadyExists(
         f"Nothing was uploaded: targets that exist already, with other bytes:\n{lines}",
-        hint="Choose another key (date parts tell days apart), or overwrite=different, skip or replace.",
+        hint="Choose another key (date parts tell days apart), or overwrite=apart, different, skip or replace.",
     )
