@@ -51,13 +51,14 @@ class Params(EngineParams):
 
 def run(params: Params, job: JobContext) -> Result:
     from portal.notifying.facts import Facts
-    from portal.notifying.sending import shown
+    from portal.notifying.sending import readable, shown
 
     channel = _channel(job, params.connection)
     facts = Facts.from_dict(params.facts) if params.facts else _of_end(job, params.job)
     link = facts.link(job.settings.url)
     report = {"told_of": facts.job_id, "event": facts.event, "title": facts.title, "leads_to": channel.label}
     if job.dry_run:
+        job.log.info("Nothing is sent. To %s would go:\n%s", channel.label, readable(channel, facts, link))
         return Result(counts={"sent": 0}, report={**report, "plan": {"message": shown(channel, facts, link)}})
     job.log.info("%s → %s", facts.title, channel.label)
     sent = _sent(channel, facts, link, job)

@@ -212,6 +212,21 @@ def test_it_is_a_command_too(config: Settings, hook: Receiver) -> None:
     assert len(hook.requests) == 1
 
 
+def test_a_dry_run_leaves_the_message_readable_in_the_log(quick: Settings, hook: Receiver, worker: Worker) -> None:
+    with mail_server() as server:
+        connect(quick, hook, server)
+        about = ended(quick, labels={"name": "Prüfung der Umsätze"}, error="No object arrived.\nLook at <the> source.")
+        order = {"job": about.id}
+        jobs = [submission.new_job(quick, "notify", {"connection": name, **order}, by="ann", labels={"dry_run": "yes"}) for name in ("ops", "team")]
+        done = run(worker, *jobs)
+        assert not hook.requests and not server.mails
+    assert [job.status for job in done] == [Status.SUCCEEDED] * 2
+    posted, mailed = ("".join(line[31:] for line in worker.spool.log_path(job.id).read_text().splitlines(True)) for job in jobs)
+    assert '"summary": "Prüfung der Umsätze failed",\n' in posted and "Nothing is sent." in posted
+    for line in ("Subject: Prüfung der Umsätze failed\n", "To: ops@example.com, boss@example.com\n", "Look at <the> source.\n"):
+        assert line in mailed
+
+
 # ── the command line ──
 
 

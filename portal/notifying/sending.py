@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -51,7 +52,17 @@ def send(channel: Channel, facts: Facts, link: str, without: Collection[str] = (
 
 
 def shown(channel: Channel, facts: Facts, link: str) -> str:
-    """Return what would be sent, as text."""
+    """Return what would be sent, letter by letter."""
     if isinstance(channel, SmtpConnection):
         return mail(channel, facts, link).as_string()
     return (as_slack if channel.format == "slack" else as_json)(facts, link).decode()
+
+
+def readable(channel: Channel, facts: Facts, link: str) -> str:
+    """Return the same for people: of a mail its text below its main headers, of JSON one value a line."""
+    if isinstance(channel, WebhookConnection):
+        return json.dumps(json.loads(shown(channel, facts, link)), indent=2, ensure_ascii=False)
+    made = mail(channel, facts, link)
+    body = made.get_body(("plain",))
+    headers = "\n".join(f"{name}: {made[name]}" for name in ("Subject", "From", "To"))
+    return f"{headers}\n\n{body.get_content() if body else ''}"
