@@ -36,13 +36,13 @@ def show(draft: Draft, spec: EngineSpec, specs: Sequence[FieldSpec], given: dict
         credentials.ask(draft, kind, key)
         return name
 
-    form = forms.Form(draft.values, prefix, connect, dict.fromkeys(pairs, functools.partial(_pair, draft)), given, form_needs.needs_of(spec))
+    form = forms.Form(draft.values, prefix, connect, dict.fromkeys(pairs, functools.partial(_pair, draft, spec)), given, form_needs.needs_of(spec))
     form.show(item for item in specs if item.name.removesuffix("_connection") not in pairs or item.name in pairs)
 
 
-def _pair(draft: Draft, item: FieldSpec) -> dict[str, Any]:
+def _pair(draft: Draft, spec: EngineSpec, item: FieldSpec) -> dict[str, Any]:
     """A URL and its connection."""
-    place = places.choose(draft, item, f"{item.name}_connection", narrow=True)
+    place = places.choose(draft, item, f"{item.name}_connection", places.kinds(spec.name, item.name), narrow=True)
     if place is None or place.base is None:
         return {item.name: None}
     start = places.prefix_of(place.base, draft.values.get(item.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from portal.ui import boxes, credentials, listing
 from portal.ui.drafts import Draft
 
 KIND_WORDS = {"s3": "S3", "adls": "ADLS", "local": "Files"}
+_TAKEN: Mapping[tuple[str, str], tuple[str, ...]] = {("upload", "source"): ("local",), ("upload", "target"): ("s3", "adls")}
+"""By engine and parameter: the kinds of store it takes, where that is not every kind."""
 _CONTAINER_WORDS = {"s3": "Bucket", "adls": "Container", "local": "Folder"}
 _OTHER = "\0other"
 """A bucket of somebody else's account is in no listing, and can still be read."""
@@ -39,14 +42,19 @@ class Place:
         return self.base.at(self.base.key + prefix.lstrip("/")) if self.base else None
 
 
-def choose(draft: Draft, item: FieldSpec, connection_field: str, *, narrow: bool = False) -> Place | None:
-    """Show store, connection and container of a URL parameter; None while something is missing."""
+def kinds(engine: str, field: str) -> tuple[str, ...]:
+    """Return the kinds of store that a URL parameter of an engine takes."""
+    return _TAKEN.get((engine, field), tuple(KIND_WORDS))
+
+
+def choose(draft: Draft, item: FieldSpec, connection_field: str, kinds: Sequence[str], *, narrow: bool = False) -> Place | None:
+    """Show store, connection and container of a URL parameter, of these kinds of store only; None while something is missing."""
     start = _parsed(draft.values.get(item.name, item.default))
     key = f"{draft.id}.{item.name}"
     wide = [1.15, 1.3, 1.6]
     columns = [st.container(), *st.columns([1, 1.2], vertical_alignment="bottom")] if narrow else st.columns(wide, vertical_alignment="bottom")
     with columns[0]:
-        kind = _kind(item, start, key)
+        kind = _kind(item, start, key, kinds)
     if kind is None:
         return None
     at = f"{key}.connection"
@@ -75,12 +83,13 @@ def _parsed(value: Any) -> StoreURL | None:
         return None
 
 
-def _kind(item: FieldSpec, start: StoreURL | None, key: str) -> str | None:
+def _kind(item: FieldSpec, start: StoreURL | None, key: str, kinds: Sequence[str]) -> str | None:
     hinted = next((kind for scheme, kind in KIND_OF_SCHEME.items() if item.placeholder.startswith(scheme)), "adls" if item.name == "target" else "s3")
     first = KIND_OF_SCHEME[start.scheme] if start else hinted if item.required else None
+    first = first if first in kinds or first is None else kinds[0]
     return st.segmented_control(
-        item.title + (" *" if item.required else ""), list(KIND_WORDS), default=first, required=item.required, format_func=KIND_WORDS.__getitem__,
-        key=f"{key}.kind", help=item.help, persist_state="session",
+        item.title + (" *" if item.required else ""), list(kinds), default=first, required=item.required, format_func=KIND_WORDS.__getitem__,
+        key=f"{key}.kind.{'-'.join(kinds)}", help=item.help, persist_state="session",
     )  # fmt: skip
 
 

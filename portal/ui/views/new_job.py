@@ -109,7 +109,7 @@ def _source(draft: Draft, spec: EngineSpec) -> dict[str, Any]:
     """Show the source; return the parameters it gives: source, its connection, and the chosen keys."""
     item = _field(spec, "source")
     connection_field = "source_connection"
-    place = places.choose(draft, item, connection_field)
+    place = places.choose(draft, item, connection_field, places.kinds(spec.name, item.name))
     if place is None or place.base is None:
         boxes.empty("cloud", "Choose where the data is", "The store, the connection and the bucket, container or folder.", height=320)
         return {"source": None}
