@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from portal import catalog, clock
 from portal.errors import BadParameters, PortalError
 from portal.jobs import Job
 from portal.spool import Spool
-from portal.triggers import book, cron, events, history, standing, submitting, telling
+from portal.triggers import book, cron, events, history, noticed, standing, submitting, telling
 from portal.triggers import state as states
 from portal.triggers.history import Happened
 from portal.triggers.state import State
@@ -26,7 +26,7 @@ from portal.ui.views import jobs as jobs_page
 from portal.ui.wording import plain
 
 POLL_S = 3
-_JOBS, _DUE, _SLOW = 8, 8, 5
+_JOBS, _DUE, _SLOW, _LINKED = 8, 8, 5, 3
 _LONGEST = 300
 
 
@@ -155,34 +155,30 @@ def _coming(spool: Spool, trigger: Trigger, now: State) -> None:
     if book.is_asked(spool.layout, trigger.name):
         st.info("Asked to run now.", icon=":material/play_arrow:")
     if trigger.kind == "cron":
-        times = cron.next_times(trigger, _DUE, datetime.now(UTC))
-        rows = [{"Due": trigger_words.local(when), "UTC": f"{when.astimezone(UTC):%H:%M}", "": trigger_words.ahead(when)} for when in times]
-        st.dataframe(rows, hide_index=True, row_height=28, alt="Next due times")
+        _due(trigger)
         return
     looked = f"Looked at {wording.moment(now.looked_at)} UTC" if now.looked_at else "Not looked at yet"
     st.caption(plain(f"{looked}, {wording.count_of(len(submitting.not_ended(spool, now.jobs)), 'job')} under way."))
-    if rows := [{"What": words, "": value} for words, value in _told(now.told)]:
-        st.dataframe(rows, hide_index=True, row_height=28, alt="What the service tells")
+    if rows := [{"What": title, "": value} for title, value in noticed.figures(trigger.kind, now.told)]:
+        st.dataframe(rows, hide_index=True, row_height=28, alt="What the service saw")
+    for item in noticed.remains(now.told):
+        st.markdown(f"**{plain(item.title)}**  \n{plain(item.names)}  \n:gray[because {plain(item.why)}]")
+        for job_id in item.jobs[:_LINKED]:
+            state.link("job", f"Job {job_rows.short(job_id)}", ":material/open_in_new:", id=job_id)
 
 
-def _told(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What a kind has to say, in lines."""
-    for name, value in told.items():
-        if value in ([], {}, None, ""):
-            continue
-        words = name.replace("_", " ").capitalize()
-        if isinstance(value, Mapping):
-            yield from ((f"{words}: {key}", _cell(item)) for key, item in value.items())
-        elif name == "left":
-            yield from ((f"Left: {item['why']}", _left(item)) for item in value)
-        else:
-            yield words, _cell(value)
-
-
-def _left(item: Mapping[str, Any]) -> str:
-    """How many files a reason kept in the folder, and the first of them."""
-    more = ", …" if item["count"] > len(item["first"]) else ""
-    return f"{item['count']:,}: {', '.join(item['first'])}{more}"
+def _due(trigger: Trigger) -> None:
+    """When a schedule is due, or why it is not."""
+    if trigger.paused:
+        st.caption("Nothing, while it is paused.")
+        return
+    try:
+        times = cron.next_times(trigger, _DUE, datetime.now(UTC))
+    except PortalError as problem:
+        boxes.error(problem)
+        return
+    rows = [{"Due": trigger_words.local(when), "UTC": f"{when.astimezone(UTC):%H:%M}", "": trigger_words.ahead(when)} for when in times]
+    st.dataframe(rows, hide_index=True, row_height=28, alt="Next due times")
 
 
 def _cell(value: Any) -> str:
