@@ -12,7 +12,8 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from streamlit.testing.v1 import AppTest
 
-from portal import clock, settings
+from portal import catalog, clock, settings
+from portal.errors import BadParameters
 from portal.notifying import wish
 from portal.settings import Settings
 from portal.spool import Spool
@@ -20,7 +21,7 @@ from portal.triggers import book, history
 from portal.triggers.history import Happened
 from portal.triggers.state import Problem, State
 from portal.triggers.trigger import Trigger
-from portal.ui import access, trigger_actions, trigger_quotes, trigger_rows
+from portal.ui import access, places, trigger_actions, trigger_quotes, trigger_rows
 from portal.ui.access import AccessRefused, Person
 from portal.ui.accounts import Role
 from portal.ui.views import triggers as page_of_triggers
@@ -146,12 +147,15 @@ def test_a_watched_folder_tells_what_stays_in_it_and_which_jobs_go_on(config: Se
     (home / "data" / "Watch").mkdir()
     trigger = saved(config, kind="folder", on={"folder": f"file://{home}/data/Watch/"}, params={})
     goes_on, ended = spool.submit(a_job("list")), archived(spool, 8)
-    left = [{"why": "it is a link", "count": 30, "first": ["a", "b"], "passing": False}]
+    left = [{"why": "it is a link", "count": 30, "first": ["a", "b"], "jobs": [], "passing": False},
+            {"why": "the job ended without them", "count": 1, "first": [f"c of job {ended.id}"], "jobs": [ended.id], "passing": False}]  # fmt: skip
     write(spool, trigger, told={"files": 1234, "waiting": 0, "left": left, "nothing": []}, jobs=(goes_on.id, ended.id), looked_at=clock.iso(0))
     app = opened("triggers", name="nightly")
     told = next(dict(zip(item.value["What"], item.value[""], strict=True)) for item in app.dataframe if "What" in item.value)
-    assert told == {"Files": "1,234", "Waiting": "0", "Left: it is a link": "30: a, b, …"}
+    assert told == {"Files in the folder": "1,234", "Waiting for a job": "0"}
     assert "1 job under way" in words(app)
+    assert "**Left in the folder: 30**  \na, b, …  \n:gray[because it is a link]" in words(app)
+    assert "**Left behind by 1 job**" in words(app) and f"Job {ended.id[-8:]}" in [link.label for link in app.get("page_link")]
 
 
 def test_a_paused_trigger_says_by_whom_and_why_and_is_resumed(config: Settings, spool: Spool) -> None:
@@ -159,6 +163,7 @@ def test_a_paused_trigger_says_by_whom_and_why_and_is_resumed(config: Settings, 
     book.pause(spool.layout, "nightly", "ann", "the *disk* is changed")
     app = opened("triggers", name="nightly")
     assert "Paused: it makes no jobs" in words(app) and "By ann since" in words(app) and "the *disk* is changed" in words(app)
+    assert "Nothing, while it is paused." in words(app) and not any("Due" in item.value for item in app.dataframe)
     click(app, "Resume")
     assert book.load(spool.layout, "nightly").paused is None
 
@@ -248,11 +253,46 @@ def test_what_somebody_else_changed_meanwhile_is_not_written_over(config: Settin
     assert "bob has changed this trigger meanwhile" in words(app) and book.load(spool.layout, "nightly") == theirs
 
 
-def test_a_mistake_in_the_form_is_told_and_nothing_is_saved(config: Settings, spool: Spool) -> None:
-    app = opened("triggers", new="yes")
-    click(app, "Create trigger")
-    assert "This is no trigger, at name" in words(app) or "schedule" in words(app)
+def test_a_time_zone_that_is_gone_is_told_and_stays_in_the_form(config: Settings, spool: Spool) -> None:
+    saved(config)
+    file = spool.layout.triggers / "nightly" / "trigger.json"
+    order = {**json.loads(file.read_text()), "on": {"schedule": "@daily", "time_zone": "Mars/Base"}}
+    file.write_text(json.dumps(order))
+    app = opened("triggers", name="nightly")
+    assert "There is no time zone 'Mars/Base'." in words(app) and "It has had no event yet." in words(app)
+    app = opened("triggers", edit="nightly")
+    zone = next(box for box in app.selectbox if box.label == "Time zone")
+    assert zone.value == "Mars/Base" and "This machine knows no time zone 'Mars/Base'" in words(app)
+    click(app, "Save")
+    assert "There is no time zone 'Mars/Base'" in words(app) and json.loads(file.read_text()) == order
+    next(box for box in app.selectbox if box.label == "Time zone").set_value("Europe/Berlin").run()
+    click(app, "Save")
+    assert book.load(spool.layout, "nightly").waits_for().time_zone == "Europe/Berlin"
+
+
+def test_all_that_is_missing_in_the_form_is_told_at_once_and_nothing_is_saved(config: Settings, spool: Spool) -> None:
+    app = click(opened("triggers", new="yes"), "Create trigger")
+    assert "Not filled in: Name, Schedule, Source." in words(app)
+    next(box for box in app.text_input if box.label == "Name *").set_value("Bad Name").run()
+    next(box for box in app.text_input if box.label == "Schedule *").set_value("@daily").run()
+    assert "Not filled in: Source." in words(click(app, "Create trigger"))
     assert book.names(spool.layout) == []
+
+
+def test_a_name_that_cannot_be_is_told_by_its_field(config: Settings, spool: Spool) -> None:
+    with pytest.raises(BadParameters, match=r"^Name: small letters, digits"):
+        trigger_actions.save({"name": "Bad Name", "kind": "cron", "on": {"schedule": "@daily"}, "engine": "list"}, new=True)
+
+
+@pytest.mark.parametrize(("engine", "field"), list(places._TAKEN))
+def test_stores_that_an_engine_does_not_take_are_not_offered(engine: str, field: str, home: Path) -> None:
+    samples = {"s3": "s3://b/", "adls": "abfss://c@a/", "local": f"file://{home}/"}
+    usual = {"source": samples["local" if engine == "upload" else "s3"], "target": samples["s3"]}
+    refused = places.KIND_WORDS.keys() - places.kinds(engine, field)
+    assert refused
+    for kind in refused:
+        with pytest.raises(BadParameters, match=field):
+            catalog.validate(engine, {**usual, field: samples[kind]})
 
 
 def test_what_quotes_the_event_anywhere_is_parted_from_what_is_fixed() -> None:

@@ -45,7 +45,7 @@ def show(old: Trigger | None) -> None:
         spec = _engine(kind, old, draft)
         given, quoted = _parameters(kind, spec, old, draft)
         fields = _job(kind, spec, old, draft)
-    with left:
+    with right:  # in a narrow window it comes last, too
         _save(old, draft, {"name": (name or "").strip(), "kind": kind, "engine": spec.name, **fields}, on, spec, given, quoted)
 
 
@@ -92,8 +92,12 @@ def _on(kind: str, old: Trigger | None, draft: Draft) -> dict[str, Any]:
     def zone(item: FieldSpec) -> Mapping[str, Any]:
         zones = sorted(available_timezones())
         start = str(values.get(item.name, item.default))
-        place = zones.index(start) if start in zones else zones.index("UTC")
-        return {item.name: st.selectbox(item.title, zones, place, key=f"{draft.id}.{kind}.zone", help=item.help, persist_state="session")}
+        known = start in zones
+        zones = zones if known else [start, *zones]  # never another one unasked: saving would change when its jobs run
+        chosen = st.selectbox(item.title, zones, zones.index(start), key=f"{draft.id}.{kind}.zone", help=item.help, persist_state="session")
+        if not known and chosen == start:
+            st.error(plain(f"This machine knows no time zone {start!r}. Choose another one."), icon=":material/error:")
+        return {item.name: chosen}
 
     values = dict(old.on) if old else {}
     form = forms.Form(values, f"{draft.id}.{kind}", connect, {"time_zone": zone}, {}, _NEEDS)
@@ -189,6 +193,7 @@ def _save(
     if not saved:
         return
     with boxes.told():
+        _refuse_gaps(fields, on, spec, {**given, **quoted})
         then = [*_followups(fields.pop("then")), *wish.entries(fields.pop("notify"))]
         order = {**(json.loads(old.to_json()) if old else {}), **fields, "on": on, "then": then}
         order["params"] = {**forms.parameters(spec.fields, {**_hidden(old, spec, given, quoted), **given}), **quoted}
@@ -196,6 +201,17 @@ def _save(
         made = trigger_actions.save(order, new=old is None)
         forget()
         state.go("triggers", name=made.name)
+
+
+def _refuse_gaps(fields: Mapping[str, Any], on: Mapping[str, Any], spec: EngineSpec, given: Mapping[str, Any]) -> None:
+    """Raise BadParameters that names everything that is needed and empty, as the form calls it."""
+    kind = str(fields["kind"])
+    missing = [] if fields["name"] else ["Name"]
+    missing += [item.title for item in telling.spec(kind).fields if item.required and on.get(item.name) in (None, "")]
+    own = (item for item in spec.fields if item.required and item.name not in telling.GIVEN.get(kind, ()))
+    missing += [item.title for item in own if given.get(item.name) in (None, "", [])]
+    if missing:
+        raise BadParameters(f"Not filled in: {', '.join(missing)}.", hint="What has a * is needed.")
 
 
 def _hidden(old: Trigger | None, spec: EngineSpec, given: Mapping[str, Any], quoted: Mapping[str, Any]) -> dict[str, Any]:
