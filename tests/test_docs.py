@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from portal import catalog
-from portal.cli import COMMANDS, trigger_making
+from portal import catalog, settings
+from portal.cli import COMMANDS, main
 from portal.cli.engines import reference
 from portal.cli.submit import _submit_parser
 from portal.connections import DEFAULT_VARIABLES
 from portal.ledger.remedies import REMEDIES
 from portal.settings import Settings
-from portal.triggers import checking, submitting
+from portal.spool import Spool
+from portal.triggers import book
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -89,10 +90,15 @@ def test_the_jobs_in_the_documentation_can_be_submitted(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_triggers_in_the_documentation_can_be_made(page: Path) -> None:
-    for line in re.findall(r"^python -m portal triggers add (.*)$", page.read_text("utf-8"), re.MULTILINE):
-        trigger, _ = trigger_making.new(shlex.split(line, comments=True))
-        submitting.job(Settings(), trigger, checking.sample(trigger))
+def test_the_triggers_in_the_documentation_can_be_made_by_who_does_as_it_says(page: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    shown = page.read_text("utf-8").replace("$PWD", str(home))
+    for folder in re.findall(r"^mkdir -p (.*)$", shown, re.MULTILINE):
+        Path(folder).mkdir(parents=True)
+    for line in re.findall(r"^python -m portal triggers add (.*)$", shown, re.MULTILINE):
+        words = shlex.split(line, comments=True)
+        assert main(["triggers", "add", *words]) == 0
+        assert book.load(Spool(settings.load(home)).layout, words[1])
 
 
 def test_the_causes_are_told_as_the_command_line_tells_them() -> None:

@@ -33,6 +33,7 @@ kinds:
   {PROGRAM} triggers add folder shop --folder file:///srv/box/Watch/ --run upload --target s3://sales/
   {PROGRAM} triggers add sqs fetch --queue sales-notices --run download --target file:///srv/box/DownloadedFromS3/
 
+A watched folder must be there, and every folder must lie in one that PORTAL_LOCAL_ROOTS names (data/ in the portal's home, unless it is set).
 `{PROGRAM} triggers add KIND --help` shows the flags of a kind, `{PROGRAM} submit ENGINE --help` those of an engine."""
 
 _FILE = "JSON file with the whole definition, as `show --definition` prints it ('-': standard input)"
