@@ -13,8 +13,9 @@ takes the place of a newer one.
 
 What cannot be done is tried max_tries times, with a pause that doubles. Then the message goes to the dead letters, whole and with the reason: the
 queue or folder that dead_letters names, else the dead-letter queue that the queue itself has, else the folder DeadLetters beside the target. A
-message that is no notice goes there at once. What is not the message's fault (no answer, no room on the disk, refused credentials) never sends it
-there: it waits in the queue.
+message that is no notice goes there at once. What is not the message's fault (no answer, no room on the disk, refused credentials) is no try: it
+waits in the queue, unless it came more than five times max_tries times and others of the job could be read. docs/notices.md tells how tries are
+counted.
 
 A message must not make the portal read just anything: sources names the buckets and folders whose objects may be fetched. Without it, every
 bucket that the connection can read.
@@ -156,6 +157,9 @@ def _dead_letters(params: Params, job: JobContext, queue: NoticeQueue, folder: P
 
 
 def _downloaded(params: Params, job: JobContext, queue: NoticeQueue, folder: Path, dead: DeadLetters) -> Result:
+    import os
+
+    from portal.errors import AccessDenied
     from portal.ledger import ledger
     from portal.ledger.balance import Books
     from portal.stores.local_files import translated
@@ -163,6 +167,8 @@ def _downloaded(params: Params, job: JobContext, queue: NoticeQueue, folder: Pat
 
     with translated(str(folder).lstrip("/")):
         folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):  # no message is to blame for it, and none shall be dead-lettered
+        raise AccessDenied(f"file://{folder}/ may not be written to by this user.", hint="Give the folder to the user that the worker runs as.")
     record, books = Record(job.artefact(RECORD_FILE)), Books("file:///")
     try:
         trouble = _worked(params, job, queue, folder, dead, record)

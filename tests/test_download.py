@@ -20,14 +20,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.connections import S3Connection
-from portal.errors import AlreadyExists, StoreFull
+from portal.errors import AccessDenied, AlreadyExists, PortalError, SettingError, StoreFull, Unreachable
 from portal.notices.message import Notice, body
 from portal.notices.sqs import NoticeQueue
 from portal.stores import local_rename
 from portal.stores.checksums import crc64, crc64_hex
 from portal.stores.partial import is_partial
 from portal.stores.url import StoreURL
-from portal.transfer.downloading import fetching, naming, target
+from portal.transfer.downloading import downloads, fetching, naming, target
+from portal.transfer.downloading.ends import Ends
 from portal.transfer.downloading.handling import Handler
 from portal.transfer.downloading.record import RECORD_FILE, Record
 from portal.transfer.downloading.target import TargetFile
@@ -518,6 +519,78 @@ def test_the_dead_letters_are_not_the_queue_itself(box: Box) -> None:
 def test_the_queue_may_be_named_by_its_url(box: Box) -> None:
     box.send(box.put("a.csv"))
     assert box.run(queue=box.queue.url).counts["copied"] == 1
+
+
+def closing(monkeypatch: pytest.MonkeyPatch, bucket: str, error: PortalError) -> None:
+    """One bucket cannot be read."""
+    whole = Ends.of
+
+    def refusing(self: Ends, name: str) -> Any:
+        if name == bucket:
+            raise error
+        return whole(self, name)
+
+    monkeypatch.setattr(Ends, "of", refusing)
+
+
+@pytest.mark.parametrize("error", [AccessDenied("not yours"), Unreachable("no answer"), SettingError("no such way"), StoreFull()])
+def test_messages_that_are_in_trouble_keep_none_from_its_turn(box: Box, monkeypatch: pytest.MonkeyPatch, error: PortalError) -> None:
+    closing(monkeypatch, "closed", error)
+    box.send(*(event("closed", f"{n}.csv") for n in range(45)), *(box.put(f"{n}.csv") for n in range(5)))
+    ran = box.run(max_tries=3, retry_s=600)
+    assert ran.counts == {"messages": 50, "listed": 50, "copied": 5, "failed": 45}
+    assert len([name for name in box.files() if not is_partial(name)]) == 5
+    assert (box.left(), box.letters()) == (45, [])
+
+
+@pytest.mark.parametrize("patience_s", [0.0, 300.0])
+def test_a_job_in_which_every_message_is_in_trouble_ends(box: Box, monkeypatch: pytest.MonkeyPatch, patience_s: float) -> None:
+    """Because they come again, or because it has gone on for long."""
+    monkeypatch.setattr(downloads, "PATIENCE_S", patience_s)
+    closing(monkeypatch, box.clouds.name, AccessDenied("not yours"))
+    box.send(*(box.put(f"{n}.csv") for n in range(25)))
+    ran = box.run(max_tries=1, retry_s=0 if patience_s else 600, wait_s=1)
+    assert ran.error["message"].startswith("not yours") and (box.left(), box.letters()) == (25, [])
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_message_that_came_far_too_often_is_dead_if_others_could_be_read(box: Box, monkeypatch: pytest.MonkeyPatch, others: bool) -> None:
+    closing(monkeypatch, "closed", Unreachable("no answer"))
+    box.send(*([box.put("a.csv")] if others else []), event("closed", "a.csv"))
+    for _ in range(10):
+        box.queue.extend([found.receipt for found in box.queue.receive(wait_s=0)], 0)
+    box.run(max_tries=2, retry_s=600, concurrency=1)
+    assert len(box.letters()) == others and box.left() == (not others)
+    assert not others or "Received 11 times while others could be read: no answer" in box.letters()[0]["reason"]
+
+
+def test_a_link_that_leads_out_of_the_target_is_no_reason_to_wait(box: Box) -> None:
+    (box.target / box.clouds.name).mkdir(parents=True)
+    (box.target / box.clouds.name / "a.csv").symlink_to("/etc/passwd")
+    box.send(box.put("a.csv"))
+    ran = box.run(max_tries=2, wait_s=1)
+    assert ran.counts == {"messages": 1, "listed": 1, "failed": 1, "dead_lettered": 1} and "outside the folders" in box.letters()[0]["reason"]
+
+
+def test_a_target_that_may_not_be_written_to_is_told_before_anything_is_received(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    box.send(box.put("a.csv"))
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    ran = box.run(max_tries=1)
+    assert "may not be written to" in ran.error["message"] and (box.queue.waiting(), box.letters()) == (1, [])
+
+
+def test_what_was_never_tried_is_no_try(box: Box) -> None:
+    """An outage, a cancel, a kill: each time the message was received."""
+    box.send(event(box.clouds.name, "gone.csv"))
+    for _ in range(5):
+        (found,) = box.queue.receive(wait_s=0)
+        box.queue.extend([found.receipt], 0)
+    ran = box.run(max_tries=3, retry_s=0, max_messages=1)
+    assert ran.counts == {"messages": 1, "listed": 1, "failed": 1} and (box.left(), box.letters()) == (1, [])
+    box.run(max_tries=3, retry_s=0, max_messages=1)
+    assert box.letters() == [] and len(box.files()) == 1, "a hidden file holds the count for the next job"
+    assert box.run(max_tries=3, max_messages=1).counts["dead_lettered"] == 1
+    assert "Try 3 of 3" in box.letters()[0]["reason"] and (box.left(), box.files()) == (0, {})
 
 
 def test_a_store_that_does_not_answer_sends_nothing_to_the_dead_letters(box: Box) -> None:

@@ -14,14 +14,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from portal.errors import PortalError, StoreFull
+from portal.errors import PortalError
 from portal.notices.sqs import BATCH_MESSAGES, NoticeQueue, Received
 from portal.transfer.downloading.hand import Hand
 from portal.transfer.downloading.handling import Ended, Fate, Handler
 from portal.transfer.downloading.record import Record
+from portal.transfer.downloading.tries import Tries
 
 TROUBLES_BEFORE_GIVING_UP = 20
-"""Messages in a row that could not be tried: the job ends then, and leaves the others where they are."""
+"""Messages in a row that circumstances kept from being tried, each for the second time: the others had their turn in between."""
+
+PATIENCE_S = 300.0
+"""For so long at most circumstances may keep all messages from being tried before the job ends."""
 
 POLL_S = 2
 """One long poll: a cancel waits for it, as what it brings must be given back."""
@@ -69,7 +73,12 @@ class Downloads:
         """Threads that handle a message."""
         self._quiet_since = time.monotonic()
         self._empty_polls = 0
-        self._troubles = self._failures = 0
+        self._failures = 0
+        self._troubled: set[str] = set()
+        """Messages that were in trouble since the last one that was not, from `_troubled_since` on."""
+        self._troubled_since = 0.0
+        self._troubled_again = 0
+        self._tries = Tries(handler.fetcher.folder, source.url)
         self._trouble: PortalError | None = None
         self._bytes = 0
 
@@ -151,7 +160,7 @@ class Downloads:
             self._busy += 1
         try:
             given_up = self._stop.is_set() or self._trouble is not None
-            self._ended.put(Ended(message, Fate.BACK) if given_up else self._handler.handle(message, self._record.settled(message.id)))
+            self._ended.put(Ended(message, Fate.BACK) if given_up else self._handled(message))
         except BaseException as error:  # a message that ends nowhere would be waited for without end
             log.exception("the message %s failed in a way that is not known", message.id)
             self._give_up(PortalError(f"A message failed in a way that is not known: {type(error).__name__}: {error}"))
@@ -159,6 +168,9 @@ class Downloads:
         finally:
             with self._lock:
                 self._busy -= 1
+
+    def _handled(self, message: Received) -> Ended:
+        return self._handler.handle(message, self._record.settled(message.id), self._tries.of(message.id))
 
     def _give_up(self, error: PortalError) -> None:
         self._trouble = self._trouble or error
@@ -186,6 +198,7 @@ class Downloads:
                 self._record.add(ended)
                 self._judge(ended)
             self._record.sync()
+            self._count_tries(batch)
             self._delete([ended.message for ended in batch if ended.fate is Fate.DELETE])
             self._give_back([ended for ended in batch if ended.fate is not Fate.DELETE])
         except PortalError as error:
@@ -194,6 +207,13 @@ class Downloads:
             self._hand.drop(ended.message)
         with self._lock:
             self._quiet_since = time.monotonic()
+
+    def _count_tries(self, batch: list[Ended]) -> None:
+        for ended in batch:
+            if ended.fate is Fate.DELETE:
+                self._tries.forget(ended.message.id)
+            elif ended.fate is Fate.AGAIN and ended.trouble is None:
+                self._tries.add(ended.message.id)
 
     def _delete(self, messages: list[Received]) -> None:
         for n, why in self._source.delete([message.receipt for message in messages]):
@@ -219,12 +239,22 @@ class Downloads:
                     log.error("%s failed: %s", row.get("source_url") or f"the message {ended.message.id}", row["reason"])
                 if self._failures == _FAILURES_LOGGED:
                     log.error("further failures stand in the ledger alone")
-        if ended.trouble is None:
-            self._troubles = 0 if ended.fate is Fate.DELETE else self._troubles
-            return
-        self._troubles += 1
-        if self._troubles >= TROUBLES_BEFORE_GIVING_UP or isinstance(ended.trouble, StoreFull):
-            self._give_up(ended.trouble)
+        if ended.trouble:
+            self._bear(ended.message, ended.trouble)
+        elif ended.fate is Fate.DELETE:
+            self._troubled.clear()
+            self._troubled_again = 0
+
+    def _bear(self, message: Received, trouble: PortalError) -> None:
+        """Go on while messages come that may be better off; what ails these may be theirs alone."""
+        now = time.monotonic()
+        if not self._troubled:
+            self._troubled_since = now
+        self._troubled_again += message.id in self._troubled
+        self._troubled.add(message.id)
+        too_long = now - self._troubled_since >= PATIENCE_S and len(self._troubled) >= TROUBLES_BEFORE_GIVING_UP
+        if too_long or self._troubled_again >= TROUBLES_BEFORE_GIVING_UP:
+            self._give_up(trouble)
 
     # the end
 
@@ -242,3 +272,4 @@ class Downloads:
             self._settle(batch)
         self._hand.stop()
         self._hand.give_back()
+        self._tries.close()

@@ -18,11 +18,17 @@ from portal.stores.url import StoreURL
 from portal.transfer.downloading import naming
 from portal.transfer.downloading.dead_letters import DeadLetters
 from portal.transfer.downloading.fetching import Fetched, Fetcher
+from portal.transfer.downloading.target import RefusedHere
 
 log = logging.getLogger("portal.transfer")
 
-_CIRCUMSTANCES = (Unreachable, StoreFull, DiskNearlyFull, SettingError)
-"""Not the message's fault: it waits, however often it came, until they are over."""
+_NO_ROOM = (StoreFull, DiskNearlyFull)
+_CIRCUMSTANCES = (Unreachable, *_NO_ROOM)
+"""Not the message's fault: it waits until they are over."""
+_UNLESS_OTHERS_CAME = (AccessDenied, SettingError)
+"""The same, until an object could be read: then it is this one that is refused."""
+_FAR_TOO_OFTEN = 5
+"""Times max_tries: a message that came more often while others could be read is what is wrong itself, whatever it meets."""
 
 
 class NotMeant(BadNotice):
@@ -60,19 +66,24 @@ class Handler:
     has_read: bool = field(default=False)
     """Whether any object could be read: if none could, it is the credentials that are refused, and no message's fault."""
 
-    def handle(self, received: Received, settled: Collection[int] = ()) -> Ended:
-        """Never raises. `settled`: records of it that an earlier try is done with."""
+    def handle(self, received: Received, settled: Collection[int] = (), failed: int = 0) -> Ended:
+        """Never raises.
+
+        Args:
+            settled: records of it that an earlier try is done with
+            failed: how often it was tried and failed before
+        """
         try:
-            return self._handled(received, settled)
+            return self._handled(received, settled, failed)
         except Cancelled:
             return Ended(received, Fate.BACK)
 
-    def _handled(self, received: Received, settled: Collection[int]) -> Ended:
+    def _handled(self, received: Received, settled: Collection[int], failed: int) -> Ended:
         began = time.time_ns() // 1_000_000
         try:
             found = message.read(received.body)
         except BadNotice as error:
-            return self._failed(received, {0: _row(_failure(error), received, began)}, [error])
+            return self._failed(received, {0: _row(_failure(error), received, began)}, [error], failed)
         rows: dict[int, dict[str, Any]] = {}
         errors: list[PortalError] = []
         for n, notice in enumerate(found.notices):
@@ -83,7 +94,7 @@ class Handler:
         for n, reason in enumerate(found.ignored, len(found.notices)):
             if n not in settled:
                 rows[n] = _row({"outcome": "excluded", "reason": reason}, received, began)
-        return self._failed(received, rows, errors) if errors else Ended(received, Fate.DELETE, rows)
+        return self._failed(received, rows, errors, failed) if errors else Ended(received, Fate.DELETE, rows)
 
     def _tried(self, notice: Notice, errors: list[PortalError]) -> dict[str, Any]:
         """Return the columns of an object's row; what failed is added to `errors`. Raises Cancelled."""
@@ -104,13 +115,14 @@ class Handler:
         self.has_read = self.has_read or fetched.outcome == "copied"
         return _told(fetched)
 
-    def _failed(self, received: Received, rows: dict[int, dict[str, Any]], errors: list[PortalError]) -> Ended:
+    def _failed(self, received: Received, rows: dict[int, dict[str, Any]], errors: list[PortalError], before: int) -> Ended:
         trouble = next((error for error in errors if self._is_circumstance(error)), None)
-        if trouble:
+        if trouble and not self._is_hopeless(received, trouble):
             return Ended(received, Fate.AGAIN, rows, trouble)
-        if received.times < self.max_tries and not all(isinstance(error, BadNotice) for error in errors):
+        if not trouble and before + 1 < self.max_tries and not all(isinstance(error, BadNotice) for error in errors):
             return Ended(received, Fate.AGAIN, rows)
-        why = f"Try {received.times} of {self.max_tries}: {explain(errors[0])}"
+        count = f"Received {received.times} times while others could be read" if trouble else f"Try {before + 1} of {self.max_tries}"
+        why = f"{count}: {explain(trouble or errors[0])}"
         try:
             self.dead.put(received, why)
         except PortalError as error:
@@ -121,7 +133,12 @@ class Handler:
         return Ended(received, Fate.DELETE, rows)
 
     def _is_circumstance(self, error: PortalError) -> bool:
-        return isinstance(error, _CIRCUMSTANCES) or (isinstance(error, AccessDenied) and not self.has_read)
+        if isinstance(error, _CIRCUMSTANCES):
+            return True
+        return isinstance(error, _UNLESS_OTHERS_CAME) and not isinstance(error, RefusedHere) and not self.has_read
+
+    def _is_hopeless(self, received: Received, trouble: PortalError) -> bool:
+        return self.has_read and received.times > _FAR_TOO_OFTEN * self.max_tries and not isinstance(trouble, _NO_ROOM)
 
 
 def _failure(error: PortalError) -> dict[str, Any]:
