@@ -14,8 +14,8 @@ import pytest
 from portal import clock
 from portal.errors import DiskNearlyFull, PortalError
 from portal.jobs import Status
-from portal.triggers import book
-from portal.triggers.folder import moving
+from portal.triggers import book, standing
+from portal.triggers.folder import behind, left, moving
 from tests.folders import STILL_S, Box, contents
 
 Boxes = Callable[..., Box]
@@ -47,12 +47,12 @@ def _fail(*_: Any) -> None:
 
 def cut_off(box: Box, monkeypatch: pytest.MonkeyPatch, *, moved: int) -> None:
     """Take what is there, and have it cut off when so many files were moved."""
-    left, real = [None] * moved, moving.take
+    allowed, real = [None] * moved, moving.take
 
     def take(*given: Any) -> None:
-        if not left:
+        if not allowed:
             _fail()
-        left.pop()
+        allowed.pop()
         real(*given)
 
     box.look()
@@ -177,3 +177,67 @@ def test_who_runs_or_edits_a_trigger_whose_jobs_fail_has_it_tried_at_once(boxes:
     book.save(box.settings, box.trigger.model_copy(update={"priority": 1}), by="ann")
     box.watch = box.fresh_watch()
     assert [job.priority for job in box.settled()] == [1]
+
+
+UPLOAD: dict[str, Any] = {"engine": "upload", "params": {"target": "s3://sales/"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"), [(UPLOAD, True), ({**UPLOAD, "params": {"target": "s3://sales/", "after": "keep"}}, False), ({}, False)]
+)
+def test_files_that_a_job_left_though_it_succeeded_are_told_where_it_empties_its_folder(boxes: Boxes, changes: dict[str, Any], told: bool) -> None:
+    box = boxes(**changes)
+    box.drop("b.txt")
+    (job,) = box.settled()
+    box.end(job, Status.SUCCEEDED)
+    box.look(61)
+    assert box.left() == ({left.LEFT_OUT: [f"b.txt of job {job.id}, in QueuedForUpload"]} if told else {})
+    assert bool(box.problem()) is told
+
+
+def test_what_failed_is_told_however_many_older_folders_there_are(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(behind, "MOST", 20)
+    monkeypatch.setattr(behind, "NEWEST", 5)
+    box = boxes(**UPLOAD)
+    asked: list[str] = []
+    find = box.spool.find
+    monkeypatch.setattr(box.spool, "find", lambda job_id: asked.append(job_id) or find(job_id))
+    old = [f"{number:026}" for number in range(100)]
+    for name in old:
+        (box.queued / name).mkdir(parents=True)
+        (box.queued / name / "a").touch()
+    box.drop("a.csv")
+    (job,) = box.settled()
+    box.end(job, Status.FAILED)
+    box.look(61)
+    assert box.left()[left.BEHIND] == [f"a.csv of job {job.id}, in QueuedForUpload"]
+    most = 0
+    for _ in range(6):  # every folder has its turn, a bounded number in one look
+        asked.clear()
+        box.look(61)
+        most = max(most, len([name for name in asked if name in old]))
+    (none,) = (item for item in box.fresh_watch().home.state.told["left"] if item["why"] == left.NO_JOB)
+    assert none["count"] == 100 and 20 <= most <= 25
+    for name in old:
+        shutil.rmtree(box.queued / name)
+    box.look(61)
+    assert list(box.left()) == [left.BEHIND]
+
+
+def test_a_paused_trigger_tells_what_its_last_job_left_behind(boxes: Boxes) -> None:
+    box = boxes()
+    box.drop("a")
+    (job,) = box.settled()
+    book.pause(box.spool.layout, "sales", "ann")
+    box.watch = box.fresh_watch()
+    box.drop("b")
+    box.look(10)
+    assert not box.problem()
+    box.end(job, Status.FAILED)
+    assert 5 <= box.look(61) <= 60
+    assert f"a of job {job.id}" in box.problem() and contents(box.watched) == {"b": "x"}
+    assert [item.kind for item in standing.troubles(box.spool.layout) if item.name == "sales"] == ["trigger-problem"]
+    shutil.rmtree(box.watched)
+    shutil.rmtree(box.queued)
+    box.look(61)
+    assert not box.problem()

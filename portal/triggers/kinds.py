@@ -6,13 +6,11 @@ from collections.abc import Callable
 
 from portal.triggers.cron import CronWatch
 from portal.triggers.folder.watch import FolderWatch
-from portal.triggers.places import TriggerFolder
 from portal.triggers.slower import SlowerLooker
 from portal.triggers.sqs import SqsWatch
-from portal.triggers.trigger import Trigger
 from portal.triggers.watching import Context, Looker, Watch
 
-WATCHES: dict[str, Callable[[Trigger, TriggerFolder, Context], Watch]] = {"cron": CronWatch, "folder": FolderWatch, "sqs": SqsWatch}
+WATCHES: dict[str, type[Watch]] = {"cron": CronWatch, "folder": FolderWatch, "sqs": SqsWatch}
 
 ALWAYS: dict[str, Callable[[Context], Looker]] = {".slower": SlowerLooker}
 """What the service looks at besides, by a name that no trigger can have: it begins with '.'."""

@@ -85,7 +85,7 @@ class Serving:
             self.rounds.drop(name)
             return
         home = TriggerFolder(self.layout, name, trigger.uid)
-        self.rounds.add(_Looking(trigger, home, self.ctx).item(), resting=trigger.paused is not None)
+        self.rounds.add(_Looking(trigger, home, self.ctx).item(), resting=_rests(trigger))
 
     def _end_removed(self, name: str) -> None:
         """End what a removed trigger began, then remove the rest of it."""
@@ -111,6 +111,11 @@ def _mark(path: Path) -> Mark | None:
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _rests(trigger: Trigger) -> bool:
+    """Whether a trigger is looked at only when somebody asks it to run."""
+    return trigger.paused is not None and not kinds.WATCHES[trigger.kind].even_paused
 
 
 class _Looking:
@@ -141,7 +146,7 @@ class _Looking:
 
     def act(self, watch: Watch) -> float:
         now_ms = clock.now_ms()
-        if self.trigger.paused and not self.home.asked():
+        if _rests(self.trigger) and not self.home.asked():
             return 0.0
         before = self.home.state.problem
         if before and before.of == "event" and before.since < self.trigger.at:

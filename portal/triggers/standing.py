@@ -72,8 +72,9 @@ def troubles(layout: Layout) -> Iterator[Trouble]:
         if isinstance(item, str):
             hint = f"Mend queue/triggers/{name}/trigger.json, or remove the trigger and make it anew."
             yield Trouble("trigger-unreadable", name, f"The trigger {name} makes no jobs: {item}", hint)
-    for trigger in active:
-        if problem := state.state(layout, trigger.name).problem:
+    for trigger in (item for _, item in known if isinstance(item, Trigger)):
+        problem = state.state(layout, trigger.name).problem
+        if problem and (trigger.paused is None or problem.of == "left"):  # files wait for somebody whether more are taken or not
             times = f", {problem.times} times in a row" if problem.times > 1 else ""
             yield Trouble("trigger-problem", trigger.name, f"The trigger {trigger.name} has a problem since {_shown(problem.since)}{times}: "
                           f"{problem.text}")  # fmt: skip

@@ -61,6 +61,9 @@ class Looker(ABC):
 class Watch(Looker):
     """One trigger as the service sees it."""
 
+    even_paused = False
+    """Whether it has something to tell while its trigger is paused, and is looked at then."""
+
     def __init__(self, trigger: Trigger, home: TriggerFolder, ctx: Context) -> None:
         self.trigger, self.home, self.ctx = trigger, home, ctx
 
@@ -69,8 +72,8 @@ class Watch(Looker):
         """Do everything there is to do; returns the seconds until the next look.
 
         It ends what an earlier process began, first. It answers a request to run now: `home.asked()`, and `home.answered(…)` when that is done. A
-        trigger that is paused is looked at only while there is such a request, and then does that alone. Whatever it raises is written
-        down as the trigger's problem, and the next look comes after a back-off. Other triggers of its kind may wait for it, so it goes back
+        trigger that is paused makes no other job, and unless `even_paused` is looked at only while there is such a request. Whatever it raises is
+        written down as the trigger's problem, and the next look comes after a back-off. Other triggers of its kind may wait for it, so it goes back
         to the service after a while even if there is more to do, returning 0.
         """
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from ulid import ULID
@@ -15,10 +16,12 @@ from portal import clock
 from portal.errors import AccessDenied, NotFound, explain
 from portal.spool import disk
 from portal.triggers import history, submitting
+from portal.triggers.checking import local_path, queued_url
 from portal.triggers.events import Event
 from portal.triggers.failing import Failing, failing
-from portal.triggers.folder import behind, beneath, recovery
+from portal.triggers.folder import beneath, recovery
 from portal.triggers.folder.batch import Batch, each_open, facts
+from portal.triggers.folder.behind import Behind
 from portal.triggers.folder.ends import Ends, ends, opened
 from portal.triggers.folder.hints import Hints
 from portal.triggers.folder.later import Later
@@ -40,13 +43,16 @@ _BUSY_S = 2.0
 """So long a look goes on making jobs before others get their turn."""
 _WITH_HINTS_S = 5.0
 _BLOCKED_S = 1.0
+_PAUSED_S = 5.0
 _FAILING_S = 10.0
 """Half of the pause after a job that failed; it doubles with each that follows."""
-_TOLD_EVERY_S, _ENDS_EVERY_S, _BEHIND_EVERY_S = 5.0, 30.0, 60.0
+_TOLD_EVERY_S, _ENDS_EVERY_S = 5.0, 30.0
 
 
 class FolderWatch(Watch):
     """One watched folder. `ticks` tells seconds, and never goes back."""
+
+    even_paused = True
 
     def __init__(self, trigger: Trigger, home: TriggerFolder, ctx: Context, ticks: Callable[[], float] = time.monotonic) -> None:
         super().__init__(trigger, home, ctx)
@@ -57,8 +63,8 @@ class FolderWatch(Watch):
         self._asked: tuple[Asked, float] | None = None
         self._tidied: set[str] = set()
         self._places: tuple[Ends, float] | None = None
-        self._found_behind = Left()
-        self._told_at = self._behind_at = -math.inf
+        self._behind = Behind(ctx.spool, trigger)
+        self._told_at = self._behind_due = -math.inf
 
     @property
     def descriptors(self) -> Collection[int]:
@@ -79,10 +85,16 @@ class FolderWatch(Watch):
         why_not = Left()
         error = each_open(self.home.batches, lambda batch: self._go_on(batch, why_not))
         asked = self._request()
-        next_s = _WITH_HINTS_S if self.trigger.paused and not asked else self._look(now_ms, asked, why_not)
+        next_s = self._look_paused(why_not) if self.trigger.paused and asked is None else self._look(now_ms, asked, why_not)
         if error:
             raise error
         return next_s
+
+    def _look_paused(self, why_not: Left) -> float:
+        """Jobs that there are go on when a trigger is paused: what they leave behind is told."""
+        why_not.take_in(self._left_behind(local_path(self.ctx.settings, "queued", queued_url(self._on))))
+        self._tell({"left": why_not.facts()}, why_not.problem())
+        return max(_PAUSED_S, self._behind_due - self._ticks())
 
     def _look(self, now_ms: int, asked: float | None, why_not: Left) -> float:
         """Look at the folder. `asked` is when somebody's wish to run now was seen first, on the monotonic clock."""
@@ -101,8 +113,8 @@ class FolderWatch(Watch):
         if asked is not None and (taken or not (blocked or self._ticks() - asked < self._on.still_s)):
             self._answer()
         sight.left.take_in(why_not)
-        sight.left.take_in(self._behind(places))
-        self._tell(sight, len(sight.files) - len(ready), len(ready) - taken, found)
+        sight.left.take_in(self._left_behind(places.queued))
+        self._tell_of(sight, len(sight.files) - len(ready), len(ready) - taken, found)
         if more:
             return 0.0
         if (blocked or taken) and len(ready) > taken:
@@ -206,12 +218,13 @@ class FolderWatch(Watch):
             self._places = ends(self.ctx.settings, self.trigger), now
         return self._places[0]
 
-    def _behind(self, places: Ends) -> Left:
+    def _left_behind(self, queued: Path) -> Left:
         """What ended jobs left behind, looked for now and then."""
-        if self._ticks() - self._behind_at > _BEHIND_EVERY_S:
-            self._behind_at, self._found_behind = self._ticks(), Left()
-            behind.tell(self.ctx.spool, self.trigger, places.queued, self._found_behind)
-        return self._found_behind
+        if self._ticks() >= self._behind_due:
+            self._behind_due = self._ticks() + self._behind.look(queued)
+        found = Left()
+        self._behind.tell(found)
+        return found
 
     def _request(self) -> float | None:
         """Return since when somebody's wish to run now is known; None when there is none."""
@@ -227,17 +240,19 @@ class FolderWatch(Watch):
             self.home.answered(self._asked[0])
             self._asked = None
 
-    def _tell(self, sight: Sight, changing: int, waiting: int, found: Failing) -> None:
-        """Write down what lies there and why it stays, not oftener than people care."""
-        lasting = " ".join(filter(None, (self._held(found), sight.left.problem())))
+    def _tell_of(self, sight: Sight, changing: int, waiting: int, found: Failing) -> None:
+        told: dict[str, Any] = {"files": len(sight.files), "changing": changing, "waiting": waiting, "left": sight.left.facts()}
+        if found.events:
+            told |= {"failed_jobs": found.events, "next_at": clock.iso(found.again_ms)}
+        self._tell(told, " ".join(filter(None, (_held(found), sight.left.problem()))))
+
+    def _tell(self, told: Mapping[str, Any], lasting: str) -> None:
+        """Write down what lies there and what is wrong with it, not oftener than people care."""
         known = self.home.state.problem
         told_now = known.text if known and known.of == "left" else ""
         if self._ticks() - self._told_at < _TOLD_EVERY_S and bool(lasting) == bool(told_now):
             return
         self._told_at = self._ticks()
-        told: dict[str, Any] = {"files": len(sight.files), "changing": changing, "waiting": waiting, "left": sight.left.facts()}
-        if found.events:
-            told |= {"failed_jobs": found.events, "next_at": clock.iso(found.again_ms)}
         self.home.change(told=told)
         if lasting and lasting != told_now:
             self.home.change(problem=Problem(text=lasting, since=known.since if known and told_now else clock.iso(clock.now_ms()), of="left"))
@@ -245,13 +260,14 @@ class FolderWatch(Watch):
         elif not lasting and told_now:
             self.home.change(problem=None)
 
-    def _held(self, found: Failing) -> str:
-        """Say why files wait though nothing is wrong with them; '' when they do not."""
-        if not found.events:
-            return ""
-        many = "The latest job failed" if found.events == 1 else f"The latest {found.events} jobs failed one after the other"
-        at = f"{clock.iso(found.again_ms)[:19].replace('T', ' ')} UTC"
-        return f"{many}: files wait in the folder, and one more job is tried at {at}, or as soon as somebody runs the trigger or edits it."
+
+def _held(found: Failing) -> str:
+    """Say why files wait though nothing is wrong with them; '' when they do not."""
+    if not found.events:
+        return ""
+    many = "The latest job failed" if found.events == 1 else f"The latest {found.events} jobs failed one after the other"
+    at = f"{clock.iso(found.again_ms)[:19].replace('T', ' ')} UTC"
+    return f"{many}: files wait in the folder, and one more job is tried at {at}, or as soon as somebody runs the trigger or edits it."
 
 
 def _size(event: Event) -> str:
