@@ -123,6 +123,10 @@ def test_a_typed_endpoint_never_gets_the_workers_own_credentials(home: Path, val
     assert "no credentials of its own" in refused(home, typed={"typed": values})
 
 
+def test_nobody_types_in_which_folders_may_be_used(home: Path) -> None:
+    assert "names folders of this machine" in refused(home, typed={"typed": {"kind": "local", "roots": ["/"]}})
+
+
 @pytest.mark.parametrize(
     ("values", "missing"),
     [
