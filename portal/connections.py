@@ -155,9 +155,8 @@ def _typed_connection(name: str, values: Mapping[str, Any]) -> Any:
         raise SettingError(f"No connection can be given under the name {name!r}.", hint="Choose another name; it must have no comma.")
     found = _connection(name, values)
     if isinstance(found, LocalConnection):
-        raise SettingError(
-            f"The connection {name!r} names folders of this machine.", hint="Which of them may be used says PORTAL_LOCAL_ROOTS in .env, and nobody else."
-        )
+        hint = "Which of them may be used says PORTAL_LOCAL_ROOTS in .env, and nobody else."
+        raise SettingError(f"The connection {name!r} names folders of this machine.", hint=hint)
     if found.leads_elsewhere and not found.brings_credentials:
         raise SettingError(
             f"The connection {name!r} names an endpoint of its own, but no credentials of its own.",
