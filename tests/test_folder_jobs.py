@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
-from portal import clock
-from portal.errors import DiskNearlyFull, PortalError
-from portal.jobs import Status
+from portal import clock, submission
+from portal.cli import submit
+from portal.errors import BadParameters, DiskNearlyFull, PortalError, TriggerNotFound
+from portal.jobs import Job, Status
+from portal.settings import Settings
+from portal.spool import Spool
 from portal.triggers import book, standing
 from portal.triggers.folder import behind, left, moving
 from tests.folders import STILL_S, Box, contents
@@ -241,3 +244,62 @@ def test_a_paused_trigger_tells_what_its_last_job_left_behind(boxes: Boxes) -> N
     shutil.rmtree(box.queued)
     box.look(61)
     assert not box.problem()
+
+
+def retried(box: Box, capsys: pytest.CaptureFixture[str], *more: str) -> list[str]:
+    """Which jobs `retry --trigger` retries."""
+    assert submit.retry(["--trigger", "sales", *more], box.settings) == 0
+    return [str(again.retry_of) for text in capsys.readouterr().out.split() if (again := box.spool.find(text))]
+
+
+def test_everything_of_a_trigger_that_failed_is_retried_with_one_command(boxes: Boxes, capsys: pytest.CaptureFixture[str]) -> None:
+    box = boxes({"max_files": 1})
+    for name in "abcde":
+        box.drop(name)
+    failed, partial, _, emptied, _ = jobs = box.settled()
+    ends = (Status.FAILED, Status.PARTIAL, Status.SUCCEEDED, Status.REJECTED, Status.CANCELLED)
+    for job, status in zip(jobs, ends, strict=True):
+        box.end(job, status)
+    (box.queued / emptied.id / next(iter(box.files(emptied)))).unlink()
+    assert retried(box, capsys) == [failed.id, partial.id]
+    assert retried(box, capsys) == [], "their retries have not ended"
+    again = {str(job.retry_of): job for job in box.jobs()}
+    box.end(again[failed.id], Status.FAILED)
+    box.end(again[partial.id], Status.SUCCEEDED)
+    assert retried(box, capsys, "--since", "1d") == [again[failed.id].id], "the latest of its chain, and nothing that succeeded in the end"
+
+
+def test_one_that_can_be_retried_no_more_keeps_no_other_from_it(
+    boxes: Boxes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = boxes({"max_files": 1})
+    box.drop("a")
+    box.drop("b")
+    first, second = box.settled()
+    for job in (first, second):
+        box.end(job, Status.FAILED)
+    real = submission.retry
+
+    def retry(settings: Settings, spool: Spool, job_id: str, **named: Any) -> Job:
+        if job_id == first.id:
+            raise BadParameters("There is no connection 'gone'.")
+        return real(settings, spool, job_id, **named)
+
+    monkeypatch.setattr(submission, "retry", retry)
+    assert submit.retry(["--trigger", "sales"], box.settings) == 1
+    out, err = capsys.readouterr()
+    assert f"{first.id}: There is no connection 'gone'." in err
+    assert [job.retry_of for job in box.jobs()] == [second.id] and out.strip() == box.jobs()[0].id
+
+
+def test_what_cannot_be_retried_by_trigger_is_said(boxes: Boxes, capsys: pytest.CaptureFixture[str]) -> None:
+    box = boxes()
+    assert submit.retry(["--trigger", "sales"], box.settings) == 0
+    assert "No job of the trigger sales has anything left" in capsys.readouterr().err
+    assert submit.retry(["--trigger", "sales", "--json"], box.settings) == 0
+    assert capsys.readouterr().out.strip() == "[]"
+    with pytest.raises(TriggerNotFound, match="'sale'"):
+        submit.retry(["--trigger", "sale"], box.settings)
+    for wrong in ([], ["0" * 26, "--trigger", "sales"], ["0" * 26, "--since", "1d"]):
+        with pytest.raises(SystemExit):
+            submit.retry(wrong, box.settings)

@@ -18,7 +18,8 @@ from portal.spool import Reason, Spool
 from portal.spool.reasons import NO_WORKER
 from portal.triggers.trigger import NAME_LABEL
 
-_RECENT = timedelta(days=30)
+RECENT = timedelta(days=30)
+"""So far back is looked unless somebody says."""
 
 
 def jobs(arguments: list[str], settings: Settings) -> int:
@@ -52,7 +53,7 @@ def _all(spool: Spool, given: argparse.Namespace) -> Iterator[Job]:
     today = datetime.now(UTC).date()
     yield from spool.running()
     yield from spool.each_waiting()
-    since = day(given.since) if given.since else today - _RECENT
+    since = day(given.since) if given.since else today - RECENT
     yield from spool.archived(since, day(given.until) if given.until else today)
 
 

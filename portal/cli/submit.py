@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
 from typing import Any
 
 from portal import catalog, submission
-from portal.cli.jobs import public
+from portal.cli.jobs import RECENT, public
 from portal.cli.parsing import PROGRAM, add_json, add_notify, add_user, find, parser, read_followups, read_object
-from portal.cli.text import as_json, moment, seconds
+from portal.cli.text import as_json, day, moment, seconds
 from portal.cli.watch import Screen, exit_code, wait, wait_chain
-from portal.errors import BadParameters
+from portal.errors import BadParameters, PortalError, explain
 from portal.jobs import DEFAULT_PRIORITY, Job, Status
 from portal.notifying import wish
 from portal.settings import Settings
 from portal.spool import Spool
+from portal.triggers import defined, retrying
 
 _SUBMIT = """Submit a job: it is safe on the disk when this returns, and its id is on standard output.
 
@@ -116,17 +118,43 @@ def _params_file(path: str | None) -> dict[str, Any]:
 
 def retry(arguments: list[str], settings: Settings) -> int:
     """Submit finished jobs again that did not succeed."""
-    made = parser("retry", "Submit finished jobs again that did not succeed; what they achieved is taken over.", "ID… [--wait]")
-    made.add_argument("ids", nargs="+", metavar="ID")
+    made = parser("retry", "Submit finished jobs again that did not succeed; what they achieved is taken over.", "ID… | --trigger NAME [--wait]")
+    made.add_argument("ids", nargs="*", metavar="ID")
+    made.add_argument("--trigger", metavar="NAME",
+                      help="all jobs of this trigger that failed or were partial, have something left, and were not retried since")  # fmt: skip
+    made.add_argument("--since", metavar="DAY", help="with --trigger: those that finished since this day: 2026-11-21, today, 7d (default: 30d)")
     add_user(made)
     _add_wait_flags(made)
     given = made.parse_args(arguments)
+    if bool(given.ids) == bool(given.trigger) or (given.since and not given.trigger):
+        made.error("give ids of jobs, or --trigger NAME and perhaps --since DAY")
     spool = Spool(settings)
-    earlier = [find(spool, text) for text in given.ids]
-    jobs = [submission.retry(settings, spool, old.id, by=given.user) for old in earlier]
+    earlier = _of_trigger(spool, given) if given.trigger else [find(spool, text) for text in given.ids]
+    if not earlier:
+        Screen().say(f"No job of the trigger {given.trigger} has anything left to be tried again.")
+        if given.json:
+            print(as_json([]))
+        return 0
+    jobs, refused = [], 0
+    for old in earlier:
+        try:
+            jobs.append(submission.retry(settings, spool, old.id, by=given.user))
+        except PortalError as error:
+            if not given.trigger:
+                raise
+            refused = 1  # it does not keep the others of its trigger back
+            Screen().say(f"{old.id}: {explain(error)}")
     for told in filter(None, map(_done_again, () if given.json else earlier)):
         Screen().say(told)
-    return _submitted(spool, jobs, given)
+    return max(refused, _submitted(spool, jobs, given) if jobs else 0)
+
+
+def _of_trigger(spool: Spool, given: argparse.Namespace) -> list[Job]:
+    since = day(given.since) if given.since else datetime.now(UTC).date() - RECENT
+    found = retrying.worth_retrying(spool, given.trigger, since)
+    if not found:
+        defined.load(spool.layout, given.trigger)  # one that is not there may be a mistyped name
+    return found
 
 
 def _done_again(old: Job) -> str:
