@@ -17,7 +17,7 @@ from portal.jobs import Job, Status
 from portal.notices.sqs import NoticeQueue
 from portal.settings import Settings
 from portal.spool import Spool
-from portal.triggers import book, failing, sqs, state
+from portal.triggers import book, failing, noticed, sqs, state
 from portal.triggers.trigger import Trigger
 from tests.queues import dies_at, unsynced
 from tests.servers import Server
@@ -146,6 +146,68 @@ def test_a_queue_whose_jobs_fail_is_given_longer_and_longer_pauses(spool: Spool,
     before = len(told(spool, "fetch"))
     look(spool, now_s)
     assert len(told(spool, "fetch")) == before + 1, "it was changed since: perhaps it works now"
+
+
+def ends_well(spool: Spool, now_s: float, **counts: int) -> None:
+    """The job that waits."""
+    (job,) = jobs(spool)
+    ended = job.evolve(status=Status.SUCCEEDED, finished_at=clock.iso(AT + int(now_s * 1000)), result={"counts": counts})
+    end_jobs(spool.settings)
+    for old in spool.layout.archive.rglob(f"{job.id}.json"):
+        old.unlink()
+    path = spool.layout.archived(job.id, str(ended.finished_at))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(ended.to_json())
+
+
+def began_at(spool: Spool, looks: int, **counts: int) -> list[float]:
+    """When jobs began that end at once, in looks every ten seconds."""
+    began = []
+    for now_s in range(0, looks * 10, 10):
+        look(spool, now_s)
+        if jobs(spool):
+            began.append(float(now_s))
+            ends_well(spool, now_s, **counts)
+    return began
+
+
+def test_a_queue_whose_jobs_take_nothing_is_given_longer_and_longer_pauses(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that takes no messages."""
+    monkeypatch.setattr(sqs.SqsWatch, "_waiting", lambda *_: 3)
+    with monkeypatch.context() as patched:
+        patched.setattr(clock, "now_ms", lambda: AT - 1)
+        made(spool, "q")
+    began = began_at(spool, 900, listed=7)
+    pauses = [after - before for before, after in pairwise(began)]
+    assert pauses[:6] == [30, 50, 90, 170, 330, 650] and max(pauses) <= failing.LONGEST_S + 10
+    found = state.state(spool.layout, "fetch").told
+    assert found["idle_jobs"] >= 6 and clock.parse_ms(found["next_at"]) > AT
+    assert dict(noticed.figures("sqs", found)).keys() == {"Messages, about", "Jobs in a row that took nothing", "Next job from"}
+    before = len(told(spool, "fetch"))
+    book.ask(spool.layout, "fetch", "bob")
+    look(spool, 9000)
+    ends_well(spool, 9000)
+    look(spool, 9010)
+    assert len(told(spool, "fetch")) == before + 2, "somebody ran it: perhaps it works now"
+    ends_well(spool, 9010)
+    look(spool, 9020)
+    assert jobs(spool) == []
+    with monkeypatch.context() as patched:
+        patched.setattr(clock, "now_ms", lambda: AT + 9_025_000)
+        made(spool, "q", engine="download")
+    look(spool, 9030)
+    assert len(jobs(spool)) == 1, "it was changed"
+
+
+@pytest.mark.parametrize("left", [[3, 3], [9, 6, 3]])
+def test_a_queue_whose_jobs_take_messages_is_given_no_pause(spool: Spool, monkeypatch: pytest.MonkeyPatch, left: list[int]) -> None:
+    """Though as many come meanwhile, if the job says that it took some; and whatever it says, if fewer wait."""
+    waiting = iter(left)
+    monkeypatch.setattr(sqs.SqsWatch, "_waiting", lambda *_: next(waiting))
+    with monkeypatch.context() as patched:
+        patched.setattr(clock, "now_ms", lambda: AT - 1)
+        made(spool, "q")
+    assert began_at(spool, len(left), **({"messages": 3} if left[0] == left[-1] else {})) == [10.0 * n for n in range(len(left))]
 
 
 def test_a_queue_that_is_not_there_is_an_error_that_says_so(spool: Spool, unique: str) -> None:

@@ -9,15 +9,17 @@ from typing import Any
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "folder": {"files": "Files in the folder", "changing": "Not complete yet", "waiting": "Waiting for a job"},
-    "sqs": {"waiting": "Messages, about", "failed_jobs": "Jobs failed in a row", "next_at": "Next job from"},
-}
+    "sqs": {
+        "waiting": "Messages, about", "failed_jobs": "Jobs failed in a row", "idle_jobs": "Jobs in a row that took nothing", "next_at": "Next job from",
+    },
+}  # fmt: skip
 _LEFT = "left"
 
 
 def figures(kind: str, told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what a kind of trigger counted or knows, each with its name, without what it left."""
+    """Yield what a kind of trigger counted or knows, each with its name, without what it left, nor what it keeps for itself (`_…`)."""
     for name, value in told.items():
-        if name != _LEFT and value not in ([], {}, None, ""):
+        if name != _LEFT and not name.startswith("_") and value not in ([], {}, None, ""):
             yield _WORDS.get(kind, {}).get(name) or name.replace("_", " ").capitalize(), _shown(value)
 
 
