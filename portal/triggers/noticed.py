@@ -10,7 +10,8 @@ from typing import Any
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "folder": {"files": "Files in the folder", "changing": "Not complete yet", "waiting": "Waiting for a job"},
     "sqs": {
-        "waiting": "Messages, about", "failed_jobs": "Jobs failed in a row", "idle_jobs": "Jobs in a row that took nothing", "next_at": "Next job from",
+        "waiting": "Messages, about", "failed_jobs": "Jobs failed in a row", "idle_jobs": "Jobs in a row that took nothing",
+        "next_at": "Next job from",
     },
 }  # fmt: skip
 _LEFT = "left"
