@@ -12,6 +12,7 @@ import pytest
 
 from portal.connections import LocalConnection
 from portal.errors import AccessDenied, AlreadyExists, NameNotAllowed, NotFound, ProofFailed, SettingError, SourceChanged, StoreError, UploadGone
+from portal.stores import local_rename
 from portal.stores.base import walk
 from portal.stores.local import LocalStore
 from portal.stores.url import StoreURL
@@ -69,6 +70,25 @@ def test_an_existing_file_is_kept_unless_it_may_be_replaced(end: LocalEnd, tmp_p
     assert (path.read_bytes(), names(tmp_path)) == (b"old", ["a"])
     put(end, path, b"new", overwrite=True)
     assert (path.read_bytes(), names(tmp_path)) == (b"new", ["a"])
+
+
+@pytest.mark.parametrize("has_call", [True, False])
+def test_a_file_system_without_links_takes_files_too(end: LocalEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_call: bool) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    if not has_call:
+        monkeypatch.setattr(local_rename, "_call", lambda: None)
+    put(end, tmp_path / "a", b"a")
+    store = LocalStore(StoreURL("file", ""), LocalConnection(roots=(str(tmp_path),)))
+    with store.open_write(key(tmp_path / "b")) as writer:
+        writer.write(b"b")
+        writer.commit()
+    store.rename(key(tmp_path / "b"), key(tmp_path / "c"))
+    with pytest.raises(AlreadyExists):
+        store.rename(key(tmp_path / "c"), key(tmp_path / "a"))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"a", "c": b"b"}
 
 
 def test_a_file_that_appears_between_begin_and_commit_is_kept(end: LocalEnd, tmp_path: Path) -> None:

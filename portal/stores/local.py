@@ -19,6 +19,7 @@ from portal.durable import sync_folder
 from portal.errors import AlreadyExists, NotFound, SourceChanged, StoreError
 from portal.stores.base import ObjectInfo, Page
 from portal.stores.local_files import READ_FLAGS, confined, entry_stat, etag, forget, reading, refuse_missing_root, resolved, translated
+from portal.stores.local_rename import rename_fresh
 from portal.stores.partial import is_partial, names_below, partial_name
 from portal.stores.url import StoreURL
 
@@ -80,8 +81,7 @@ class LocalWriter:
             if self._overwrite:
                 self._fresh.replace(self._path)
             else:
-                os.link(self._fresh, self._path)
-                self._fresh.unlink()
+                rename_fresh(self._fresh, self._path)
             self._committed = True
             if not is_partial(self._key):  # whoever staged it gives it another name, and makes that one durable
                 sync_folder(self._path.parent)
@@ -189,8 +189,7 @@ class LocalStore:
             if overwrite:
                 old.replace(new)
             else:
-                os.link(old, new)
-                old.unlink()
+                rename_fresh(old, new)
             if durable:
                 sync_folder(new.parent)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from portal.durable import make_folder, sync_folder
 from portal.errors import AlreadyExists, NameNotAllowed, NotFound, ProofFailed, SourceChanged, StoreError, UploadGone
 from portal.stores.local_files import confined, entry_stat, etag, forget, reading, refuse_missing_root, resolved, translated
+from portal.stores.local_rename import rename_fresh
 from portal.stores.partial import is_partial, names_below, partial_name
 from portal.wire.ends import About, Access, Block, Found, Listed, Pin, Written
 from portal.wire.local_folder import READ, LocalFolder
@@ -248,8 +249,7 @@ def _settled(descriptor: int, fresh: Path, path: Path, about: About, overwrite: 
     if overwrite:
         fresh.replace(path)
     else:
-        os.link(fresh, path)
-        fresh.unlink()
+        rename_fresh(fresh, path)
     sync_folder(path.parent)
     return Written(etag(os.fstat(descriptor)), checked=False)
 
