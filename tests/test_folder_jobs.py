@@ -198,6 +198,21 @@ def test_files_that_a_job_left_though_it_succeeded_are_told_where_it_empties_its
     assert bool(box.problem()) is told
 
 
+@pytest.mark.parametrize(
+    ("counts", "why"), [({"left": 1}, left.LEFT_OUT), ({"left": 1, "failed": 1}, left.BEHIND), ({"stayed": 1}, left.BEHIND), ({}, left.BEHIND)]
+)
+def test_a_retry_is_advised_and_made_where_it_may_help(
+    boxes: Boxes, capsys: pytest.CaptureFixture[str], counts: dict[str, int], why: str
+) -> None:  # fmt: skip
+    box = boxes(**UPLOAD)
+    box.drop("b.txt")
+    (job,) = box.settled()
+    box.end(job.evolve(result={"counts": {"listed": 2, "copied": 1, **counts}}), Status.PARTIAL)
+    box.look(61)
+    assert list(box.left()) == [why]
+    assert retried(box, capsys) == ([job.id] if why == left.BEHIND else [])
+
+
 def test_what_failed_is_told_however_many_older_folders_there_are(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(behind, "MOST", 20)
     monkeypatch.setattr(behind, "NEWEST", 5)

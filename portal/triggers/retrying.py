@@ -34,8 +34,18 @@ def _jobs(spool: Spool, since: date) -> Iterator[Job]:
     return chain(spool.each_waiting(), spool.running(), spool.archived(since, datetime.now(UTC).date()))
 
 
+def only_left_out(job: Job) -> bool:
+    """Whether all that a finished job did not do is what its parameters leave out: another try would leave it out again."""
+    if job.status is Status.SUCCEEDED:
+        return True
+    counts = (job.result or {}).get("counts") or {}
+    return job.status is Status.PARTIAL and counts.get("left", 0) > 0 and not any(counts.get(name) for name in ("failed", "unannounced", "stayed"))
+
+
 def _has_something_left(job: Job) -> bool:
-    """False when its source is a folder of this machine that holds no file any more."""
+    """False when only what was left out is, or its source is a folder of this machine that holds no file any more."""
+    if only_left_out(job):
+        return False
     source = job.params.get("source")
     if not isinstance(source, str) or not source.startswith("file://"):
         return True

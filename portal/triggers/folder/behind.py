@@ -10,10 +10,11 @@ from pathlib import Path
 
 from portal import clock, jobs
 from portal.errors import BadJobFile
-from portal.jobs import Job, Status
+from portal.jobs import Job
 from portal.spool import Spool, records
 from portal.triggers.folder import left
 from portal.triggers.folder.left import Left
+from portal.triggers.retrying import only_left_out
 from portal.triggers.trigger import NAME_LABEL, Trigger
 
 MOST, NEWEST = 400, 100
@@ -69,7 +70,7 @@ def _why(spool: Spool, trigger: Trigger, job_id: str) -> str:
         return left.NO_JOB if _empties(trigger) and clock.now_ms() - jobs.id_ms(job_id) > _YOUNG_MS else ""
     if not job.status.finished or job.labels.get(NAME_LABEL) != trigger.name:
         return ""
-    if job.status is not Status.SUCCEEDED:
+    if not only_left_out(job):
         return left.BEHIND
     return left.LEFT_OUT if _empties(job) else ""
 
