@@ -59,7 +59,7 @@ def test_what_arrived_is_announced_and_moved(shop: Shop) -> None:
 
 
 def test_a_large_file_goes_in_parts(shop: Shop) -> None:
-    data = os.urandom((17 << 20) + 3)
+    data = os.urandom((9 << 20) + 3)
     shop.drop("big.bin", data)
     ran = shop.announced(template="{path}")
     assert (ran.counts["copied"], ran.counts["moved"]) == (1, 1)
@@ -187,29 +187,29 @@ def breaks(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
 
 
 def test_what_cannot_be_announced_stays_and_is_announced_by_the_next_attempt(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    for n in range(45):
+    for n in range(25):
         shop.drop(f"{n}.csv", f"{n}")
     with monkeypatch.context() as broken:
-        breaks(broken, 20)
+        breaks(broken, 10)
         ran = shop.announced(template="{path}")
-    assert (ran.code, ran.error["retryable"], ran.counts["copied"], ran.counts["announced"]) == (1, True, 45, 20)
-    assert (len(shop.left()), len(shop.put_away())) == (25, 20)
+    assert (ran.code, ran.error["retryable"], ran.counts["copied"], ran.counts["announced"]) == (1, True, 25, 10)
+    assert (len(shop.left()), len(shop.put_away())) == (15, 10)
     again = shop.announced(template="{path}")
-    assert again.counts == {"listed": 25, "skipped": 25, "announced": 25, "moved": 25}
-    assert sorted(notice.key for notice in shop.notices()) == sorted(f"{n}.csv" for n in range(45))
+    assert again.counts == {"listed": 15, "skipped": 15, "announced": 15, "moved": 15}
+    assert sorted(notice.key for notice in shop.notices()) == sorted(f"{n}.csv" for n in range(25))
 
 
 def test_a_second_attempt_goes_on_with_what_is_left(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    for n in range(45):
+    for n in range(25):
         shop.drop(f"{n}.csv", f"{n}")
     job = shop.clouds.context()
     with monkeypatch.context() as broken:
-        breaks(broken, 20)
+        breaks(broken, 10)
         shop.announced(job, template="{path}")
     job.attempt = 2
     again = shop.announced(job, template="{path}")
-    assert again.counts == {"listed": 45, "copied": 45, "announced": 45, "moved": 45}
-    assert len(shop.notices()) == 45
+    assert again.counts == {"listed": 25, "copied": 25, "announced": 25, "moved": 25}
+    assert len(shop.notices()) == 25
 
 
 def test_a_retry_announces_nothing_twice_and_keeps_the_moment(shop: Shop) -> None:

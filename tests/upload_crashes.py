@@ -4,6 +4,7 @@ tests.upload_crashes`, with a case as JSON on each line of standard input; answe
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import sys
@@ -30,18 +31,17 @@ POINTS = {
 
 
 def _dying(real: Callable[..., Any], when: str, nth: int) -> Callable[..., Any]:
-    count = 0
+    numbers = itertools.count(1)  # several threads call
 
     def called(*arguments: Any, **more: Any) -> Any:
-        nonlocal count
-        count += 1
-        dies = count == nth
+        dies = next(numbers) == nth
         if dies and when == "before":
             os._exit(DIED)
-        result = real(*arguments, **more)
-        if dies:
-            os._exit(DIED)
-        return result
+        try:
+            return real(*arguments, **more)
+        finally:  # also after what went wrong: a name was another file's
+            if dies:
+                os._exit(DIED)
 
     return called
 
