@@ -38,7 +38,7 @@ test: lint types native   ## lint, types and every test, two files at a time
 	$(BIN)/python tests/browser.py
 	$(BIN)/python tests/azcopy.py
 	$(BIN)/python tests/duckdb_azure.py
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 war: $(MARK)-test native   ## a thousand jobs under five hundred kills, ten thousand files through the chain: nothing lost, nothing done twice
 	$(BIN)/python -m tests.war

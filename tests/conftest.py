@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from portal import settings
 from tests import browser as chromium
+from tests import servers
 from tests.proxy import Proxy, Upstream
 from tests.servers import (
     ADLS_ACCOUNT,
@@ -44,6 +45,15 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return f"gzip of {len(val)} bytes" if isinstance(val, bytes) and val.startswith(b"\x1f\x8b") else None
 
 
+LONGEST = ("test_chain.py", "test_upload_crashes.py", "test_folder_crashes.py", "test_triggers_cron.py", "test_download.py", "test_chain_strict_s3.py")
+"""Files that take a minute or so: they begin first, that nobody waits for one of them alone at the end (`--no-loadscope-reorder`)."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def little_to_collect() -> Iterator[None]:
     """Python's collector does not look again and again at what was there before a file's tests: that was a third of this process's time."""
@@ -62,6 +72,14 @@ def no_cloud_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-aws-credentials"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-aws-config"))
+
+
+@pytest.fixture(scope="module")
+def sqs_server() -> Iterator[Server]:
+    """An SQS of its own: the S3 of the others has enough to do."""
+    server = servers.start("embedded.s3")
+    yield server
+    servers.stop(server)
 
 
 @pytest.fixture

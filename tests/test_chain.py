@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import servers
 from tests.chain import drops
 from tests.chain.chain import Orders, fight
 from tests.chain.places import Places, Service
 from tests.servers import Server
-from tests.weed import KEYS
-
-
-@pytest.fixture(scope="module")
-def sqs_server() -> Iterator[Server]:
-    """An SQS of its own: the S3 of the others has enough to do."""
-    server = servers.start("embedded.s3")
-    yield server
-    servers.stop(server)
 
 
 @pytest.mark.timeout(300)  # two minutes on a machine that does nothing else
 def test_every_file_arrives_once_whoever_is_killed(tmp_path: Path, s3_server: Server, sqs_server: Server, unique: str) -> None:
     places = Places(tmp_path, Service(s3_server.url), Service(sqs_server.url), unique)
     report = fight(places, Orders(files=2_000, kills=30, seed=20, dropped_in_s=15, limit_s=270))
-    assert report.wrong == [], report.figures
-
-
-@pytest.mark.timeout(200)
-def test_every_file_arrives_once_at_an_s3_that_checks_what_it_gets(tmp_path: Path, strict_s3: str, sqs_server: Server, unique: str) -> None:
-    places = Places(tmp_path, Service(strict_s3, KEYS["access_key_id"], KEYS["secret_access_key"]), Service(sqs_server.url), unique)
-    report = fight(places, Orders(files=300, kills=10, seed=21, dropped_in_s=5, batch=80, limit_s=170))
     assert report.wrong == [], report.figures
 
 
