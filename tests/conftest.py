@@ -45,7 +45,9 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return f"gzip of {len(val)} bytes" if isinstance(val, bytes) and val.startswith(b"\x1f\x8b") else None
 
 
-LONGEST = ("test_chain.py", "test_upload_crashes.py", "test_folder_crashes.py", "test_triggers_cron.py", "test_download.py", "test_chain_strict_s3.py")
+LONGEST = (
+    "test_chain.py", "test_upload_crashes.py", "test_folder_crashes.py", "test_triggers_cron.py", "test_download.py", "test_chain_strict_s3.py",
+)  # fmt: skip
 """Files that take a minute or so: they begin first, that nobody waits for one of them alone at the end (`--no-loadscope-reorder`)."""
 
 

@@ -1,4 +1,4 @@
-"""The same as test_chain, smaller, at an S3 that checks signatures and checksums. A file of its own: both take a minute or two, beside one another."""
+"""The same as test_chain, smaller, at an S3 that checks signatures and checksums. A file of its own, as both take long."""
 
 from __future__ import annotations
 
