@@ -59,6 +59,7 @@ from portal.planning.policies import Overwrite, Verify
 from portal.planning.selection import SourceParams
 from portal.stores.url import StoreURL
 from portal.tabular.params import ConversionParams
+from portal.transfer.speed_params import SpeedParams
 
 if TYPE_CHECKING:
     from portal.ledger.balance import Books
@@ -148,21 +149,10 @@ class _Moving(SourceParams):
     convert: Literal["none", "parquet"] = param("none", help="Write CSV and JSON files as Parquet; other files are copied", group="Conversion")
 
 
-class Params(ConversionParams, _Moving):
+class Params(SpeedParams, ConversionParams, _Moving):
     write_schema: bool = param(
         False, help="Put the schema beside each converted file, as _NAME.schema.json: the source has no such file", group="Writing", advanced=True
     )
-    concurrency: int = param(0, help="Objects and blocks moved at the same time; 0: adapts to both stores", group="Speed", advanced=True, ge=0, le=64)
-    processes: int = param(0, help="Processes that move objects; 0: one for each processor, at most 8", group="Speed", advanced=True, ge=0, le=8)
-    max_bandwidth: int = param(0, help="Most bytes in a second, in all; 0: no limit", group="Speed", unit="bytes/s", advanced=True, ge=0)
-    max_requests_s: int = param(
-        0, help="Most requests in a second to each store; 0: no limit", group="Speed", title="Max requests", unit="requests/s", advanced=True, ge=0
-    )
-    block_bytes: int = param(0, help="Size of the blocks of large objects; 0: by the object's size", group="Speed", unit="bytes", advanced=True, ge=0)
-    stall_s: int = param(
-        60, help="Without a byte for so long, a connection counts as stalled and the object is tried again", group="Speed", unit="s", advanced=True,
-        ge=1, le=3600,
-    )  # fmt: skip
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

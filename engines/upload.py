@@ -51,6 +51,7 @@ from portal.planning.formats import Format
 from portal.planning.policies import Verify
 from portal.planning.selection import SourceParams
 from portal.stores.url import StoreURL
+from portal.transfer.speed_params import SpeedParams
 from portal.transfer.uploading import places
 from portal.transfer.uploading import template as templates
 
@@ -138,7 +139,7 @@ class _Key(_Places):
         return value
 
 
-class Params(_Key):
+class _Following(_Key):
     reencode: Literal["none", "utf-8"] = param("none", help="Write CSV files as UTF-8, whatever their encoding is", group="Content")
     encoding: str = param(
         "auto", help="With reencode: encoding of the files; auto: told by their bytes, where those speak clearly", group="Content", advanced=True
@@ -158,18 +159,8 @@ class Params(_Key):
     )
     md5: bool = param(False, help="Compute MD5 too, and store it with the target (Azure: Content-MD5)", group="Proof", title="MD5", advanced=True)
 
-    concurrency: int = param(0, help="Files and parts sent at the same time; 0: adapts to the store", group="Speed", advanced=True, ge=0, le=64)
-    processes: int = param(0, help="Processes that send; 0: one for each processor, at most 8", group="Speed", advanced=True, ge=0, le=8)
-    max_bandwidth: int = param(0, help="Most bytes in a second, in all; 0: no limit", group="Speed", unit="bytes/s", advanced=True, ge=0)
-    max_requests_s: int = param(
-        0, help="Most requests in a second; 0: no limit", group="Speed", title="Max requests", unit="requests/s", advanced=True, ge=0
-    )
-    block_bytes: int = param(0, help="Size of the parts of large objects; 0: by the object's size", group="Speed", unit="bytes", advanced=True, ge=0)
-    stall_s: int = param(
-        60, help="Without a byte for so long, a connection counts as stalled and the object is tried again", group="Speed", unit="s", advanced=True,
-        ge=1, le=3600,
-    )  # fmt: skip
 
+class Params(SpeedParams, _Following):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         wrong = places.refusal(self.source, self.target, self.after, self.done_folder)
