@@ -34,11 +34,11 @@ lint: $(MARK)-test     ## style
 types: $(MARK)-test    ## types
 	$(BIN)/mypy
 
-test: lint types native   ## lint, types and every test, two files at a time
+test: lint types native   ## lint, types and every test, three files at a time: many wait more than they work
 	$(BIN)/python tests/browser.py
 	$(BIN)/python tests/azcopy.py
 	$(BIN)/python tests/duckdb_azure.py
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 war: $(MARK)-test native   ## a thousand jobs under five hundred kills, ten thousand files through the chain: nothing lost, nothing done twice
 	$(BIN)/python -m tests.war
