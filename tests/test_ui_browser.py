@@ -8,7 +8,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from portal import settings, submission
 from portal.connections import Connections
@@ -26,17 +26,6 @@ BUCKET, CONTAINER = "ui-bucket", "ui-lake"
 PASSWORDS = {"vera": "a-viewer-password", "olga": "an-operator-password"}
 _SLOW_MS = 45_000
 expect.set_options(timeout=25_000)  # of a machine that runs other tests beside; nothing waits longer than it must
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
-    """A page that must not have broken the content policy or thrown a script error by the end of the test."""
-    made = context.new_page()
-    problems: list[str] = []
-    made.on("pageerror", lambda error: problems.append(str(error)))
-    made.on("console", lambda message: problems.append(message.text) if "Content Security Policy" in message.text else None)
-    yield made
-    assert problems == []
 
 
 @pytest.fixture(scope="module")

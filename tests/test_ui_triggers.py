@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
 from portal import catalog, clock, settings
@@ -328,17 +328,6 @@ def test_quotes_that_are_no_json_are_told() -> None:
     app = AppTest.from_function(form_of_quotes, kwargs={"kind": "cron", "old": {"include": [{"$event": "/name"}]}}, default_timeout=30).run()
     app.text_area[0].set_value("{").run()
     assert "is not JSON" in app.error[0].value
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
-    """A page that must not have broken the content policy or thrown a script error by the end of the test."""
-    made = context.new_page()
-    problems: list[str] = []
-    made.on("pageerror", lambda error: problems.append(str(error)))
-    made.on("console", lambda message: problems.append(message.text) if "Content Security Policy" in message.text else None)
-    yield made
-    assert problems == []
 
 
 @pytest.fixture(scope="module")

@@ -4,46 +4,8 @@ const COLUMNS = [
   ["Engine", ""], ["Owner", ""], ["Started", ""], ["Took", "num"], ["Actions", ""],
 ];
 
-function element(name, className) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  return made;
-}
-
-function set(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
-function build(root, send) {
-  const table = element("table", "grid"), caption = element("caption", "hidden"), head = element("tr");
-  caption.textContent = "Jobs";
-  for (const [title, kind] of COLUMNS) {
-    const cell = element("th", kind);
-    cell.scope = "col";
-    cell.textContent = title;
-    head.append(cell);
-  }
-  const top = element("thead");
-  top.append(head);
-  table.append(caption, top, element("tbody"));
-  root.append(table);
-  root.addEventListener("click", event => {
-    const target = event.target.closest("[data-verb]");
-    if (!target || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    if (target.disabled) return;
-    if (target.tagName === "BUTTON") target.disabled = true;
-    send({ verb: target.dataset.verb, id: target.dataset.id });
-  });
-  root.addEventListener("change", event => {
-    if (event.target.tagName === "SELECT") send({ verb: "priority", id: event.target.dataset.id, value: Number(event.target.value) });
-  });
-}
-
 function newRow(id) {
-  const row = element("tr");
-  row.dataset.id = id;
-  for (const [, kind] of COLUMNS) row.append(element("td", kind));
+  const row = emptyRow(id, COLUMNS);
   const [job, name, state, progress] = row.children;
   const link = element("a", "mono");
   link.dataset.verb = "open";
@@ -144,15 +106,12 @@ function update(line, row) {
 }
 
 export default function ({ data, parentElement, setTriggerValue }) {
-  const root = parentElement.querySelector("#root");
-  if (!root.firstChild) build(root, value => setTriggerValue("action", value));
-  const body = root.querySelector("tbody");
-  const lines = new Map([...body.children].map(line => [line.dataset.id, line]));
-  data.rows.forEach((row, place) => {
-    const line = lines.get(row.id) || newRow(row.id);
-    lines.delete(row.id);
-    update(line, row);
-    if (body.children[place] !== line) body.insertBefore(line, body.children[place] || null);
-  });
-  for (const line of lines.values()) line.remove();
+  const root = parentElement.querySelector("#root"), send = value => setTriggerValue("action", value);
+  if (!root.firstChild) {
+    build(root, "Jobs", COLUMNS, ({ verb, id }) => send({ verb, id }));
+    root.addEventListener("change", event => {
+      if (event.target.tagName === "SELECT") send({ verb: "priority", id: event.target.dataset.id, value: Number(event.target.value) });
+    });
+  }
+  showRows(root, data.rows, row => row.id, newRow, update);
 }

@@ -22,9 +22,8 @@ class Click(NamedTuple):
 @st.cache_resource(show_spinner=False)
 def _component() -> Any:
     css = (_HERE / "shared.css").read_text("utf-8") + (_HERE / "job_table.css").read_text("utf-8")
-    return st.components.v2.component(
-        "portal.job_table", html='<div id="root" class="frame"></div>', css=css, js=(_HERE / "job_table.js").read_text("utf-8")
-    )
+    js = (_HERE / "live_table.js").read_text("utf-8") + (_HERE / "job_table.js").read_text("utf-8")
+    return st.components.v2.component("portal.job_table", html='<div id="root" class="frame"></div>', css=css, js=js)
 
 
 def job_table(rows: Sequence[Mapping[str, Any]], key: str) -> Click | None:

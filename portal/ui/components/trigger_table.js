@@ -3,39 +3,6 @@ const COLUMNS = [
   ["Trigger", ""], ["Kind", ""], ["Waits for", "waits"], ["Runs", "does"], ["State", ""], ["Last event", ""], ["Next", ""], ["Actions", ""],
 ];
 
-function element(name, className) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  return made;
-}
-
-function set(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
-function build(root, send) {
-  const table = element("table", "grid"), caption = element("caption", "hidden"), head = element("tr");
-  caption.textContent = "Triggers";
-  for (const [title] of COLUMNS) {
-    const cell = element("th");
-    cell.scope = "col";
-    cell.textContent = title;
-    head.append(cell);
-  }
-  const top = element("thead");
-  top.append(head);
-  table.append(caption, top, element("tbody"));
-  root.append(table);
-  root.addEventListener("click", event => {
-    const target = event.target.closest("[data-verb]");
-    if (!target || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    if (target.disabled) return;
-    if (target.tagName === "BUTTON") target.disabled = true;
-    send({ verb: target.dataset.verb, name: target.dataset.name });
-  });
-}
-
 function newLink(verb, name, className) {
   const link = element("a", className);
   link.dataset.verb = verb;
@@ -45,9 +12,7 @@ function newLink(verb, name, className) {
 }
 
 function newRow(name) {
-  const row = element("tr");
-  row.dataset.name = name;
-  for (const [, kind] of COLUMNS) row.append(element("td", kind));
+  const row = emptyRow(name, COLUMNS);
   const link = newLink("open", name, "");
   link.textContent = name;
   row.children[0].append(link);
@@ -108,14 +73,6 @@ function update(line, row) {
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector("#root");
-  if (!root.firstChild) build(root, value => setTriggerValue("action", value));
-  const body = root.querySelector("tbody");
-  const lines = new Map([...body.children].map(line => [line.dataset.name, line]));
-  data.rows.forEach((row, place) => {
-    const line = lines.get(row.name) || newRow(row.name);
-    lines.delete(row.name);
-    update(line, row);
-    if (body.children[place] !== line) body.insertBefore(line, body.children[place] || null);
-  });
-  for (const line of lines.values()) line.remove();
+  if (!root.firstChild) build(root, "Triggers", COLUMNS, ({ verb, name }) => setTriggerValue("action", { verb, name }));
+  showRows(root, data.rows, row => row.name, newRow, update);
 }

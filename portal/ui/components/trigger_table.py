@@ -21,9 +21,8 @@ class Click(NamedTuple):
 @st.cache_resource(show_spinner=False)
 def _component() -> Any:
     css = (_HERE / "shared.css").read_text("utf-8") + (_HERE / "trigger_table.css").read_text("utf-8")
-    return st.components.v2.component(
-        "portal.trigger_table", html='<div id="root" class="frame"></div>', css=css, js=(_HERE / "trigger_table.js").read_text("utf-8")
-    )
+    js = (_HERE / "live_table.js").read_text("utf-8") + (_HERE / "trigger_table.js").read_text("utf-8")
+    return st.components.v2.component("portal.trigger_table", html='<div id="root" class="frame"></div>', css=css, js=js)
 
 
 def trigger_table(rows: Sequence[Mapping[str, Any]], key: str) -> Click | None:
