@@ -26,8 +26,6 @@ BATCH_MESSAGES = 10
 BATCH_BYTES = 256 << 10
 """Of a request to send. AWS takes 1 MiB by now; what speaks like it, and older accounts, do not."""
 LONGEST_POLL_S = 20
-LONGEST_VISIBILITY_S = 12 * 3600
-"""From the moment a message was received: nothing extends it further."""
 RETENTION_S = 14 * 86_400
 """How long a queue that we make keeps its messages: the most that there is. Four days, the default, do not outlive a long holiday."""
 _TRIES, _AGAIN_S = 3, 0.2
