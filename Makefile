@@ -63,8 +63,8 @@ lock: $(MARK)-test     ## compile the requirement files from pyproject.toml, all
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --quiet --output-file .lock
 	$(LOCK) --output-file requirements.txt
 	$(LOCK) --extra demo --output-file requirements-demo.txt
-	$(LOCK) --extra demo --extra test --output-file requirements-test.txt
-	$(LOCK) --extra test --extra demo --extra bench --output-file requirements-bench.txt
+	$(LOCK) --extra demo --extra lake --extra test --output-file requirements-test.txt
+	$(LOCK) --extra test --extra demo --extra lake --extra bench --output-file requirements-bench.txt
 	$(LOCK) --extra lake --output-file requirements-lake.txt
 	rm .lock
 

@@ -18,10 +18,12 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from portal.connections_base import AnyConnection
+from portal.connections_catalogs import CatalogConnection
 from portal.connections_channels import SmtpConnection, WebhookConnection
 from portal.connections_kinds import (
     CHANNELS,
     KINDS,
+    NEVER_TYPED,
     AdlsConnection,
     Connection,
     LocalConnection,
@@ -32,8 +34,9 @@ from portal.connections_kinds import (
 from portal.errors import SettingError
 from portal.settings import Settings
 
-__all__ = ["CHANNELS", "DEFAULT", "DEFAULT_VARIABLES", "KINDS", "KIND_OF_SCHEME", "AdlsConnection", "AnyConnection", "Connections", "LocalConnection",
-           "S3Connection", "SmtpConnection", "SnowflakeConnection", "WebhookConnection"]  # fmt: skip
+__all__ = ["CHANNELS", "DEFAULT", "DEFAULT_VARIABLES", "KINDS", "KIND_OF_SCHEME", "NEVER_TYPED", "AdlsConnection", "AnyConnection",
+           "CatalogConnection", "Connections", "LocalConnection", "S3Connection", "SmtpConnection", "SnowflakeConnection",
+           "WebhookConnection"]  # fmt: skip
 
 DEFAULT = "default"
 KIND_OF_SCHEME = {"s3": "s3", "abfss": "adls", "file": "local"}
@@ -59,6 +62,7 @@ DEFAULT_VARIABLES: dict[str, dict[str, str]] = {
         "host": "SNOWFLAKE_HOST", "port": "SNOWFLAKE_PORT", "protocol": "SNOWFLAKE_PROTOCOL",
         "login_timeout_s": "SNOWFLAKE_LOGIN_TIMEOUT_S",
     },
+    "catalog": {"uri": "HIVE_METASTORE_URI", "warehouse": "HIVE_WAREHOUSE"},
 }  # fmt: skip
 """The variables that make up the default connection of each kind; those that lead to people have none."""
 
@@ -157,6 +161,9 @@ def _typed_connection(name: str, values: Mapping[str, Any]) -> Any:
     if isinstance(found, LocalConnection):
         hint = "Which of them may be used says PORTAL_LOCAL_ROOTS in .env, and nobody else."
         raise SettingError(f"The connection {name!r} names folders of this machine.", hint=hint)
+    if isinstance(found, CatalogConnection):
+        hint = "Have it added to connections.toml: a catalog says which files are read and written with the worker's own connections."
+        raise SettingError(f"The connection {name!r} is a catalog, and none can be typed in.", hint=hint)
     if found.leads_elsewhere and not found.brings_credentials:
         raise SettingError(
             f"The connection {name!r} names an endpoint of its own, but no credentials of its own.",

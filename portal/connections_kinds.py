@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from portal import aws_credentials
 from portal.connections_base import AnyConnection, Endpoint, Moment, Role
+from portal.connections_catalogs import CatalogConnection
 from portal.connections_channels import SmtpConnection, WebhookConnection
 from portal.errors import SettingError
 
@@ -139,14 +140,17 @@ class SnowflakeConnection(AnyConnection):
 
 
 Connection = Annotated[
-    S3Connection | AdlsConnection | LocalConnection | SnowflakeConnection | WebhookConnection | SmtpConnection, Field(discriminator="kind")
+    S3Connection | AdlsConnection | LocalConnection | SnowflakeConnection | CatalogConnection | WebhookConnection | SmtpConnection,
+    Field(discriminator="kind"),
 ]
 KINDS: dict[str, type[AnyConnection]] = {
-    "s3": S3Connection, "adls": AdlsConnection, "local": LocalConnection, "snowflake": SnowflakeConnection, "webhook": WebhookConnection,
-    "smtp": SmtpConnection,
+    "s3": S3Connection, "adls": AdlsConnection, "local": LocalConnection, "snowflake": SnowflakeConnection, "catalog": CatalogConnection,
+    "webhook": WebhookConnection, "smtp": SmtpConnection,
 }  # fmt: skip
 CHANNELS = ("webhook", "smtp")
 """The kinds that lead to people, not to data. None has a default, so each is named."""
+NEVER_TYPED = ("local", "catalog")
+"""The kinds that nobody types into a form: they say what of the worker's own is used."""
 
 
 def field_names(kind: Any) -> list[str]:

@@ -61,7 +61,7 @@ class Status(StrEnum):
 
 
 class When(StrEnum):
-    """What starts a follow-up: an end of the parent, any of them, or none (SLOWER): that it still runs though it usually would have ended."""
+    """What starts a follow-up: an end of the parent, some or any of them, or none (SLOWER): that it still runs though it usually would have ended."""
 
     SUCCEEDED = "succeeded"
     PARTIAL = "partial"
@@ -69,10 +69,14 @@ class When(StrEnum):
     REJECTED = "rejected"
     CANCELLED = "cancelled"
     ALWAYS = "always"
+    ARRIVED = "arrived"
+    """Succeeded, or in part: something arrived that can be worked on."""
     SLOWER = "slower"
 
     def fires(self, status: Status) -> bool:
         """Tell whether the end of the parent starts it."""
+        if self is When.ARRIVED:
+            return status in (Status.SUCCEEDED, Status.PARTIAL)
         return self is When.ALWAYS or self.value == status.value
 
 

@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = [
     ["portal", "portal.errors", "portal.clock", "portal.jobs", "portal.progress", "portal.params", "portal.redact", "portal.settings",
      "portal.durable", "portal.lineage", "portal.processes", "portal.descriptors", "portal.outputlog", "portal.waking", "portal.inotify",
-     "portal.warm.own_process", "portal.warm.code_stamp", "portal.endings", "portal.version", "portal.stores.url", "portal.triggers.trigger"],
+     "portal.warm.own_process", "portal.warm.code_stamp", "portal.endings", "portal.version", "portal.stores.url", "portal.triggers.trigger",
+     "portal.lake.table_name", "portal.lake.selection"],
     ["portal.connections", "portal.aws_credentials", "portal.keypair", "portal.vault", "portal.stores", "portal.spool", "portal.wire",
      "portal.native"],
     ["portal.transfer", "portal.planning", "portal.comparing", "portal.ledger", "portal.movers", "portal.tabular", "portal.audit", "portal.seal",

@@ -12,7 +12,7 @@ import streamlit as st
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from portal.connections import KINDS, Connections
+from portal.connections import KINDS, NEVER_TYPED, Connections
 from portal.errors import PortalError
 from portal.ui import boxes, listing, state
 from portal.ui.drafts import Draft
@@ -30,7 +30,7 @@ def known(draft: Draft) -> Connections:
 def choose(draft: Draft, kind: str, label: str, value: Any, key: str, *, help_text: str = "") -> str:
     """Show the connections of a kind and return the name chosen ('' for the default). `ask` belongs below it."""
     names = known(draft).names(kind)
-    options = ["", *names, *_missing(draft, names, value), *([_TYPE_IN] if kind != "local" and not draft.named_only else [])]
+    options = ["", *names, *_missing(draft, names, value), *([_TYPE_IN] if kind not in NEVER_TYPED and not draft.named_only else [])]
     place = options.index(str(value or "")) if str(value or "") in options else 0
     chosen = st.selectbox(
         label,

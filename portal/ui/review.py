@@ -20,7 +20,7 @@ from portal.ui.wording import count_of, plain
 _MOST_ON_A_LINE = 50
 _WHEN = {
     When.SUCCEEDED: "succeeded", When.PARTIAL: "succeeded in part", When.FAILED: "failed", When.REJECTED: "been rejected",
-    When.CANCELLED: "been cancelled", When.ALWAYS: "ended", When.SLOWER: "run longer than usual",
+    When.CANCELLED: "been cancelled", When.ARRIVED: "succeeded, in part at least", When.ALWAYS: "ended", When.SLOWER: "run longer than usual",
 }  # fmt: skip
 
 
