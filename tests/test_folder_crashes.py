@@ -76,7 +76,7 @@ def assert_all_is_well(box: Box, expected: list[str]) -> None:
 
 @pytest.mark.parametrize("ready", ["still", "marker"])
 def test_killed_before_any_call_every_file_ends_in_one_job(ready: str) -> None:
-    step = 1 if os.environ.get("PORTAL_FAULTS") == "all" else 3
+    step = 1 if os.environ.get("PORTAL_FAULTS") == "all" else 4
     number, points = 0, 0
     while True:
         number += step
