@@ -182,7 +182,7 @@ def _kind(name: str, annotation: Any) -> tuple[Kind, tuple[str, ...], bool]:
         return "json", (), False
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return "choice", tuple(str(item.value) for item in annotation), False
-    if annotation is str and name.endswith("connection"):
+    if annotation is str and name.endswith(("connection", "catalog")):
         return "connection", (), False
     return _PLAIN.get(annotation, "text"), (), False
 

@@ -59,6 +59,8 @@ def _path_hint(item: FieldSpec) -> str:
 
 def _kind_of(item: FieldSpec, given: dict[str, Any]) -> str:
     """The kind of connection a field wants: that of the URL it belongs to, or what its name says."""
+    if item.name.endswith("catalog"):
+        return "catalog"
     base = item.name.removesuffix("_connection").removesuffix("connection").strip("_")
     scheme = str(given.get(base) or "").partition("://")[0]
     return KIND_OF_SCHEME.get(scheme) or (base if base in KINDS else "s3" if base in _QUEUES else "snowflake")
