@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-# One image for launcher, worker and commands; `--target box` adds the cloud in a box, to try the portal without an account. See docs/container.md.
+# One image for launcher, worker and commands; `--target lake` adds Hive, Iceberg and Spark with a Java of their own, `--target box` the cloud in a
+# box, to try the portal without an account. See docs/container.md.
 #
 # The last stage holds no compiler, no cache and nothing of .git, tests or bench; code and libraries belong to root, state is in /var/lib/portal.
 
@@ -13,6 +14,11 @@ RUN python -m venv .venv
 COPY requirements.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     .venv/bin/pip install --quiet --require-hashes --only-binary=:all: -r requirements.txt
+
+FROM libraries AS libraries-lake
+COPY requirements-lake.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    .venv/bin/pip install --quiet --require-hashes -r requirements-lake.txt
 
 FROM libraries AS libraries-box
 COPY requirements-demo.txt ./
@@ -66,6 +72,10 @@ COPY --from=code-box /opt/portal/embedded embedded
 COPY --from=libraries-box /opt/portal/.venv .venv
 STOPSIGNAL SIGTERM
 CMD ["python", "-m", "embedded.portal", "--home", "/var/lib/portal", "--host", "0.0.0.0", "--port", "8501"]
+
+# ── the portal and what the lakehouse needs ──
+FROM base AS lake
+COPY --from=libraries-lake /opt/portal/.venv .venv
 
 # ── the portal ──
 FROM base AS portal

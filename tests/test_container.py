@@ -47,7 +47,7 @@ def test_hadolint_finds_nothing() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["portal", "box"])
+@pytest.mark.parametrize("name", ["portal", "lake", "box"])
 def test_an_image_runs_as_nobody_in_particular_and_says_how_it_is(name: str) -> None:
     stage = stages()[name]
     assert stage.all("USER")[-1] == f"{USER}:{USER}"
@@ -60,6 +60,12 @@ def test_the_plain_image_is_what_is_built_without_a_target_and_is_a_worker() -> 
     *_, last = stages().values()
     assert last.name == "portal"
     assert last.all("CMD")[-1] == '["python", "worker.py"]' and last.all("STOPSIGNAL")[-1] == "SIGQUIT"
+
+
+def test_the_lake_image_is_the_plain_one_with_more_libraries() -> None:
+    plain, lake = stages()["portal"], stages()["lake"]
+    assert lake.files == plain.files and lake.all("CMD") == plain.all("CMD") and lake.all("STOPSIGNAL") == plain.all("STOPSIGNAL")
+    assert any("requirements-lake.txt" in line for line in stages()["libraries-lake"].all("RUN"))
 
 
 def test_every_library_comes_by_its_hash_and_the_kernel_must_have_been_built() -> None:
@@ -77,7 +83,7 @@ def test_no_secret_can_stay_in_a_layer() -> None:
 
 
 def test_the_stages_leave_compiler_caches_and_tests_behind() -> None:
-    for name in ("portal", "box"):
+    for name in ("portal", "lake", "box"):
         files = [str(path) for path in stages()[name].files]
         assert not [path for path in files if path.startswith(("/opt/portal/tests", "/opt/portal/bench", "/opt/portal/.git", "/opt/portal/docs"))]
         assert not [path for path in files if path.endswith(".pyc")]
@@ -124,7 +130,7 @@ def test_services_say_only_what_compose_knows() -> None:
     assert {"worker", "launcher", "box"} == set(SERVICES)
     for name, service in SERVICES.items():
         assert set(service) - KNOWN == set(), name
-        assert service["build"]["target"] in stages()
+        assert service["build"]["target"].replace("${TARGET:-portal}", "portal") in stages()
     named = {re.sub(r"\$\{\w+:-(\w+)\}", r"\1", volume).partition(":")[0] for service in SERVICES.values() for volume in service["volumes"]}
     assert named == set(COMPOSE["volumes"])
 
