@@ -150,6 +150,14 @@ class WarehouseError(PortalError):
     """The warehouse could not do what it was asked."""
 
 
+class CatalogError(PortalError):
+    """The catalog could not do what it was asked."""
+
+
+class TableChanged(CatalogError):
+    """The table was changed by somebody else meanwhile."""
+
+
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
