@@ -12,6 +12,8 @@ from portal.errors import AccessDenied, AlreadyExists, NotFound
 from portal.lake.catalogs.files import Files
 from portal.stores.base import ObjectInfo, Writer
 
+_BLOCK_BYTES = 4 << 20
+
 
 class PortalIO(FileIO):
     """Reads and writes through `Files`. Errors are Python's, as pyiceberg expects: FileNotFoundError, PermissionError, FileExistsError."""
@@ -88,6 +90,7 @@ class _Stream(io.RawIOBase):
     def __init__(self, writer: Writer) -> None:
         self._writer: Writer | None = writer
         self._position = 0
+        self._waiting = bytearray()
 
     def writable(self) -> bool:
         return True
@@ -95,10 +98,17 @@ class _Stream(io.RawIOBase):
     def write(self, data: Any, /) -> int:
         if self._writer is None:
             raise ValueError("the file is closed")
-        block = bytes(data)
-        self._writer.write(block)
-        self._position += len(block)
-        return len(block)
+        self._waiting += data
+        self._position += len(data)
+        if len(self._waiting) >= _BLOCK_BYTES:
+            self._send(self._writer)
+        return len(data)
+
+    def _send(self, writer: Writer) -> None:
+        """Avro is written a few bytes at a time, and each block may be a request."""
+        block, self._waiting = bytes(self._waiting), bytearray()
+        if block:
+            writer.write(block)
 
     def tell(self) -> int:
         return self._position
@@ -108,6 +118,7 @@ class _Stream(io.RawIOBase):
         if writer is not None:
             with writer:
                 try:
+                    self._send(writer)
                     writer.commit()
                 except AlreadyExists as error:
                     raise FileExistsError(str(error)) from error
