@@ -1,0 +1,121 @@
+"""An Iceberg REST catalog. It writes a table's metadata itself: what is newer is told to it as changes, with what must be so until then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyiceberg.catalog.rest import RestCatalog
+from pyiceberg.exceptions import NamespaceAlreadyExistsError
+from pyiceberg.serializers import FromInputFile
+from requests import PreparedRequest, Response, Session
+from requests.adapters import HTTPAdapter
+
+from portal.connections import CatalogConnection
+from portal.errors import NotFound, TableChanged
+from portal.lake.catalogs.base import Namespace
+from portal.lake.catalogs.changes import changes, requirements
+from portal.lake.catalogs.file_io import PortalIO
+from portal.lake.catalogs.files import Files
+from portal.lake.catalogs.troubles import translated
+from portal.lake.table_name import TableName, joined
+
+_TIMEOUT_S = (10.0, 120.0)
+
+
+def open_catalog(connection: CatalogConnection, files: Files, create: bool) -> RestTables:
+    properties: dict[str, Any] = {**connection.properties, "uri": connection.uri}
+    if connection.warehouse:
+        properties["warehouse"] = connection.warehouse
+    if token := connection.token.get_secret_value():
+        properties["token"] = token
+    elif credential := connection.credential.get_secret_value():
+        properties["auth"] = _oauth2(connection, credential)
+    with translated("Opening it", connection.label):
+        return RestTables(_Rest(files, properties), connection.label)
+
+
+def _oauth2(connection: CatalogConnection, credential: str) -> dict[str, Any]:
+    client, _, secret = credential.partition(":")
+    server = connection.oauth2_server_uri or f"{connection.uri.rstrip('/')}/v1/oauth/tokens"
+    fields = {"client_id": client, "client_secret": secret, "token_url": server, **({"scope": connection.scope} if connection.scope else {})}
+    return {"type": "oauth2", "oauth2": fields}
+
+
+class _Timed(HTTPAdapter):
+    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
+        kwargs["timeout"] = kwargs.get("timeout") or _TIMEOUT_S
+        return super().send(request, *args, **kwargs)
+
+
+class _Rest(RestCatalog):
+    """pyiceberg's, which would wait for ever, and let the server choose what files are read with."""
+
+    def __init__(self, files: Files, properties: dict[str, Any]) -> None:
+        self._files = files
+        super().__init__("rest", **properties)
+
+    def _create_session(self) -> Session:
+        session: Session = super()._create_session()
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, _Timed())
+        return session
+
+    def _load_file_io(self, properties: Any = None, location: str | None = None) -> PortalIO:
+        return PortalIO(self._files)
+
+
+class RestTables:
+    """See `base.Catalog`."""
+
+    def __init__(self, inner: _Rest, label: str) -> None:
+        self._inner, self.label = inner, label
+
+    def namespaces(self) -> list[Namespace]:
+        with translated("Listing namespaces", self.label):
+            return sorted(self._below(()))
+
+    def _below(self, parent: Namespace) -> list[Namespace]:
+        found: list[Namespace] = []
+        for each in self._inner.list_namespaces(parent):
+            name = tuple(each)
+            found += [name, *self._below(name)]
+        return found
+
+    def tables(self, namespace: Namespace) -> list[TableName]:
+        with translated(f"Listing the tables of {joined(namespace)}", self.label):
+            return sorted(TableName(tuple(name[:-1]), name[-1]) for name in self._inner.list_tables(namespace))
+
+    def metadata_location(self, name: TableName) -> str:
+        with translated(f"Looking up {name}", self.label):
+            return str(self._inner.load_table(name.identifier).metadata_location)
+
+    def folder(self, name: TableName) -> str:
+        return ""
+
+    def create_namespace(self, namespace: Namespace) -> None:
+        with translated(f"Creating the namespace {joined(namespace)}", self.label):
+            try:
+                self._inner.create_namespace(namespace)
+            except NamespaceAlreadyExistsError:
+                return
+
+    def register(self, name: TableName, metadata_location: str) -> str:
+        with translated(f"Registering {name}", self.label):
+            return str(self._inner.register_table(name.identifier, metadata_location).metadata_location)
+
+    def replace(self, name: TableName, was: str, becomes: str) -> str:
+        wanted = FromInputFile.table_metadata(PortalIO(self._inner._files).new_input(becomes))
+        with translated(f"Committing to {name}", self.label):
+            table = self._inner.load_table(name.identifier)
+            if table.metadata_location != was:
+                raise TableChanged(f"{name} was changed in the catalog {self.label} meanwhile.", hint="Run it again.")
+            made = changes(table.metadata, wanted)
+            if not made:
+                return str(table.metadata_location)
+            answer = self._inner.commit_table(table, requirements(table.metadata), made)
+        if not answer.metadata_location:
+            raise NotFound(f"The catalog {self.label} does not say where the metadata of {name} is now.")
+        return str(answer.metadata_location)
+
+    def close(self) -> None:
+        self._inner._session.close()
