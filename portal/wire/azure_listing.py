@@ -38,6 +38,16 @@ def blobs_listed(document: bytes) -> Listed:
     return _without_partial(page) if ".portal-" in "\n".join(page.keys) else page
 
 
+def folders_listed(document: bytes) -> list[str]:
+    """Return the folders in a page of List Blobs with a delimiter; their names end in '/'. Raises Unreachable when it is no such page."""
+    if b"<BlobPrefix>" not in document:
+        return []
+    try:
+        return [_name_of(item.find("Name")) for item in parsed(document).iterfind("Blobs/BlobPrefix")]
+    except ValueError as error:
+        raise Unreachable("The service answered with a listing that cannot be read.") from error
+
+
 def nothing_listed() -> Listed:
     """Return the only page of a listing that has nothing in it."""
     return Listed([], [], [], [], [], [], [], [])
@@ -136,7 +146,7 @@ def _add(blob: Element, page: Listed) -> None:
     if name is None or properties is None:
         raise ValueError("no name")
     metadata = {item.tag: item.text or "" for item in blob.iterfind("Metadata/*")}
-    page.keys.append(unquote(name.text or "") if name.get("Encoded", "").lower() == "true" else name.text or "")
+    page.keys.append(_name_of(name))
     page.sizes.append(whole_number(properties.findtext("Content-Length", "")))
     page.etags.append(properties.findtext("Etag", "").strip('"'))
     page.modified.append(rfc3339(properties.findtext("Last-Modified", "")))
@@ -144,6 +154,13 @@ def _add(blob: Element, page: Listed) -> None:
     page.md5s.append(md5_hex(properties.findtext("Content-MD5", "")))
     page.folders.append(properties.findtext("ResourceType") == "directory" or metadata.get(FOLDER_MARK, "").lower() == "true")
     page.sources.append(metadata.get(_SOURCE, "").strip('"'))
+
+
+def _name_of(name: Element | None) -> str:
+    """Raises ValueError where there is none."""
+    if name is None:
+        raise ValueError("no name")
+    return unquote(name.text or "") if name.get("Encoded", "").lower() == "true" else name.text or ""
 
 
 def _without_partial(page: Listed) -> Listed:

@@ -20,7 +20,7 @@ from portal.wire.answer import Answer
 from portal.wire.azure_about import blob_lines
 from portal.wire.azure_end import AzureEnd, crc_text, if_match
 from portal.wire.azure_errors import Refused, error_of, source_error
-from portal.wire.azure_listing import blobs_listed, nothing_listed
+from portal.wire.azure_listing import blobs_listed, folders_listed, nothing_listed
 from portal.wire.azure_lists import block_list, blocks_listed, tags_listed
 from portal.wire.ends import UNCHECKED, About, Block, Listed, Pin, Written
 
@@ -45,15 +45,24 @@ class BlobEnd(AzureEnd):
         return tags_listed(answer.content())
 
     def list_page(self, prefix: str, *, continuation: str | None = None, limit: int = 5000) -> Listed:
+        content = self._list(prefix, continuation, limit)
+        return blobs_listed(content) if content is not None else nothing_listed()
+
+    def list_level(self, prefix: str, *, continuation: str | None = None) -> tuple[Listed, list[str]]:
+        """List what lies directly in a folder; returns its objects and its folders, whose names end in '/'."""
+        content = self._list(prefix, continuation, 5000, "&delimiter=%2F")
+        return (blobs_listed(content), folders_listed(content)) if content is not None else (nothing_listed(), [])
+
+    def _list(self, prefix: str, continuation: str | None, limit: int, more: str = "") -> bytes | None:
         where = f"&prefix={quote(prefix, safe='')}" if prefix else ""
         after = f"&marker={quote(continuation, safe='')}" if continuation else ""
-        query = f"?restype=container&comp=list&include=metadata&maxresults={min(limit, 5000)}{where}{after}{self._and}"
+        query = f"?restype=container&comp=list&include=metadata&maxresults={min(limit, 5000)}{where}{after}{more}{self._and}"
         answer = self._send("GET", self._root + query)
         if answer.status < 300:
-            return blobs_listed(answer.content())
+            return answer.content()
         error = self._refused(answer, "Listing", prefix, "list (l)")
         if isinstance(error, AlreadyExists):
-            return nothing_listed()  # a file stands where the prefix has a folder: https://learn.microsoft.com/rest/api/storageservices/list-blobs
+            return None  # a file stands where the prefix has a folder: https://learn.microsoft.com/rest/api/storageservices/list-blobs
         raise error
 
     def put(self, key: str, body: memoryview, about: About, *, overwrite: bool, crc64: int, md5: bytes = b"") -> Written:
