@@ -259,6 +259,16 @@ def test_requests_and_payload_are_counted(server: NullServer, s3: BaseClient, si
     }  # fmt: skip
 
 
+def test_it_can_be_as_slow_to_answer_as_if_it_were_far_away(server: NullServer, s3: BaseClient) -> None:
+    server.wait(60)
+    try:
+        began = time.monotonic()
+        s3.head_object(Bucket="small", Key=key(1))
+        assert 0.06 <= time.monotonic() - began
+    finally:
+        server.wait(0)
+
+
 def test_what_it_does_not_do_is_refused(server: NullServer) -> None:
     status, fields = asked(server, "PATCH", f"/{ACCOUNT}/c/file?action=append", {"Content-Length": "0"})
     assert (status, fields["x-ms-error-code"]) == (501, "NotImplemented")

@@ -124,6 +124,10 @@ class NullServer:
         """From now on so many of each hundred objects have other bytes, another ETag and a later time."""
         self._ask("POST", f"/-/phase?bucket={bucket}&changed={percent}")
 
+    def wait(self, milliseconds: int) -> None:
+        """From now on every answer comes so much later, as if the server were far away."""
+        self._ask("POST", f"/-/latency?ms={milliseconds}")
+
     def container(self, name: str) -> dict[str, int]:
         """What is in a container, and what was done twice there."""
         return dict(json.loads(self._ask("GET", f"/-/container?name={quote(name)}")))

@@ -1,7 +1,9 @@
-/* What only the benchmark asks: /-/counters, /-/zero, /-/phase?bucket=B&changed=N, /-/container?name=C. */
+/* What only the benchmark asks: /-/counters, /-/zero, /-/phase?bucket=B&changed=N, /-/latency?ms=N,
+   /-/container?name=C. */
 #include "null.h"
 #include <stdio.h>
 
+atomic_long latency_ms;
 #define DEFINE(name) atomic_long count_##name;
 COUNTERS(DEFINE)
 
@@ -41,6 +43,7 @@ int control_answer(Link *link, Request *request) {
     Text text = {0};
     if (!strcmp(request->path, "/-/counters")) add_counters(&text);
     else if (!strcmp(request->path, "/-/zero")) zero();
+    else if (!strcmp(request->path, "/-/latency") && option(request, "ms", number, sizeof number)) latency_ms = atoi(number);
     else if (!strcmp(request->path, "/-/container") && option(request, "name", name, sizeof name)) add_container(&text, name);
     else if (!strcmp(request->path, "/-/phase") && option(request, "bucket", name, sizeof name) && bucket_named(name)) {
         option(request, "changed", number, sizeof number);

@@ -33,6 +33,7 @@ static int configure(const char *path) {
 
 static int answer_one(Link *link, Request *request) {
     if (!strncmp(request->path, "/-/", 3)) return link_discard(link, request->length) && control_answer(link, request);
+    if (latency_ms) usleep(latency_ms * 1000);
     if (*field(request, "transfer-encoding")) return refuse(link, request, 411, "MissingContentLength"), 0;
     return !strncmp(request->path, "/benchaccount", 13) ? azure_answer(link, request) : s3_answer(link, request);
 }

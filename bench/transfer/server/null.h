@@ -134,6 +134,7 @@ void blocks_free(Block *list);
     X(connections) X(s3_list) X(s3_head) X(s3_get) X(s3_get_bytes) X(s3_put) X(s3_put_part) X(s3_other) \
     X(put_blob) X(put_block) X(put_block_list) X(get_block_list) X(list_blobs) X(head_blob) X(delete_blob) \
     X(from_url) X(from_url_bytes) X(received_bytes) X(azure_other) X(not_made)
+extern atomic_long latency_ms; /* how long every request but those of the benchmark waits for its answer */
 #define DECLARE(name) extern atomic_long count_##name;
 COUNTERS(DECLARE)
 #define COUNT(name) atomic_fetch_add_explicit(&count_##name, 1, memory_order_relaxed)
