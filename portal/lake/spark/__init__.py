@@ -1,0 +1,1 @@
+"""Apache Spark: a session, and our own functions run on its executors."""
