@@ -1,0 +1,66 @@
+"""The files of a table by their URLs, in whichever stores they lie: opened once per container, for use from many threads."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+from portal.errors import NotFound
+from portal.stores.base import Store, Writer
+from portal.stores.seekable import SeekableReader
+from portal.stores.url import StoreURL
+
+_READ_BYTES = 1 << 18
+
+
+class Files:
+    """`connect` opens the container of a URL; its stores are closed with this."""
+
+    def __init__(self, connect: Callable[[StoreURL], Store]) -> None:
+        self._connect = connect
+        self._stores: dict[StoreURL, Store] = {}
+        self._lock = threading.Lock()
+
+    def store(self, url: StoreURL) -> Store:
+        """Return the container that a URL lies in. Raises SettingError, AccessDenied."""
+        with self._lock:
+            if url.root not in self._stores:
+                self._stores[url.root] = self._connect(url.root)
+            return self._stores[url.root]
+
+    def open(self, url: StoreURL) -> BinaryIO:
+        """Open a seekable read of one version of a file. Raises NotFound."""
+        store = self.store(url)
+        return cast(BinaryIO, io.BufferedReader(SeekableReader(store, store.stat(url.key)), _READ_BYTES))
+
+    def size(self, url: StoreURL) -> int | None:
+        """Return the size of a file in bytes, None when it is not there."""
+        try:
+            return self.store(url).stat(url.key).size_bytes
+        except NotFound:
+            return None
+
+    @contextmanager
+    def create(self, url: StoreURL, size_bytes: int | None = None) -> Iterator[Writer]:
+        """Write a file in the place of what is there; it appears whole when the context is left without an error."""
+        with self.store(url).open_write(url.key, overwrite=True, size_bytes=size_bytes) as writer:
+            yield writer
+            writer.commit()
+
+    def names(self, folder: StoreURL) -> Iterator[str]:
+        """Yield the names of the files that lie directly in a folder."""
+        prefix, continuation = folder.key.rstrip("/") + "/", None
+        while True:
+            page = self.store(folder).list_page(prefix, recursive=False, continuation=continuation)
+            yield from (info.key.removeprefix(prefix) for info in page.objects if not info.is_folder)
+            continuation = page.continuation
+            if continuation is None:
+                return
+
+    def close(self) -> None:
+        for store in self._stores.values():
+            store.close()
+        self._stores.clear()

@@ -1,0 +1,68 @@
+"""Reading a table's metadata file: plain or gzip, by its URL or, in a Hadoop catalog, by the table's folder."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from typing import Any
+from zlib import error as BrokenGzip
+
+from portal.errors import NotFound
+from portal.lake.iceberg.files import Files
+from portal.lake.iceberg.paths import read_path, written_path
+from portal.lake.iceberg.refusals import TableBroken, TableRefused, encrypted
+
+Metadata = dict[str, Any]
+
+NEWEST_FORMAT = 3
+_HADOOP = re.compile(r"v(\d+)(?:\.gz)?\.metadata\.json(?:\.gz)?")
+_NEEDED = ("format-version", "location", "last-updated-ms", "last-column-id")
+
+
+def read_metadata(files: Files, path: str) -> Metadata:
+    """Return a table's metadata as its file has it. Raises NotFound, TableBroken, TableRefused (newer than format 3, encrypted)."""
+    with files.open(read_path(path)) as stream:
+        data = stream.read()
+    return parsed(data, path)
+
+
+def parsed(data: bytes, path: str) -> Metadata:
+    """Return the metadata that a file holds; `path` is for the errors. Raises TableBroken, TableRefused."""
+    try:
+        metadata = json.loads(gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data)
+    except (ValueError, EOFError, OSError, BrokenGzip) as error:
+        raise TableBroken(f"{path} is not Iceberg metadata: it is no JSON.", hint="Name the table's current …metadata.json.") from error
+    if not isinstance(metadata, dict) or (missing := [name for name in _NEEDED if name not in metadata]):
+        lacks = f"it has no {', '.join(missing)}" if isinstance(metadata, dict) else "it is no object"
+        raise TableBroken(f"{path} is not Iceberg metadata: {lacks}.", hint="Name the table's current …metadata.json.")
+    if metadata["format-version"] not in range(1, NEWEST_FORMAT + 1):
+        raise TableRefused(f"{path} has format {metadata['format-version']}, and Iceberg's formats 1 to {NEWEST_FORMAT} are known here.")
+    if metadata.get("encryption-keys") or any(snapshot.get("key-id") for snapshot in metadata.get("snapshots") or []):
+        raise encrypted(path)
+    return metadata
+
+
+def hadoop_location(files: Files, folder: str) -> str:
+    """Return the path of the current metadata file of a Hadoop catalog's table, given the table's folder.
+
+    As Iceberg's HadoopTableOperations does it: version-hint.text, and on from there, for the hint may be late. Raises NotFound."""
+    url = read_path(folder.rstrip("/"))
+    place = url.at(f"{url.key}/metadata")
+    found = {int(match[1]): name for name in files.names(place) if (match := _HADOOP.fullmatch(name))}
+    if not found:
+        raise NotFound(f"{folder} holds no table of a Hadoop catalog: there is no metadata/v*.metadata.json.")
+    version = _hinted(files, folder, found)
+    while version + 1 in found:
+        version += 1
+    return written_path(place.at(f"{place.key}/{found[version]}"))
+
+
+def _hinted(files: Files, folder: str, found: dict[int, str]) -> int:
+    url = read_path(folder.rstrip("/"))
+    try:
+        with files.open(url.at(f"{url.key}/metadata/version-hint.text")) as stream:
+            version = int(stream.read(32))
+    except (NotFound, ValueError):
+        return max(found)
+    return version if version in found else max(found)
