@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import json
 import os
 import secrets
 import sys
@@ -84,6 +85,12 @@ def endpoints(urls: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def let_snowflake_read(root: Path, env: Mapping[str, str]) -> None:
+    """Let Snowflake into the storage account, as an administrator does at Azure for its external volumes."""
+    account = {"url": env["AZURE_STORAGE_ENDPOINT"], "key": env["AZURE_STORAGE_KEY"]}
+    _write_private(root / "storage.json", [json.dumps({ACCOUNT: account})])
+
+
 def write_env(path: Path, values: Mapping[str, str]) -> None:
     """Write the box's variables; lines of a `.env` that are not the box's stay."""
     kept = [] if not path.exists() else [line for line in path.read_text("utf-8").splitlines() if line.partition("=")[0].strip() not in values]
@@ -107,6 +114,7 @@ def run(home: Path, ports: Mapping[str, int], fill: bool) -> int:
         env = credentials()
         urls = start_servers(home, ports, env, children)
         env |= endpoints(urls)
+        let_snowflake_read(home / "box" / "snowflake", env)
         write_env(home / ".env", env)
         for name, url in urls.items():
             print(f"{name:<10}{url}")

@@ -26,6 +26,8 @@ class Server:
 
     url: str
     child: Child
+    root: Path | None = None
+    """Its folder, of those that are told one."""
 
     @property
     def port(self) -> int:
@@ -36,11 +38,11 @@ class Server:
         return self.child.process
 
 
-def start(module: str, *arguments: str) -> Server:
+def start(module: str, *arguments: str, root: Path | None = None) -> Server:
     """Start `python -m module …`, which must print `ready URL` when it listens."""
     log = Path(tempfile.mkstemp(prefix=f"{module}.", suffix=".log")[1])
     child = processes.start(module, [sys.executable, "-m", module, *arguments], log)
-    return Server(processes.wait_for_line(child, "ready ").split()[1], child)
+    return Server(processes.wait_for_line(child, "ready ").split()[1], child, root)
 
 
 def stop(server: Server) -> None:
@@ -69,7 +71,7 @@ def adls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def snowflake_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Snowflake (fakesnow behind a front that checks the password)."""
     root = tmp_path_factory.mktemp("snowflake")
-    server = start("embedded.snowflake", "--port", "0", "--root", str(root), "--user", f"{SNOWFLAKE_USER}={SNOWFLAKE_PASSWORD}")
+    server = start("embedded.snowflake", "--port", "0", "--root", str(root), "--user", f"{SNOWFLAKE_USER}={SNOWFLAKE_PASSWORD}", root=root)
     yield server
     stop(server)
 

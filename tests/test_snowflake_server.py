@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from snowflake.connector.errors import DatabaseError
 
-from embedded.snowflake import WRONG_TOKEN, Accounts
+from embedded.snowflake.accounts import WRONG_TOKEN, Accounts
 from tests.servers import SNOWFLAKE_PASSWORD, SNOWFLAKE_USER, Server, start, stop
 
 

@@ -1,0 +1,147 @@
+"""Stages on Azure and external tables over the Parquet files in them, filled when they are created or refreshed.
+
+The expressions of a table's columns are evaluated: sqlglot turns them into DuckDB's SQL, `GET(VALUE, 'name')` being the file's column and
+METADATA$FILENAME the file's path in the container.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+from sqlglot import exp, parse_one
+
+from embedded.snowflake.answers import CANNOT_READ, READ_ONLY, SYNTAX, Refused, rows_sql, status_sql
+from embedded.snowflake.objects import Name, Objects
+from embedded.snowflake.rows import quoted
+from embedded.snowflake.statement import Stage, Statement
+from embedded.snowflake.storage import Place, Storage, buffered
+from embedded.snowflake.volumes import SINCE, STORAGE, like
+
+KIND, STAGE = "EXTERNAL TABLE", "STAGE"
+_FILENAME = "METADATA$FILENAME"
+_SHOWN = ("created_on", "name", "database_name", "schema_name", "invalid", "owner", "comment", "stage", "location", "file_format_type")
+
+
+class ExternalTables:
+    def __init__(self, objects: Objects, storage: Storage) -> None:
+        self._objects, self._storage = objects, storage
+
+    def make_stage(self, statement: Statement, name: Name) -> str | None:
+        """Answer a stage with a URL on Azure; None for any other, which fakesnow makes. Raises Refused."""
+        url = str(statement.options.get("URL", ""))
+        if not url.startswith("azure://"):
+            return None
+        integration = self._objects.need(STORAGE, (str(statement.options.get("STORAGE_INTEGRATION", "")),))
+        allowed = integration.get("STORAGE_ALLOWED_LOCATIONS", [])
+        if not any(one == "*" or Place.parse(f"{url.rstrip('/')}/").within(Place.parse(one)) for one in allowed):
+            raise Refused(SYNTAX, f"SQL compilation error:\nLocation '{url}' is not allowed by integration.")
+        return status_sql(self._objects.create(STAGE, name, {"url": url}, replace=statement.replace, guarded=statement.guarded))
+
+    def describe_stage(self, name: Name) -> str | None:
+        """Answer DESCRIBE STAGE of one on Azure; None for any other."""
+        found = self._objects.get(STAGE, name)
+        if found is None:
+            return None
+        columns = ("parent_property", "property", "property_type", "property_value", "property_default")
+        return rows_sql(columns, [("STAGE_LOCATION", "URL", "String", f'["{found["url"]}"]', "")])
+
+    def answer(self, statement: Statement, name: Name, duck: Any) -> str:
+        """Return a statement that answers CREATE, ALTER … REFRESH or DROP. Raises Refused."""
+        if statement.verb == "CREATE":
+            return self._create(statement, name, duck)
+        if statement.verb == "ALTER" and "REFRESH" in statement.options:
+            facts = self._objects.need(KIND, name)
+            files = self._fill(name, facts, duck)
+            return rows_sql(("file", "status", "description"), [(file, "REGISTERED_NEW", "File registered successfully.") for file in files])
+        if statement.verb == "DROP":
+            told = self._objects.drop(KIND, name, guarded=statement.guarded)
+            duck.execute(f"drop table if exists {quoted(name)}")
+            return status_sql(told)
+        raise Refused(SYNTAX, f"SQL compilation error:\nUnsupported feature '{statement.verb} {KIND}'.")
+
+    def show(self, statement: Statement) -> str:
+        scope, pattern = tuple(statement.options.get("IN", ())), str(statement.options.get("LIKE", "%"))
+        found = [(name, facts) for name, facts in self._objects.all(KIND) if name[: len(scope)] == scope and like(name[2], pattern)]
+        rows = [[SINCE, name[2], name[0], name[1], "false", "", facts["comment"], facts["stage"], facts["url"], "PARQUET"] for name, facts in found]
+        return rows_sql(_SHOWN, rows)
+
+    def refuse_change(self, name: Name) -> None:
+        """Raises Refused when a table is an external one."""
+        if self._objects.get(KIND, name) is not None:
+            raise Refused(READ_ONLY, f"SQL compilation error:\nExternal table {name[-1]} is read-only and cannot be modified.")
+
+    def _create(self, statement: Statement, name: Name, duck: Any) -> str:
+        location = statement.options.get("LOCATION")
+        if not isinstance(location, Stage) or dict(statement.options.get("FILE_FORMAT") or {}).get("TYPE") != "PARQUET":
+            raise Refused(SYNTAX, "SQL compilation error:\nThe box's external tables need LOCATION = @stage and FILE_FORMAT = (TYPE = PARQUET).")
+        stage = (*name[: 3 - len(location.name)], *location.name)
+        url = self._objects.need(STAGE, stage)["url"].rstrip("/")
+        columns = _columns(statement.sql)
+        facts = {
+            "url": f"{url}/{location.path}" if location.path else url, "stage": ".".join(stage), "columns": columns,
+            "comment": str(statement.options.get("COMMENT", "")),
+        }  # fmt: skip
+        told = self._objects.create(KIND, name, facts, replace=statement.replace, guarded=statement.guarded)
+        if "already exists" not in told:
+            self._fill(name, facts, duck)
+        return status_sql(told)
+
+    def _fill(self, name: Name, facts: dict[str, Any], duck: Any) -> list[str]:
+        """Replace a table's rows by those of the files that are there now; returns the files."""
+        place = Place.parse(f"{facts['url'].rstrip('/')}/")
+        files = [file for file in self._storage.list(place) if file.lower().endswith(".parquet")]
+        duck.execute("begin")
+        try:
+            columns = ", ".join(f"{quoted((column,))} {kind}" for column, kind, _ in facts["columns"])
+            duck.execute(f"create or replace table {quoted(name)} ({columns})")
+            for file in files:
+                self._add(name, facts["columns"], Place(place.account, place.container, file), duck)
+            duck.execute("commit")
+        except BaseException:
+            duck.execute("rollback")
+            raise
+        return files
+
+    def _add(self, name: Name, columns: list[tuple[str, str, str]], place: Place, duck: Any) -> None:
+        try:
+            with parquet.ParquetFile(buffered(self._storage.open(place))) as file:
+                there = set(file.schema_arrow.names)
+                chosen = ", ".join(_duck_sql(text, there) for _, _, text in columns)
+                reader = pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(1 << 16))
+                duck.register("arriving", reader)
+                duck.execute(f"insert into {quoted(name)} select {chosen} from (select *, ? as \"{_FILENAME}\" from arriving)", [place.path])  # noqa: S608
+                duck.unregister("arriving")
+        except (pa.ArrowException, OSError) as error:
+            raise Refused(CANNOT_READ, f"File {place.path} cannot be read as Parquet: {error}") from error
+
+
+def _columns(sql: str) -> list[tuple[str, str, str]]:
+    """Return name, DuckDB type and expression (Snowflake's SQL) of each column. Raises Refused."""
+    parsed = parse_one(sql, read="snowflake")
+    found = []
+    for column in parsed.find_all(exp.ColumnDef):
+        value = column.find(exp.ComputedColumnConstraint)
+        kind = column.args.get("kind")
+        if value is None or kind is None:
+            raise Refused(SYNTAX, f"SQL compilation error:\nColumn {column.name} of an external table needs a type and AS (expression).")
+        name = column.this.this if column.this.args.get("quoted") else column.name.upper()
+        found.append((name, kind.sql("duckdb"), value.this.sql("snowflake")))
+    if not found:
+        raise Refused(SYNTAX, "SQL compilation error:\nThe box's external tables need columns.")
+    return found
+
+
+def _duck_sql(text: str, there: set[str]) -> str:
+    """Turn a column's expression into DuckDB's SQL over a file that has certain columns; those that it lacks are null."""
+
+    def turned(node: exp.Expression) -> exp.Expression:
+        if isinstance(node, exp.Anonymous) and node.name.upper() == "GET" and node.expressions[0].sql().upper() == "VALUE":
+            name = node.expressions[1].this
+            return exp.column(exp.to_identifier(name, quoted=True)) if name in there else exp.null()
+        if isinstance(node, exp.Column) and node.name.upper() == _FILENAME:
+            return exp.column(exp.to_identifier(_FILENAME, quoted=True))
+        return node
+
+    return parse_one(text, read="snowflake").transform(turned).sql("duckdb")
