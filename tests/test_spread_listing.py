@@ -6,7 +6,8 @@ import dataclasses
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +21,7 @@ from portal.planning.listing import Lister
 from portal.planning.spreading import s3_parts, spread_lister
 from portal.planning.spreading.azure_parts import AzureParts
 from portal.planning.spreading.between import between
-from portal.planning.spreading.part import Part, packed, read_part, unpacked
+from portal.planning.spreading.part import Part, Reading, packed, read, read_part, unpacked
 from portal.planning.spreading.s3_parts import S3Parts
 from portal.planning.spreading.spread_lister import SpreadLister
 from portal.stores.base import ObjectInfo, Page
@@ -67,11 +68,22 @@ class Bucket:
 
 
 class Threads:
-    def __init__(self, pool: ThreadPoolExecutor, slots: int) -> None:
-        self._pool, self.slots = pool, slots
+    """Those who list, as threads of this process."""
 
-    def submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        return self._pool.submit(work, *arguments)
+    def __init__(self, pool: ThreadPoolExecutor, slots: int, work: Callable[[Access, Part, int], Reading]) -> None:
+        self._pool, self.slots, self._work = pool, slots, work
+        self._running: dict[Future[Reading], Any] = {}
+
+    @property
+    def room(self) -> bool:
+        return len(self._running) < 2 * self.slots
+
+    def put(self, key: Any, argument: Any) -> None:
+        self._running[self._pool.submit(self._work, *argument)] = key
+
+    def ended(self, timeout_s: float) -> list[tuple[Any, Reading]]:
+        done = wait(self._running, timeout_s, FIRST_COMPLETED).done
+        return [(self._running.pop(one), one.result()) for one in done]
 
 
 def nothing() -> None:
@@ -84,9 +96,12 @@ def rows(pages: Iterator[Listed]) -> list[tuple[Any, ...]]:
     return [row for page in pages for row in zip(*(getattr(page, name) for name in columns), strict=True) if not row[0]]
 
 
-def spread_over(bucket: Bucket, tasks: Any, folder: Path, check: Callable[[], None] = nothing) -> SpreadLister:
+@contextmanager
+def spread_over(bucket: Bucket, slots: int, folder: Path, check: Callable[[], None] = nothing, work: Any = None) -> Iterator[SpreadLister]:
     cuts = S3Parts(bucket.folders, lambda: bucket, check)
-    return SpreadLister(cuts, lambda: Access("s3"), tasks, lambda _, part, most: read_part(lambda: bucket, part, most), folder / "parts", check)
+    with ThreadPoolExecutor(slots) as pool:
+        threads = Threads(pool, slots, work or (lambda _, part, most: read_part(lambda: bucket, part, most)))
+        yield SpreadLister(cuts, lambda: Access("s3"), threads, folder / "parts", check)
 
 
 @given(NAMES, NAMES, st.text(st.sampled_from("ab/0é😀"), min_size=1))
@@ -112,8 +127,8 @@ def test_names_of_digits_are_cut_in_the_middle() -> None:
 def test_a_listing_from_many_places_is_the_listing_from_one(names: set[str], prefix: str, slots: int) -> None:
     bucket = Bucket(names)
     whole = list(Lister(lambda: bucket, nothing).pages(prefix))
-    with TemporaryDirectory() as folder, ThreadPoolExecutor(slots) as pool:
-        pages = list(spread_over(bucket, Threads(pool, slots), Path(folder)).pages(prefix))
+    with TemporaryDirectory() as folder, spread_over(bucket, slots, Path(folder)) as lister:
+        pages = list(lister.pages(prefix))
         assert not (Path(folder) / "parts").exists()
     assert rows(iter(pages)) == rows(iter(whole))
     assert pages[-1].continuation is None
@@ -125,24 +140,15 @@ def test_a_listing_from_many_places_is_the_listing_from_one(names: set[str], pre
 def test_it_goes_on_where_a_listing_in_one_piece_stopped(names: set[str], data: st.DataObject) -> None:
     bucket = Bucket(names)
     after = f"k{data.draw(st.sampled_from(bucket.names))}"
-    with TemporaryDirectory() as folder, ThreadPoolExecutor(3) as pool:
-        found = rows(spread_over(bucket, Threads(pool, 3), Path(folder)).pages("", after))
+    with TemporaryDirectory() as folder, spread_over(bucket, 3, Path(folder)) as lister:
+        found = rows(lister.pages("", after))
     assert found == rows(Lister(lambda: bucket, nothing).pages("", after))
 
 
 def test_a_flat_bucket_is_listed_by_all_who_can(tmp_path: Path) -> None:
     """No folder tells where to cut: the names in the middle are looked for, and the work is shared."""
     bucket = Bucket({f"events/2026-{n:06}.json" for n in range(3_000)}, page=10)
-    shares: dict[int, int] = {}
-
-    def read(_: Access, part: Part, most: int) -> Any:
-        found = read_part(lambda: bucket, part, most)
-        shares[threading.get_ident()] = shares.get(threading.get_ident(), 0) + found.objects
-        return found
-
-    with ThreadPoolExecutor(4) as pool:
-        lister = spread_over(bucket, Threads(pool, 4), tmp_path)
-        lister.read = read
+    with spread_over(bucket, 4, tmp_path) as lister:
         assert sum(len(page.keys) for page in lister.pages("events/")) == 3_000
     assert bucket.looks < 200, "looking for the middle costs little"
     assert lister.tasks_run >= 8, "the work was cut"
@@ -152,9 +158,9 @@ def test_a_flat_bucket_is_listed_by_all_who_can(tmp_path: Path) -> None:
 def test_what_waits_for_its_turn_waits_on_the_disk_and_only_so_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spread_lister, "_AHEAD", 6)
     bucket = Bucket({f"{folder:02}/{n:03}" for folder in range(30) for n in range(20)})
-    with ThreadPoolExecutor(3) as pool:
+    with spread_over(bucket, 3, tmp_path) as lister:
         most = 0
-        for _ in spread_over(bucket, Threads(pool, 3), tmp_path).pages(""):
+        for _ in lister.pages(""):
             most = max(most, len(list((tmp_path / "parts").iterdir())))
     assert 1 < most <= 6 + 3
 
@@ -167,19 +173,16 @@ def test_a_store_that_lists_in_no_order_is_refused(tmp_path: Path) -> None:
             return page
 
     bucket = Disorder({f"{folder}/{n}" for folder in "abc" for n in range(9)})
-    with ThreadPoolExecutor(2) as pool, pytest.raises(StoreError, match="in no order"):
-        list(spread_over(bucket, Threads(pool, 2), tmp_path).pages(""))
+    with spread_over(bucket, 2, tmp_path) as lister, pytest.raises(StoreError, match="in no order"):
+        list(lister.pages(""))
 
 
 def test_what_a_task_raises_ends_the_listing_and_leaves_nothing(tmp_path: Path) -> None:
-    def read(_: Access, part: Part, most: int) -> Any:
+    def refused(_: Access, part: Part, most: int) -> Reading:
         raise AccessDenied("No list right.")
 
-    with ThreadPoolExecutor(2) as pool:
-        lister = spread_over(Bucket({"a", "b"}), Threads(pool, 2), tmp_path)
-        lister.read = read
-        with pytest.raises(AccessDenied, match="No list right"):
-            list(lister.pages(""))
+    with spread_over(Bucket({"a", "b"}), 2, tmp_path, work=refused) as lister, pytest.raises(AccessDenied, match="No list right"):
+        list(lister.pages(""))
     assert not (tmp_path / "parts").exists()
 
 
@@ -190,8 +193,8 @@ def test_a_cancel_ends_the_listing_between_pages(tmp_path: Path) -> None:
         if cancelled.is_set():
             raise Cancelled
 
-    with ThreadPoolExecutor(2) as pool:
-        pages = spread_over(Bucket({f"{n:03}" for n in range(300)}), Threads(pool, 2), tmp_path, check).pages("")
+    with spread_over(Bucket({f"{n:03}" for n in range(300)}), 2, tmp_path, check) as lister:
+        pages = lister.pages("")
         next(pages)
         cancelled.set()
         with pytest.raises(Cancelled):
@@ -224,7 +227,8 @@ def test_real_stores_give_the_same_rows_in_the_same_order(scheme: str, clouds: C
 
         whole = list(Lister(opened, job.check_cancelled).pages("data"))
         cuts: Any = AzureParts(opened, nothing) if scheme == "abfss" else S3Parts(_folders(source.store), opened, nothing)
-        lister = SpreadLister(cuts, source.access, Threads(pool, 3), _read, tmp_path / "parts", nothing)
+        threads = Threads(pool, 3, lambda *argument: read(None, argument, 0))
+        lister = SpreadLister(cuts, source.access, threads, tmp_path / "parts", nothing)
         pages = list(lister.pages("data"))
     assert rows(iter(pages)) == rows(iter(whole))
     assert lister.tasks_run > 3
@@ -232,10 +236,6 @@ def test_real_stores_give_the_same_rows_in_the_same_order(scheme: str, clouds: C
 
 def _folders(store: Any) -> Callable[[str, str | None], Page]:
     return lambda prefix, continuation: store.list_page(prefix, recursive=False, continuation=continuation)
-
-
-def _read(access: Access, part: Part, most: int) -> Any:
-    return read_part(lambda: open_end(access), part, most)
 
 
 def _few_a_page(monkeypatch: pytest.MonkeyPatch) -> None:

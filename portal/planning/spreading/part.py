@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from portal.errors import StoreError
 from portal.planning.listing import Lister, Lists
-from portal.wire.ends import Listed
+from portal.wire.ends import Access, Listed
+from portal.wire.opening import open_end
 
 COLUMNS = tuple(column.name for column in fields(Listed) if column.name not in ("continuation", "unseen"))
 """Those of a page that have a value for each object."""
@@ -62,6 +63,12 @@ def read_part(opened: Callable[[], Lists], part: Part, most_pages: int, check: C
             break
     letters = "".join(sorted({letter for page in pages for key in page.keys[:: max(1, len(page.keys) // _SAMPLE)] for letter in key}))
     return Reading(packed(pages), sum(len(page.keys) for page in pages), rest, letters, lister.requests)
+
+
+def read(common: None, argument: tuple[Access, Part, int], tried: int) -> Reading:
+    """What a task does; see `read_part`."""
+    access, part, most_pages = argument
+    return read_part(lambda: open_end(access), part, most_pages)
 
 
 def _until(page: Listed, upto: str) -> Listed:

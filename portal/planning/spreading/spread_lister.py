@@ -7,8 +7,7 @@ list, what is left is cut again. Pages that come before their turn wait on the d
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -27,12 +26,23 @@ _LOOK_EVERY_S = 0.2
 
 
 class Tasks(Protocol):
-    """Those who list."""
+    """Those who list: each argument, (access, part, most pages), is what one call of `part.read` gets."""
 
-    slots: int
-    """How many tasks run at the same time."""
+    @property
+    def slots(self) -> int:
+        """How many run at the same time."""
+        ...
 
-    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]: ...
+    @property
+    def room(self) -> bool:
+        """Whether another one is welcome."""
+        ...
+
+    def put(self, key: Any, argument: Any) -> None: ...
+
+    def ended(self, timeout_s: float) -> Sequence[tuple[Any, Reading]]:
+        """Wait for at most so long; return what has ended, by key. Raises what a call raised."""
+        ...
 
 
 class Cuts(Protocol):
@@ -49,7 +59,8 @@ class _Stretch:
 
     part: Part
     most_pages: int
-    told: Future[Reading] | None = None
+    listing: bool = False
+    """Somebody lists it now."""
     file: Path | None = None
 
 
@@ -61,8 +72,6 @@ class SpreadLister:
     access: Callable[[], Access]
     """Credentials that are good now."""
     tasks: Tasks
-    read: Callable[[Access, Part, int], Reading]
-    """What a task does."""
     folder: Path
     """A folder of its own for what waits, removed when the listing ends."""
     check: Callable[[], None]
@@ -83,9 +92,6 @@ class SpreadLister:
             self.close()
 
     def close(self) -> None:
-        for stretch in self._stretches:
-            if stretch.told is not None:
-                stretch.told.cancel()
         self._stretches = []
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -115,26 +121,23 @@ class SpreadLister:
                 self._take(_LOOK_EVERY_S)
 
     def _start(self) -> None:
-        """Let tasks list what comes first; one more than can run waits with each of them."""
-        running = sum(stretch.told is not None for stretch in self._stretches)
+        """Let what comes first be listed first."""
         for stretch in self._stretches[:_AHEAD]:
-            if running >= 2 * self.tasks.slots:
+            if not self.tasks.room:
                 return
-            if stretch.told is None and stretch.file is None:
-                stretch.told = self.tasks.submit(self.read, self.access(), stretch.part, stretch.most_pages)
-                running += 1
+            if not stretch.listing and stretch.file is None:
+                stretch.listing = True
+                self.tasks.put(stretch, (self.access(), stretch.part, stretch.most_pages))
 
     def _take(self, longest_s: float) -> None:
         """Take what was listed meanwhile; wait for something when nothing was. Raises what a task raised."""
-        running = {stretch.told: stretch for stretch in self._stretches if stretch.told is not None}
-        done = wait(running, longest_s, FIRST_COMPLETED).done if running else set()
-        for told in done:
-            self._took(running[told], told.result())
+        for stretch, reading in self.tasks.ended(longest_s):
+            self._took(stretch, reading)
 
     def _took(self, stretch: _Stretch, reading: Reading) -> None:
         self.requests += reading.requests
         self.tasks_run += 1
-        stretch.told, stretch.file = None, self._kept(reading.pages)
+        stretch.listing, stretch.file = False, self._kept(reading.pages)
         if reading.rest is None:
             return
         place = self._stretches.index(stretch)
