@@ -50,16 +50,6 @@ class Files:
             yield writer
             writer.commit()
 
-    def names(self, folder: StoreURL) -> Iterator[str]:
-        """Yield the names of the files that lie directly in a folder."""
-        prefix, continuation = folder.key.rstrip("/") + "/", None
-        while True:
-            page = self.store(folder).list_page(prefix, recursive=False, continuation=continuation)
-            yield from (info.key.removeprefix(prefix) for info in page.objects if not info.is_folder)
-            continuation = page.continuation
-            if continuation is None:
-                return
-
     def close(self) -> None:
         for store in self._stores.values():
             store.close()

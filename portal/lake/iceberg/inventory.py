@@ -26,7 +26,7 @@ _SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE lists (path TEXT PRIMARY KEY, snapshot INTEGER NOT NULL, written INTEGER) WITHOUT ROWID;
 CREATE TABLE manifests (
-    url TEXT PRIMARY KEY, path TEXT NOT NULL, snapshot INTEGER, length INTEGER, entries INTEGER, there INTEGER NOT NULL, written INTEGER
+    url TEXT PRIMARY KEY, path TEXT NOT NULL, snapshot INTEGER, length INTEGER NOT NULL, entries INTEGER, there INTEGER NOT NULL, written INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE files (
     url TEXT PRIMARY KEY, path TEXT NOT NULL, root TEXT NOT NULL, kind TEXT NOT NULL, format TEXT NOT NULL, size INTEGER NOT NULL,
@@ -43,7 +43,7 @@ class Manifest(NamedTuple):
     path: str
     snapshot: int | None
     """The one that added it."""
-    length: int | None
+    length: int
     entries: int | None
     """How many it must have, None when its list does not say."""
     there: bool

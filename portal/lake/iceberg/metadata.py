@@ -33,12 +33,7 @@ def metadata_at(metadata: Metadata, paths: Paths) -> Metadata:
 
 
 def _snapshot(snapshot: dict[str, Any], paths: Paths) -> dict[str, Any]:
-    found = dict(snapshot)
-    if found.get("manifest-list"):
-        found["manifest-list"] = paths.written(found["manifest-list"])
-    if found.get("manifests"):
-        found["manifests"] = [paths.written(path) for path in found["manifests"]]
-    return found
+    return {**snapshot, "manifest-list": paths.written(snapshot["manifest-list"])}
 
 
 def _property(name: str, value: str, folder: Callable[[str], str]) -> str:

@@ -1,22 +1,19 @@
-"""Reading a table's metadata file: plain or gzip, by its URL or, in a Hadoop catalog, by the table's folder."""
+"""Reading a table's metadata file, plain or gzip."""
 
 from __future__ import annotations
 
 import gzip
 import json
-import re
 from typing import Any
 from zlib import error as BrokenGzip
 
-from portal.errors import NotFound
 from portal.lake.iceberg.files import Files
-from portal.lake.iceberg.paths import read_path, written_path
+from portal.lake.iceberg.paths import read_path
 from portal.lake.iceberg.refusals import TableBroken, TableRefused, encrypted
 
 Metadata = dict[str, Any]
 
 NEWEST_FORMAT = 3
-_HADOOP = re.compile(r"v(\d+)(?:\.gz)?\.metadata\.json(?:\.gz)?")
 _NEEDED = ("format-version", "location", "last-updated-ms", "last-column-id")
 
 
@@ -41,28 +38,3 @@ def parsed(data: bytes, path: str) -> Metadata:
     if metadata.get("encryption-keys") or any(snapshot.get("key-id") for snapshot in metadata.get("snapshots") or []):
         raise encrypted(path)
     return metadata
-
-
-def hadoop_location(files: Files, folder: str) -> str:
-    """Return the path of the current metadata file of a Hadoop catalog's table, given the table's folder.
-
-    As Iceberg's HadoopTableOperations does it: version-hint.text, and on from there, for the hint may be late. Raises NotFound."""
-    url = read_path(folder.rstrip("/"))
-    place = url.at(f"{url.key}/metadata")
-    found = {int(match[1]): name for name in files.names(place) if (match := _HADOOP.fullmatch(name))}
-    if not found:
-        raise NotFound(f"{folder} holds no table of a Hadoop catalog: there is no metadata/v*.metadata.json.")
-    version = _hinted(files, folder, found)
-    while version + 1 in found:
-        version += 1
-    return written_path(place.at(f"{place.key}/{found[version]}"))
-
-
-def _hinted(files: Files, folder: str, found: dict[int, str]) -> int:
-    url = read_path(folder.rstrip("/"))
-    try:
-        with files.open(url.at(f"{url.key}/metadata/version-hint.text")) as stream:
-            version = int(stream.read(32))
-    except (NotFound, ValueError):
-        return max(found)
-    return version if version in found else max(found)

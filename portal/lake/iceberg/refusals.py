@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portal.errors import PortalError
+from portal.errors import PortalError, ProofFailed
 
 
 class TableRefused(PortalError):
@@ -15,6 +15,12 @@ class TableBroken(PortalError):
 
 class TargetIncomplete(PortalError):
     """The target no longer has what an earlier run brought there."""
+
+
+class TablesDiffer(ProofFailed):
+    """The table at the target is not the one at the source."""
+
+    retryable = False
 
 
 def encrypted(what: str) -> TableRefused:

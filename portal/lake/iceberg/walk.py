@@ -105,10 +105,7 @@ class _Walk:
     def run(self) -> None:
         inventory, snapshots = self.walked.inventory, self.walked.snapshots
         inventory.add_files(self._statistics())
-        inventory.add_lists((item["manifest-list"], item["snapshot-id"]) for item in snapshots if item.get("manifest-list"))
-        # Format 1 may name the manifests in the metadata itself.
-        early = ((path, item["snapshot-id"]) for item in snapshots if not item.get("manifest-list") for path in item.get("manifests") or [])
-        inventory.add_manifests(self._manifest(path, snapshot, None, None) for path, snapshot in early)
+        inventory.add_lists((_list_of(item), item["snapshot-id"]) for item in snapshots)
         each(inventory.lists(), lambda one: self._read_list(one[0]), self.check, workers=self.workers)
         each(inventory.manifests(), self._read_manifest, self.check, workers=self.workers)
 
@@ -118,9 +115,6 @@ class _Walk:
                 if item.get("key-metadata"):
                     raise encrypted(item["statistics-path"])
                 yield _file(item["statistics-path"], "statistics", "", item["file-size-in-bytes"], 0)
-
-    def _manifest(self, path: str, snapshot: int | None, length: int | None, entries: int | None) -> Manifest:
-        return Manifest(identity(read_path(path)), path, snapshot, length, entries, snapshot in self.walked.known)
 
     def _read_list(self, path: str) -> None:
         with self.files.open(read_path(path)) as stream:
@@ -133,7 +127,8 @@ class _Walk:
             raise encrypted(record["manifest_path"])
         counts = [next((record[name] for name in names if record.get(name) is not None), None) for names in _COUNTS]
         entries = None if None in counts else sum(count for count in counts if count)
-        return self._manifest(record["manifest_path"], record.get("added_snapshot_id"), record["manifest_length"], entries)
+        path, snapshot = record["manifest_path"], record.get("added_snapshot_id")
+        return Manifest(identity(read_path(path)), path, snapshot, record["manifest_length"], entries, snapshot in self.walked.known)
 
     def _read_manifest(self, manifest: Manifest) -> None:
         count = 0
@@ -155,11 +150,20 @@ class _Walk:
                 yield _entered(entry["data_file"])
 
 
+def _list_of(snapshot: dict[str, Any]) -> str:
+    if not snapshot.get("manifest-list"):
+        raise TableRefused(
+            f"Snapshot {snapshot['snapshot-id']} names its manifests in the metadata itself, as Iceberg did before it had manifest lists.",
+            hint="Expire that snapshot at the source, or choose a history that begins after it.",
+        )
+    return str(snapshot["manifest-list"])
+
+
 def entries(stream: Any, manifest: Manifest) -> Iterator[Record]:
     """Yield the entries of a manifest. Raises TableBroken, also when its length is not the one that its list has."""
     size = stream.seek(0, 2)
     stream.seek(0)
-    if manifest.length is not None and size != manifest.length:
+    if size != manifest.length:
         raise TableBroken(f"{manifest.path} has {size:,} bytes, and its list says {manifest.length:,}: it is cut off or was written over.")
     yield from Container(stream, manifest.path).records()
 

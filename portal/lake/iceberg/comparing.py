@@ -1,0 +1,188 @@
+"""Holds a migrated table against its source, both read by pyiceberg, which shares no code with what wrote the target.
+
+Each manifest is compared once, entry by entry, so memory holds one manifest of each side, and per manifest its counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pyiceberg.catalog.noop import NoopCatalog
+from pyiceberg.io import FileIO
+from pyiceberg.manifest import DataFileContent, ManifestEntryStatus, ManifestFile, clear_manifest_cache
+from pyiceberg.serializers import FromInputFile
+from pyiceberg.table import StaticTable, Table
+from pyiceberg.table.snapshots import Snapshot
+
+from portal.lake.iceberg.comparing_rows import rows_compared
+from portal.lake.iceberg.paths import Paths
+from portal.lake.iceberg.position_deletes import PATH_ID
+from portal.lake.iceberg.refusals import TablesDiffer
+
+_FIELDS = (
+    "content", "file_format", "partition", "record_count", "file_size_in_bytes", "column_sizes", "value_counts", "null_value_counts",
+    "nan_value_counts", "lower_bounds", "upper_bounds", "key_metadata", "split_offsets", "equality_ids", "sort_order_id",
+)  # fmt: skip
+_OF_WHAT_IS_WRITTEN_ANEW = ("file_size_in_bytes", "column_sizes", "split_offsets")
+_BOUNDS = ("lower_bounds", "upper_bounds")
+_OF_MANIFESTS = (
+    "content", "partition_spec_id", "sequence_number", "min_sequence_number", "added_snapshot_id", "added_files_count", "existing_files_count",
+    "deleted_files_count", "added_rows_count", "existing_rows_count", "deleted_rows_count", "partitions",
+)  # fmt: skip
+_OF_SNAPSHOTS = ("parent_snapshot_id", "sequence_number", "timestamp_ms", "summary", "schema_id")
+_OF_TABLES = ("table_uuid", "format_version", "schemas", "partition_specs", "sort_orders", "current_schema_id", "default_spec_id",
+              "default_sort_order_id", "last_column_id", "last_partition_id", "current_snapshot_id", "last_sequence_number")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A table by its metadata file, and what reads its files."""
+
+    metadata_location: str
+    io: FileIO
+
+    def table(self) -> Table:
+        metadata = FromInputFile.table_metadata(self.io.new_input(self.metadata_location))
+        return StaticTable(("table",), metadata, self.metadata_location, self.io, NoopCatalog("static"))
+
+
+class Counts(NamedTuple):
+    """What is alive: files and records of data, files with deletes and how many deletes."""
+
+    files: int = 0
+    records: int = 0
+    delete_files: int = 0
+    deletes: int = 0
+
+    def plus(self, other: Counts) -> Counts:
+        return Counts(*(one + more for one, more in zip(self, other, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotCompared:
+    """A snapshot that is the same on both sides."""
+
+    snapshot_id: int
+    counts: Counts
+    rows: int | None = None
+    """Rows whose values were read and compared on both sides; None when they were not."""
+    unread: str = ""
+    """Why not, when it was asked for."""
+
+
+def compare(
+    source: Side, target: Side, paths: Paths, *, snapshots: Collection[int] | None, rows: bool, check: Callable[[], None],
+    tell: Callable[[int, int], None],
+) -> list[SnapshotCompared]:  # fmt: skip
+    """Compare both sides and return what was found, a line per snapshot, in the target's order.
+
+    Args:
+        snapshots: ids of those to compare; None for all that the target has
+        rows: also read every row of every snapshot, and compare their values, whatever their order
+        tell: told snapshots done and in all
+
+    Raises TablesDiffer, saying where."""
+    clear_manifest_cache()  # it goes by paths alone, and knows what stood there before
+    return _Comparison(source.table(), target.table(), paths, rows, check).run(snapshots, tell)
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    source: Table
+    target: Table
+    paths: Paths
+    rows: bool
+    check: Callable[[], None]
+    counted: dict[str, Counts] = field(default_factory=dict)
+    """By path of the source's manifest."""
+
+    def run(self, snapshots: Collection[int] | None, tell: Callable[[int, int], None]) -> list[SnapshotCompared]:
+        self._tables()
+        chosen = [one for one in self.target.metadata.snapshots if snapshots is None or one.snapshot_id in snapshots]
+        found = []
+        for number, snapshot in enumerate(chosen):
+            tell(number, len(chosen))
+            found.append(self._snapshot(snapshot))
+        tell(len(chosen), len(chosen))
+        return found
+
+    def _tables(self) -> None:
+        ours, theirs = self.target.metadata, self.source.metadata
+        for name in _OF_TABLES:
+            _equal(f"The table's {name}", getattr(theirs, name, None), getattr(ours, name, None))
+        _equal("The table's location", self.paths.location, ours.location)
+        known = {one.snapshot_id for one in ours.snapshots}
+        refs = {name: ref for name, ref in theirs.refs.items() if ref.snapshot_id in known}
+        _equal("The table's branches and tags", refs, ours.refs)
+
+    def _snapshot(self, ours: Snapshot) -> SnapshotCompared:
+        what = f"Snapshot {ours.snapshot_id}"
+        theirs = self.source.metadata.snapshot_by_id(ours.snapshot_id)
+        if theirs is None:
+            raise TablesDiffer(f"{what} is at the target and not at the source.")
+        for name in _OF_SNAPSHOTS:
+            _equal(f"{what}: {name}", getattr(theirs, name), getattr(ours, name))
+        manifests, copies = theirs.manifests(self.source.io), ours.manifests(self.target.io)
+        _equal(f"{what}: the number of manifests", len(manifests), len(copies))
+        counts = Counts()
+        for manifest, copy in zip(manifests, copies, strict=True):
+            self.check()
+            counts = counts.plus(self._manifest(what, manifest, copy))
+        if not self.rows:
+            return SnapshotCompared(ours.snapshot_id, counts)
+        read = rows_compared(self.source, self.target, ours.snapshot_id, self.check)
+        return SnapshotCompared(ours.snapshot_id, counts, read.rows, read.why_not)
+
+    def _manifest(self, what: str, theirs: ManifestFile, ours: ManifestFile) -> Counts:
+        path = theirs.manifest_path
+        _equal(f"{what}: a manifest's path", self.paths.written(path), ours.manifest_path)
+        for name in _OF_MANIFESTS:
+            _equal(f"{what}: {name} of {path}", getattr(theirs, name), getattr(ours, name))
+        if path not in self.counted:
+            self.counted[path] = self._entries(theirs, ours)
+        return self.counted[path]
+
+    def _entries(self, theirs: ManifestFile, ours: ManifestFile) -> Counts:
+        length = len(self.target.io.new_input(ours.manifest_path))
+        _equal(f"The length of {ours.manifest_path}", ours.manifest_length, length)
+        entries = theirs.fetch_manifest_entry(self.source.io, discard_deleted=False)
+        copies = ours.fetch_manifest_entry(self.target.io, discard_deleted=False)
+        _equal(f"The number of entries of {theirs.manifest_path}", len(entries), len(copies))
+        counts = Counts()
+        for entry, copy in zip(entries, copies, strict=True):
+            self._entry(entry, copy)
+            if entry.status != ManifestEntryStatus.DELETED:
+                counts = counts.plus(_counts(entry.data_file))
+        return counts
+
+    def _entry(self, theirs: Any, ours: Any) -> None:
+        path = theirs.data_file.file_path
+        _equal(f"The path of {path}", self.paths.written(path), ours.data_file.file_path)
+        for name in ("status", "snapshot_id", "sequence_number", "file_sequence_number"):
+            _equal(f"{name} of {path}", getattr(theirs, name), getattr(ours, name))
+        anew = theirs.data_file.content == DataFileContent.POSITION_DELETES
+        for name in _FIELDS:
+            if anew and name in _OF_WHAT_IS_WRITTEN_ANEW:
+                continue
+            values = (getattr(one.data_file, name) for one in (theirs, ours))
+            _equal(f"{name} of {path}", *(map(_without_paths, values) if anew and name in _BOUNDS else values))
+
+
+def _without_paths(bounds: dict[int, bytes] | None) -> dict[int, bytes]:
+    return {key: value for key, value in (bounds or {}).items() if key != PATH_ID}
+
+
+def _counts(file: Any) -> Counts:
+    if file.content == DataFileContent.DATA:
+        return Counts(files=1, records=file.record_count)
+    return Counts(delete_files=1, deletes=file.record_count)
+
+
+def _equal(what: str, theirs: Any, ours: Any) -> None:
+    if theirs != ours:
+        raise TablesDiffer(
+            f"{what} is {ours!r} at the target, and should be {theirs!r}.",
+            hint="The target's table is not registered. Remove its folder and run the migration again; if it differs again, report it.",
+        )
