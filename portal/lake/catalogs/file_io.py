@@ -59,7 +59,7 @@ class _Input(InputFile):
             return False
 
     def open(self, seekable: bool = True) -> Any:
-        return self._files.open(self.location, self._stat())
+        return self._files.open_at(self.location, self._stat())
 
 
 class _Output(OutputFile):

@@ -4,14 +4,15 @@ Who writes the next vN first has committed: the file must not be there yet. S3, 
 
 from __future__ import annotations
 
-import json
+import gzip
 import re
-from typing import Any
 
 from portal.connections import CatalogConnection
 from portal.errors import AlreadyExists, CatalogError, NotFound, TableChanged
 from portal.lake.catalogs.base import Namespace
-from portal.lake.catalogs.files import Files, store_url
+from portal.lake.catalogs.files import Files
+from portal.lake.iceberg.paths import identity, read_path
+from portal.lake.iceberg.reading import parsed
 from portal.lake.table_name import TableName, joined
 
 _VERSION = re.compile(r"v(\d+)(?:\.gz)?\.metadata\.json(?:\.gz)?")
@@ -81,12 +82,14 @@ class HadoopTables:
 
     def replace(self, name: TableName, was: str, becomes: str) -> str:
         current = self.metadata_location(name)
-        if store_url(current) != store_url(was):
+        if not _same(current, was):
             raise TableChanged(f"{name} was changed in the catalog {self.label} meanwhile.", hint="Run it again.")
-        return self._commit(name, max(self._versions(name.identifier)) + 1, becomes)
+        # Not one more than what is there by now: the next after the one that was meant is free, or another has committed.
+        return self._commit(name, _number(current) + 1, becomes)
 
     def _commit(self, name: TableName, number: int, metadata_location: str) -> str:
         data = self._files.read(metadata_location)
+        data = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
         self._refuse_elsewhere(name, data)
         place = f"{self._url(name.identifier)}/metadata"
         try:
@@ -97,9 +100,8 @@ class HadoopTables:
         return f"{place}/v{number}.metadata.json"
 
     def _refuse_elsewhere(self, name: TableName, data: bytes) -> None:
-        metadata: dict[str, Any] = json.loads(data)
-        location = str(metadata.get("location", "")).rstrip("/")
-        if store_url(location) != store_url(self.folder(name)):
+        location = str(parsed(data, str(name))["location"]).rstrip("/")
+        if not _same(location, self.folder(name)):
             raise CatalogError(f"{name} lies in {location}, and the catalog {self.label} can hold it only in {self.folder(name)}.")
 
     def _url(self, levels: Namespace) -> str:
@@ -107,3 +109,12 @@ class HadoopTables:
 
     def close(self) -> None:
         pass
+
+
+def _number(location: str) -> int:
+    match = _VERSION.fullmatch(location.rpartition("/")[2])
+    return int(match[1]) if match else 0
+
+
+def _same(one: str, other: str) -> bool:
+    return identity(read_path(one)) == identity(read_path(other))

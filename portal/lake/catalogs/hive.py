@@ -13,6 +13,7 @@ from pyiceberg.catalog.hive import HiveCatalog, _HiveClient
 from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import Table
+from pyiceberg.table.metadata import TableMetadata
 from thrift.transport import TSocket, TTransport
 
 from portal.connections import CatalogConnection
@@ -137,31 +138,31 @@ class HiveTables:
     def replace(self, name: TableName, was: str, becomes: str) -> str:
         metadata = FromInputFile.table_metadata(PortalIO(self._inner._files).new_input(becomes))
         database = _database(name.namespace)
-        with self._folders_reached(name), self._asking(f"Committing to {name}") as client, self._locked(client, database, name.table):
-            if self._location(client, name) != was:
-                raise TableChanged(f"{name} was changed in the catalog {self.label} meanwhile.", hint="Run it again.")
-            table = client.get_table(database, name.table)
-            table.parameters = {**table.parameters, **metadata.properties, _TYPE: "ICEBERG", "EXTERNAL": "TRUE", _LOCATION: becomes, _PREVIOUS: was}
-            staged = Table(name.identifier, metadata, becomes, PortalIO(self._inner._files), self._inner)
-            table.sd = self._inner._convert_iceberg_into_hive(staged).sd
-            context = EnvironmentContext(properties={"DO_NOT_UPDATE_STATS": "true"})
-            client.alter_table_with_environment_context(database, name.table, table, context)
+        with self._folders_reached(name), self._asking(f"Committing to {name}") as client:
+            lock = client.lock(self._inner._create_lock_request(database, name.table))
+            try:  # Iceberg's own rule: who changes where a table's metadata is holds the metastore's lock of that table
+                self._inner._wait_for_lock(database, name.table, lock.lockid, client)
+                if self._location(client, name) != was:
+                    raise TableChanged(f"{name} was changed in the catalog {self.label} meanwhile.", hint="Run it again.")
+                self._point(client, name, was, becomes, metadata)
+            finally:
+                client.unlock(UnlockRequest(lockid=lock.lockid))
         return becomes
+
+    def _point(self, client: Any, name: TableName, was: str, becomes: str, metadata: TableMetadata) -> None:
+        database = _database(name.namespace)
+        table = client.get_table(database, name.table)
+        told_by_table = {key: str(value) for key, value in metadata.properties.items()}
+        table.parameters = {**table.parameters, **told_by_table, _TYPE: "ICEBERG", "EXTERNAL": "TRUE", _LOCATION: becomes, _PREVIOUS: was}
+        staged = Table(name.identifier, metadata, becomes, PortalIO(self._inner._files), self._inner)
+        table.sd = self._inner._convert_iceberg_into_hive(staged).sd
+        context = EnvironmentContext(properties={"DO_NOT_UPDATE_STATS": "true"})
+        client.alter_table_with_environment_context(database, name.table, table, context)
 
     @contextmanager
     def _asking(self, what: str) -> Iterator[Any]:
         with translated(what, self.label), self._inner.client() as client:
             yield client
-
-    @contextmanager
-    def _locked(self, client: Any, database: str, table: str) -> Iterator[None]:
-        """Iceberg's own rule: who changes where a table's metadata is holds the metastore's lock of that table."""
-        lock = client.lock(self._inner._create_lock_request(database, table))
-        try:
-            self._inner._wait_for_lock(database, table, lock.lockid, client)
-            yield
-        finally:
-            client.unlock(UnlockRequest(lockid=lock.lockid))
 
     @contextmanager
     def _folders_reached(self, name: TableName) -> Iterator[None]:

@@ -26,6 +26,10 @@ def translated(what: str, label: str) -> Iterator[None]:
         raise
     except (iceberg.UnauthorizedError, iceberg.ForbiddenError, iceberg.OAuthError, iceberg.AuthorizationExpiredError, PermissionError) as error:
         raise AccessDenied(f"{what} was refused by the catalog {label}: {told(error)}", hint=_ACCESS) from error
+    except requests.HTTPError as error:
+        if error.response is not None and error.response.status_code in (400, 401, 403):
+            raise AccessDenied(f"{what} was refused by the catalog {label}: {told(error)}", hint=_ACCESS) from error
+        raise Unreachable(f"{what} failed: the catalog {label} does not answer as it should: {told(error)}", hint=_REACH) from error
     except (iceberg.NoSuchTableError, iceberg.NoSuchNamespaceError, iceberg.NoSuchIcebergTableError, FileNotFoundError) as error:
         raise NotFound(f"{what} failed: {told(error)}") from error
     except (iceberg.TableAlreadyExistsError, iceberg.NamespaceAlreadyExistsError, FileExistsError) as error:

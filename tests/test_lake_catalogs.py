@@ -1,0 +1,265 @@
+"""Catalogs of Iceberg tables: what is in them is found, a new table is registered, a newer one committed all at once, and trouble is told clearly."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portal import settings
+from portal.connections import CatalogConnection, Connections
+from portal.errors import AccessDenied, AlreadyExists, CatalogError, NotFound, PortalError, SettingError, TableChanged, Unreachable, explain
+from portal.lake import packages
+from portal.lake.catalogs.base import Catalog, found
+from portal.lake.catalogs.files import Files
+from portal.lake.catalogs.opening import open_catalog
+from portal.lake.catalogs.spark_conf import spark_conf
+from portal.lake.table_name import TableName
+from tests import iceberg_tables
+from tests.lake import metastore
+from tests.servers import Server
+from tests.transferring import Clouds, put
+
+__all__ = ["metastore"]
+
+
+@pytest.fixture
+def source(home: Path) -> Any:
+    """Two tables on this machine: `sales.orders` with two snapshots, `sales.items` with one."""
+    base = iceberg_tables.catalog(home / "data", (home / "data" / "wh").as_uri())
+    iceberg_tables.table(base, "sales.orders")
+    iceberg_tables.table(base, "sales.items", snapshots=1)
+    yield base
+    base.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with iceberg_tables.rest_server(tmp_path_factory.mktemp("rest")) as server:
+        yield server
+
+
+def opened(home: Path, *, create: bool = False, **fields: Any) -> Catalog:
+    connection = CatalogConnection(**fields)
+    return open_catalog(connection, Files.of(connection, Connections.load(settings.load(home)).get), create=create)
+
+
+def metadata_files(base: Any, name: str) -> tuple[str, str]:
+    """Places of the metadata of a table: that of its first snapshot and the current one."""
+    loaded = base.load_table(name)
+    files = [entry.metadata_file for entry in loaded.metadata.metadata_log]
+    return files[-1], loaded.metadata_location
+
+
+TYPES = ["sql", "rest", "hadoop", "hive"]
+
+
+@pytest.fixture(params=TYPES)
+def target(request: pytest.FixtureRequest, home: Path, source: Any) -> Iterator[tuple[str, Catalog, TableName]]:
+    """A catalog of each type, with a namespace, and the name that a table can have there."""
+    kind: str = request.param
+    namespace = "n" + uuid.uuid4().hex[:8]
+    if kind == "sql":
+        made = opened(home, type="sql", uri=f"sqlite:///{home}/target.db", create=True)
+    elif kind == "rest":
+        made = opened(home, type="rest", uri=request.getfixturevalue("rest").url, token=iceberg_tables.REST_TOKEN)
+    elif kind == "hive":
+        made = opened(home, type="hive", uri=request.getfixturevalue("metastore").uri)
+    else:
+        namespace = "sales"
+        made = opened(home, type="hadoop", warehouse=(home / "data" / "wh").as_uri())
+    made.create_namespace((namespace,))
+    made.create_namespace((namespace,))
+    yield kind, made, TableName((namespace,), "orders")
+    made.close()
+
+
+def test_a_table_is_registered_found_and_committed_to(target: tuple[str, Catalog, TableName], source: Any) -> None:
+    _, catalog, name = target
+    first, current = metadata_files(source, "sales.orders")
+    with pytest.raises(NotFound):
+        catalog.metadata_location(name)
+    place = catalog.register(name, first)
+    assert catalog.metadata_location(name) == place
+    assert catalog.tables(name.namespace) == [name]
+    assert name.namespace in catalog.namespaces()
+    with pytest.raises(AlreadyExists):
+        catalog.register(name, first)
+    now = catalog.replace(name, place, current)
+    assert catalog.metadata_location(name) == now
+    told = json.loads(Path(now.removeprefix("file://")).read_text())
+    assert [one["snapshot-id"] for one in told["snapshots"]] == [one.snapshot_id for one in source.load_table("sales.orders").snapshots()]
+    with pytest.raises(TableChanged):
+        catalog.replace(name, place, current)
+    assert catalog.metadata_location(name) == now
+
+
+def test_of_many_that_commit_at_once_one_wins(target: tuple[str, Catalog, TableName], source: Any) -> None:
+    kind, catalog, name = target
+    first, current = metadata_files(source, "sales.orders")
+    place = catalog.register(name, first)
+    ended: list[str] = []
+
+    def commit() -> None:
+        try:
+            ended.append(catalog.replace(name, place, current))
+        except TableChanged:
+            ended.append("")
+
+    threads = [threading.Thread(target=commit) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ended) == 4 and len([one for one in ended if one]) == 1, kind
+
+
+def test_patterns_choose_tables(home: Path, source: Any) -> None:
+    catalog = opened(home, type="sql", uri=f"sqlite:///{home}/data/catalog.db")
+    names, missing = found(catalog, ["sales.o*", "sales.items", "sales.gone", "other.*"])
+    assert [str(name) for name in names] == ["sales.items", "sales.orders"]
+    assert missing == ["sales.gone", "other.*"]
+    catalog.close()
+
+
+def test_the_rest_catalog_gives_a_token_for_a_secret_and_refuses_a_wrong_one(home: Path, rest: Server) -> None:
+    catalog = opened(home, type="rest", uri=rest.url, credential=iceberg_tables.REST_CLIENT)
+    catalog.namespaces()
+    catalog.close()
+    with pytest.raises(AccessDenied) as refused:
+        opened(home, type="rest", uri=rest.url, token="a-wrong-t0ken")
+    assert "a-wrong-t0ken" not in explain(refused.value)
+    assert refused.value.hint
+
+
+def test_who_is_not_there_is_told_in_words(home: Path) -> None:
+    for fields in ({"type": "rest", "uri": "http://127.0.0.1:9"}, {"type": "hive", "uri": "thrift://127.0.0.1:9,thrift://127.0.0.1:10"}):
+        with pytest.raises(Unreachable) as trouble:
+            opened(home, **fields)
+        assert "127.0.0.1" in explain(trouble.value) and trouble.value.hint
+    with pytest.raises(NotFound):
+        opened(home, type="sql", uri=f"sqlite:///{home}/none.db")
+    assert not (home / "none.db").exists(), "looking made a database"
+    with pytest.raises(SettingError):
+        opened(home, type="hive")
+    with pytest.raises(SettingError):
+        opened(home, type="sql", uri="nosuch://host/base")
+
+
+def test_a_hive_table_is_no_iceberg_table(home: Path, metastore: Any) -> None:
+    from pyiceberg.catalog.hive import HiveCatalog, HiveTable, SerDeInfo, StorageDescriptor
+
+    database = "d" + uuid.uuid4().hex[:8]
+    inner = HiveCatalog("hive", uri=metastore.uri)
+    inner.create_namespace(database)
+    with inner._client as client:
+        place = (metastore.warehouse / database / "plain").as_uri()
+        client.create_table(HiveTable("plain", database, sd=StorageDescriptor([], place, serdeInfo=SerDeInfo()), parameters={}, partitionKeys=[]))
+    catalog = opened(home, type="hive", uri=f"thrift://127.0.0.1:9,{metastore.uri}")
+    assert catalog.tables((database,)) == []
+    with pytest.raises(CatalogError, match="no Iceberg table"):
+        catalog.metadata_location(TableName((database,), "plain"))
+
+
+def test_a_hadoop_catalog_has_levels_and_believes_no_old_hint(home: Path, source: Any) -> None:
+    first, current = (Path(place.removeprefix("file://")).read_bytes() for place in metadata_files(source, "sales.orders"))
+    folder = home / "data" / "hadoop" / "north" / "sales" / "orders" / "metadata"
+    folder.mkdir(parents=True)
+    for number, data in ((1, first), (2, current)):
+        (folder / f"v{number}.metadata.json").write_bytes(data)
+    (folder / "version-hint.text").write_text("1")
+    catalog = opened(home, type="hadoop", warehouse=(home / "data" / "hadoop").as_uri())
+    assert catalog.namespaces() == [("north",), ("north", "sales")]
+    name = TableName(("north", "sales"), "orders")
+    assert catalog.tables(("north", "sales")) == [name]
+    assert catalog.metadata_location(name).endswith("/metadata/v2.metadata.json")
+    with pytest.raises(CatalogError, match="can hold it only in"):
+        catalog.register(TableName(("north",), "other"), metadata_files(source, "sales.orders")[1])
+
+
+def test_files_are_reached_with_the_portals_own_connections(clouds: Clouds) -> None:
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    from portal.lake.catalogs.file_io import PortalIO
+
+    files = Files(Connections.load(clouds.config).get)
+    for base in (f"{clouds.lake}.dfs.core.windows.net/wh", clouds.bucket.replace("s3://", "s3a://")):
+        catalog = SqlCatalog("default", uri="sqlite:///:memory:", warehouse=base)
+        io = PortalIO(files)
+        with io.new_output(f"{base}/a").create() as stream:
+            stream.write(b"abc" * 3_000_000)
+        with pytest.raises(FileExistsError):
+            io.new_output(f"{base}/a").create().close()
+        with io.new_input(f"{base}/a").open() as stream:
+            stream.seek(-3, 2)
+            assert stream.read() == b"abc"
+        assert len(io.new_input(f"{base}/a")) == 9_000_000 and io.new_input(f"{base}/a").exists()
+        with pytest.raises(ValueError, match="stop"), io.new_output(f"{base}/b").create() as stream:
+            stream.write(b"half")
+            raise ValueError("stop")
+        assert not io.new_input(f"{base}/b").exists()
+        with pytest.raises(FileNotFoundError):
+            io.new_input(f"{base}/b").open()
+        io.delete(f"{base}/a")
+        assert not io.new_input(f"{base}/a").exists()
+        catalog.engine.dispose()
+    with pytest.raises(PortalError, match="only s3://, abfss:// and file://"):
+        files.open_at("hdfs://namenode/warehouse/t/metadata/v1.metadata.json")
+    files.close()
+
+
+def test_a_tables_own_properties_do_not_choose_what_reads_it(home: Path) -> None:
+    """A table that came from elsewhere could name any class of any module, which pyiceberg would then import."""
+    base = iceberg_tables.catalog(home / "data", (home / "data" / "wh").as_uri())
+    iceberg_tables.table(base, "sales.evil", snapshots=1, properties={"py-io-impl": "tests.iceberg_tables.Trap"})
+    name = TableName(("sales",), "evil")
+    target = opened(home, type="sql", uri=f"sqlite:///{home}/target.db", create=True)
+    target.create_namespace(("sales",))
+    source = opened(home, type="sql", uri=f"sqlite:///{home}/data/catalog.db")
+    seen = iceberg_tables.Trap.made
+    assert seen, "pyiceberg by itself falls into it"
+    target.register(name, source.metadata_location(name))
+    assert target.metadata_location(name) and iceberg_tables.Trap.made == seen
+    for one in (source, target):
+        one.close()
+    base.engine.dispose()
+
+
+def test_spark_is_told_of_a_catalog_and_of_its_secrets_apart() -> None:
+    conf, secrets = spark_conf("lake", CatalogConnection(type="rest", uri="https://h/api", token="a-t0ken", warehouse="s3://b/w"))
+    assert conf == {
+        "spark.sql.catalog.lake": "org.apache.iceberg.spark.SparkCatalog", "spark.sql.catalog.lake.type": "rest",
+        "spark.sql.catalog.lake.uri": "https://h/api", "spark.sql.catalog.lake.warehouse": "s3://b/w",
+    }  # fmt: skip
+    assert secrets == {"spark.sql.catalog.lake.token": "a-t0ken"}
+    conf, secrets = spark_conf("lake", CatalogConnection(type="sql", uri="postgresql+psycopg2://h/db", user="etl", password="a-passw0rd"))
+    assert conf["spark.sql.catalog.lake.uri"] == "jdbc:postgresql://h/db" and conf["spark.sql.catalog.lake.jdbc.user"] == "etl"
+    assert list(secrets.values()) == ["a-passw0rd"] and "a-passw0rd" not in conf.values()
+    with pytest.raises(SettingError):
+        spark_conf("lake", CatalogConnection(type="sql", uri="sqlite:////a.db"))
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None if name == "pyspark" else object())
+    with pytest.raises(SettingError, match="pyspark") as missing:
+        packages.need()
+    assert "requirements-lake.txt" in missing.value.hint
+    packages.need("pyiceberg")
+    assert not packages.there("pyspark")
+
+
+def test_small_files_are_put_once(clouds: Clouds) -> None:
+    files = Files(Connections.load(clouds.config).get)
+    files.put(f"{clouds.lake}/m/a.json", b"one")
+    files.put(f"{clouds.lake}/m/a.json", b"one")
+    with pytest.raises(AlreadyExists):
+        files.put(f"{clouds.lake}/m/a.json", b"two")
+    put(clouds.adls, "m/sub/b.json")
+    folders, found_files = files.below(f"{clouds.lake}/m")
+    assert (folders, [info.key for info in found_files]) == (["sub"], ["m/a.json"])
+    files.close()
