@@ -43,11 +43,21 @@ class _Upload(NamedTuple):
     sums: list[Sequence[Any]]
 
 
-class JournalState:
-    """What a journal says of a plan with `count` entries; three bytes of memory an entry. Reading it changes nothing."""
+class Told(NamedTuple):
+    """What a line of a journal says: entries that were begun, the ledger's columns of those that ended, or the bytes of blocks of one."""
 
-    def __init__(self, path: Path, count: int) -> None:
-        self.path, self._count = path, count
+    begun: Sequence[int] = ()
+    ended: Columns | None = None
+    n: int = -1
+    block_bytes: int = 0
+
+
+class JournalState:
+    """What a journal says of a plan with `count` entries, or of a part of one that begins at number `first`; three bytes of memory an entry.
+    Reading it changes nothing."""
+
+    def __init__(self, path: Path, count: int, first: int = 0) -> None:
+        self.path, self._count, self._first = path, count, first
         self._bits = bytearray(count)
         self._ends = array("H", [0]) * count
         self._uploads: dict[int, _Upload] = {}
@@ -57,19 +67,19 @@ class JournalState:
 
     def begun(self, n: int) -> bool:
         """Whether something of an object that is not done with may be at the target: it was cut off, or failed on the way."""
-        return bool(self._bits[n] & _BEGUN)
+        return bool(self._bits[n - self._first] & _BEGUN)
 
     def cut_off(self, n: int) -> bool:
         """Whether an object was begun and nobody knows how it ended."""
-        return self._bits[n] & (_BEGUN | _DONE | _ENDED) == _BEGUN
+        return self._bits[n - self._first] & (_BEGUN | _DONE | _ENDED) == _BEGUN
 
     def doubtful(self, n: int) -> bool:
         """Whether an attempt failed because the target had other bytes than were sent, and those may still be there under our mark."""
-        return bool(self._bits[n] & _DOUBTFUL)
+        return bool(self._bits[n - self._first] & _DOUBTFUL)
 
     def ended(self, n: int) -> bool:
         """Whether an object is done with (copied, converted, skipped, excluded): nothing is left to do."""
-        return bool(self._bits[n] & _DONE)
+        return bool(self._bits[n - self._first] & _DONE)
 
     def upload(self, n: int) -> tuple[str, list[Block]] | None:
         """What of a large object is at the target: what its blocks are gathered under, and the blocks in the order of their numbers."""
@@ -86,7 +96,7 @@ class JournalState:
 
     def untouched(self, first: int, count: int) -> bool:
         """Whether nothing was begun of the `count` entries from `first` on."""
-        return not any(self._bits[first : first + count])
+        return not any(self._bits[first - self._first : first - self._first + count])
 
     def rows(self) -> Iterator[dict[str, list[Any]]]:
         """Yield the ledger's columns (and `n`) of what has ended, batch by batch as it ended; each entry once, as it ended last."""
@@ -101,10 +111,11 @@ class JournalState:
                     yield {name: [value for value, kept in zip(column, last, strict=True) if kept] for name, column in columns.items()}
 
     def _is_last(self, n: int, seen: array[int]) -> bool:
-        if not 0 <= n < self._count:
+        place = n - self._first
+        if not 0 <= place < self._count:
             return n < 0
-        seen[n] += 1
-        return seen[n] == self._ends[n] and bool(self._bits[n] & _ENDED)
+        seen[place] += 1
+        return seen[place] == self._ends[place] and bool(self._bits[place] & _ENDED)
 
     def _take(self, values: Any) -> None:
         """Take in a line. Raises KeyError or TypeError for one that is none of ours."""
@@ -119,27 +130,27 @@ class JournalState:
 
     def note_begun(self, ns: Iterable[int]) -> None:
         for n in ns:
-            if 0 <= n < self._count:
-                self._bits[n] = self._bits[n] & _DOUBTFUL | _BEGUN
+            if 0 <= (place := n - self._first) < self._count:
+                self._bits[place] = self._bits[place] & _DOUBTFUL | _BEGUN
 
     def note_ended(self, ns: Sequence[int], outcomes: Sequence[str] | str, causes: Sequence[str] | str = "") -> None:
         """`outcomes` and `causes`: one for all, or one for each."""
         if _PROOF_FAILED in causes:
             self._note_doubts(ns, causes)
         for n, outcome in zip(ns, [outcomes] * len(ns) if isinstance(outcomes, str) else outcomes, strict=True):
-            if 0 <= n < self._count:
-                self._bits[n] = self._bits[n] & (_BEGUN | _DOUBTFUL) | _ENDED if outcome == _FAILED else _DONE | _ENDED
-                self._ends[n] += 1
+            if 0 <= (place := n - self._first) < self._count:
+                self._bits[place] = self._bits[place] & (_BEGUN | _DOUBTFUL) | _ENDED if outcome == _FAILED else _DONE | _ENDED
+                self._ends[place] += 1
                 if outcome != _FAILED and self._uploads:
                     self._uploads.pop(n, None)
 
     def _note_doubts(self, ns: Sequence[int], causes: Sequence[str] | str) -> None:
         for n, cause in zip(ns, [causes] * len(ns) if isinstance(causes, str) else causes, strict=True):
-            if 0 <= n < self._count and cause == _PROOF_FAILED:
-                self._bits[n] |= _DOUBTFUL
+            if 0 <= (place := n - self._first) < self._count and cause == _PROOF_FAILED:
+                self._bits[place] |= _DOUBTFUL
 
     def note_blocks(self, n: int, upload: str, blocks: Iterable[Block], sums: Iterable[Sequence[Any]] = (), step_bytes: int = 0) -> None:
-        if not 0 <= n < self._count:
+        if not 0 <= n - self._first < self._count:
             return
         if n not in self._uploads or self._uploads[n][:2] != (upload, step_bytes):
             self._uploads[n] = _Upload(upload, step_bytes, {}, [])
@@ -150,8 +161,8 @@ class JournalState:
 class Journal:
     """The journal of a running job, over all its attempts. Methods may be called from any thread."""
 
-    def __init__(self, path: Path, count: int) -> None:
-        self.state = JournalState(path, count)
+    def __init__(self, path: Path, count: int, first: int = 0) -> None:
+        self.state = JournalState(path, count, first)
         self._lock = threading.Lock()
         self._file = path.open("ab", buffering=0)
         _close_last_line(path, self._file)
@@ -183,6 +194,23 @@ class Journal:
         with self._lock:
             self._append({"blocks": told if sums else {name: value for name, value in told.items() if name != "sums"}})
             self.state.note_blocks(n, upload, blocks, sums, step_bytes)
+
+    def adopt(self, lines: Iterable[bytes]) -> Iterator[Told]:
+        """Take in lines of another journal, of a part of the same plan, and write them down here; yields what each tells, once it is. What was
+        begun there must have been begun here before."""
+        for line in lines:
+            values = json.loads(line)
+            if "end" in values:
+                columns = _unpacked(values["end"])
+                self.end(columns)
+                yield Told(ended=columns)
+            elif "blocks" in values:
+                told = values["blocks"]
+                blocks = [Block(*block) for block in told["blocks"]]
+                self.blocks(told["n"], told["upload"], blocks, told.get("sums", ()), told.get("step", 0))
+                yield Told(n=told["n"], block_bytes=sum(block.size_bytes for block in blocks))
+            else:
+                yield Told(begun=values["begin"])
 
     def rows(self) -> Iterator[dict[str, list[Any]]]:
         """See `JournalState.rows`."""

@@ -18,14 +18,13 @@ from portal.movers.large import Known, Large
 from portal.movers.messages import Answered, Item, Moved, Report, Unit
 from portal.movers.pool import Pool
 from portal.movers.sums import Piece
-from portal.planning.plan import SKIPPED, Entry, Page, Verdict, cause_of
+from portal.planning.plan import SKIPPED, Entry, Page, Verdict
 from portal.transfer.conversions import Conversions
 from portal.transfer.route import Route
 from portal.transfer.rows import Rows
+from portal.transfer.settling import NOT_TRIED, REFUSALS_BEFORE_GIVING_UP, sort_out
 from portal.wire.ends import Block
 
-REFUSALS_BEFORE_GIVING_UP = 20
-_NOT_TRIED = f"not tried: the {REFUSALS_BEFORE_GIVING_UP} objects before it were refused access"
 _FEED_OBJECTS = 128
 _WAIT_S = 0.1
 _CONVERTING = 16
@@ -88,39 +87,16 @@ class _Move:
 
     def take(self, page: Page) -> None:
         """Settle what needs no moving and hand on the rest."""
-        fresh = self._journal.state.untouched(page.first, len(page))
-        if fresh and page.actions.count("copy") == len(page) and not any(self._verdicts[page.first : page.first + len(page)]):
-            entries = list(page.entries())
-        else:
-            entries = self._settled(page)
+        entries, settled, done = sort_out(page, self._verdicts, self._journal.state)
+        self._rows.settled(settled)
+        self._came(done + sum(entry.moves for entry, *_ in settled), 0)
         for start in range(0, len(entries), _FEED_OBJECTS):
             self._feed(entries[start : start + _FEED_OBJECTS])
         self._turn(0)
 
-    def _settled(self, page: Page) -> list[Entry]:
-        """Write down the entries that are excluded, cannot be copied or are there already; returns those that are left to be moved."""
-        state, verdicts = self._journal.state, self._verdicts
-        left: list[Entry] = []
-        settled: list[tuple[Entry, str, str, str]] = []
-        done = 0
-        for entry in page.entries():
-            if state.ended(entry.n):
-                done += entry.moves
-            elif entry.action == "exclude":
-                settled.append((entry, "excluded", entry.reason, ""))
-            elif entry.action == "fail":
-                settled.append((entry, "failed", entry.reason, cause_of(entry.reason)))
-            elif verdicts[entry.n] in SKIPPED and not state.doubtful(entry.n):
-                settled.append((entry, "skipped", SKIPPED[verdicts[entry.n]], ""))
-            else:
-                left.append(entry)
-        self._rows.settled(settled)
-        self._came(done + sum(entry.moves for entry, *_ in settled), 0)
-        return left
-
     def _feed(self, entries: Sequence[Entry]) -> None:
         if self._refusals >= REFUSALS_BEFORE_GIVING_UP:
-            self._rows.settled([(entry, "failed", _NOT_TRIED, "access-denied") for entry in entries])
+            self._rows.settled([(entry, "failed", NOT_TRIED, "access-denied") for entry in entries])
             self._came(len(entries), 0)
             return
         while not self._welcome(entries):
