@@ -1,0 +1,152 @@
+"""Moves the files of a table that go over as they are: one transfer for each container they lie in, with plan, journal, proof and ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from portal.connections import KIND_OF_SCHEME
+from portal.errors import TransferFailed
+from portal.lake.catalogs.files import Files, Lookup
+from portal.lake.iceberg.paths import Paths, identity, read_path
+from portal.lake.iceberg.walk import Walked
+from portal.ledger.balance import Books
+from portal.planning import limits
+from portal.planning.planner import Planned
+from portal.planning.planning import Rules
+from portal.planning.policies import Policies
+from portal.planning.preflight import Preflight
+from portal.stores.url import StoreURL
+from portal.transfer.migration import Migration, Mover, Outcome, Tell
+from portal.transfer.route import Route
+from portal.transfer.side import Side
+from portal.wire.access import access_of
+
+POLICIES = Policies("different")
+"""A file that is there is left alone when it is the copy of this very version; data files never change under their names."""
+
+
+@dataclass(frozen=True)
+class Moving:
+    """What the transfers of a job have in common."""
+
+    source: Files
+    target: Files
+    lookup: Lookup
+    route: Callable[[Side, Side], Route]
+    """Says how fast, and how it is proven."""
+    mover: Mover
+    job_id: str
+    check: Callable[[], None]
+    stall_s: float = 60.0
+
+    def side(self, files: Files, url: StoreURL) -> Side:
+        """Open a container of one of the two sides."""
+        connection: Any = self.lookup(KIND_OF_SCHEME[url.scheme], files.connection_name(url.scheme))
+        return Side(url, files.store(url), lambda: replace(access_of(url, connection), stall_s=self.stall_s))
+
+
+@dataclass
+class Moved:
+    """What was moved for one table."""
+
+    files: int = 0
+    bytes: int = 0
+    there: int = 0
+    """Files that were at the target already."""
+    ledgers: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """The files of one table that are moved as they are."""
+
+    moving: Moving
+    walked: Walked
+    paths: Paths
+    folder: Path
+    """Of this table among the job's files: each container has a folder in it."""
+    tell: Tell
+
+    def transfers(self) -> Iterator[tuple[Migration, Planned]]:
+        """Yield a transfer, planned, for each container that files lie in. Raises NotFound, AccessDenied, TransferFailed (files are not as the
+        manifests say)."""
+        for number, root in enumerate(self.walked.roots()):
+            migration = self._transfer(number, root)
+            planned = migration.plan()
+            self._refuse_other_sizes(root, planned)
+            yield migration, planned
+
+    def run(self) -> Moved:
+        """Move everything. Raises TransferFailed when a file has not arrived, Cancelled, and what stores raise."""
+        total = Moved()
+        for migration, planned in self.transfers():
+            found = self.checked(migration, planned)
+            books = Books(migration.route.target.base)
+            outcome = migration.move(planned, found, books)
+            _refuse_failures(outcome)
+            total.files += books.moved
+            total.bytes += books.bytes
+            total.there += books.outcomes["skipped"]
+            total.ledgers = (*total.ledgers, migration.folder / "ledger.parquet")
+        return total
+
+    def checked(self, migration: Migration, planned: Planned) -> Preflight:
+        """Raises what stands in the way."""
+        found = migration.preflight(planned)
+        found.refuse(migration.policies)
+        return found
+
+    def _transfer(self, number: int, root: str) -> Migration:
+        folder = self.folder / str(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        source_root = StoreURL.parse(root).root
+        source = self.moving.side(self.moving.source, source_root)
+        target = self.moving.side(self.moving.target, self.paths.target)
+        base = str(source_root)
+        rules = Rules(
+            "", self.paths.target.key, self.paths.target.scheme, limit_bytes=limits.largest(target.store, self.paths.target.key),
+            key_of=lambda below, modified: self.paths.name(base + below),
+        )  # fmt: skip
+        header = {
+            "table": self.walked.metadata_path, "root": root, "target": str(self.paths.target), "known": sorted(self.walked.known),
+            "snapshots": [item["snapshot-id"] for item in self.walked.snapshots],
+        }  # fmt: skip
+        return Migration(
+            self.moving.route(source, target), rules, POLICIES, folder, self.moving.job_id, header, self.tell, self.moving.check,
+            lambda: (read_path(file.path).key for file in self.walked.moved(root)), mover=self.moving.mover,
+        )  # fmt: skip
+
+    def _refuse_other_sizes(self, root: str, planned: Planned) -> None:
+        """A reader believes the manifests: a file of another size than they say is damaged, and would be at the target too."""
+        if planned.survey.failing or planned.survey.bytes == sum(file.size_bytes for file in self.walked.moved(root)):
+            return
+        store = self.moving.source.store(StoreURL.parse(root).root)
+        for file in self.walked.moved(root):
+            self.moving.check()
+            if (size := store.stat(read_path(file.path).key).size_bytes) != file.size_bytes:
+                raise TransferFailed(
+                    f"{file.path} has {size:,} bytes, and its manifest says {file.size_bytes:,}: it was cut off or written over.",
+                    hint="The table is damaged at the source. See whether history=current leaves that file out, or restore it there.",
+                )
+
+
+def _refuse_failures(outcome: Outcome) -> None:
+    failed = outcome.books.outcomes["failed"]
+    if not failed:
+        return
+    first = outcome.books.failures[0]
+    error = TransferFailed(
+        f"{failed:,} of the table's files have not arrived. {first['key']}: {first['reason']}",
+        hint="" if "what to do:" in first["reason"] else "The ledger has all of them. Run it again: what has arrived stays.",
+    )
+    error.retryable = outcome.retryable
+    raise error
+
+
+def overlapping(paths: Paths) -> bool:
+    """Whether the target is the table's own folder, or one of the two lies in the other."""
+    source, target = identity(paths.source) + "/", identity(paths.target) + "/"
+    return source.startswith(target) or target.startswith(source)

@@ -1,0 +1,58 @@
+"""What a migrated table's properties say of where it came from, and how the next run knows whether anybody has changed it at the target since.
+
+The stamp goes over with the metadata, in the one commit that makes it the table's: there is no moment at which one is there without the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from portal.lake.iceberg.reading import Metadata
+
+SOURCE, HISTORY, STATE = "portal.migrated-from", "portal.migrated-history", "portal.migrated-state"
+_OURS = (SOURCE, HISTORY, STATE)
+_NONE = (None, -1)
+
+
+def stamped(metadata: Metadata, source: str, history: str) -> Metadata:
+    """Return metadata with the stamp: the source's metadata file, how much of its history was chosen, and the state that is committed."""
+    stamp = {SOURCE: source, HISTORY: history, STATE: state(metadata)}
+    return {**metadata, "properties": {**(metadata.get("properties") or {}), **stamp}}
+
+
+def unstamped(metadata: Metadata) -> Metadata:
+    """Return metadata without a stamp: that of a source which was itself migrated once says nothing of this target."""
+    return {**metadata, "properties": {name: value for name, value in (metadata.get("properties") or {}).items() if name not in _OURS}}
+
+
+def property_of(metadata: Metadata, name: str) -> str:
+    return str((metadata.get("properties") or {}).get(name, ""))
+
+
+def state(metadata: Metadata) -> str:
+    """Return a text that is another one after any commit of rows, branches, tags, schema, partitioning or sort order.
+
+    A catalog may write the same metadata in another way: what formats leave out stands for its default."""
+    told = {
+        "uuid": metadata.get("table-uuid"),
+        "snapshots": sorted(item["snapshot-id"] for item in metadata.get("snapshots") or []),
+        "refs": _refs(metadata),
+        "schema": metadata.get("current-schema-id") or 0,
+        "spec": metadata.get("default-spec-id") or 0,
+        "order": metadata.get("default-sort-order-id") or 0,
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _refs(metadata: Metadata) -> dict[str, Any]:
+    found = {name: [ref.get("type"), ref["snapshot-id"]] for name, ref in (metadata.get("refs") or {}).items()}
+    current = metadata.get("current-snapshot-id")
+    return found if current in _NONE else {"main": ["branch", current], **found}
+
+
+def current(metadata: Metadata) -> str:
+    """Return the id of the current snapshot as a text, '' when there is none."""
+    found = metadata.get("current-snapshot-id")
+    return "" if found in _NONE else str(found)

@@ -1,0 +1,79 @@
+"""What is at the target before a table is brought there: nothing, an earlier state of the same table, or something that must stay as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from portal.errors import AlreadyExists, NotFound, TableChanged
+from portal.lake.catalogs.base import Catalog
+from portal.lake.catalogs.files import Files
+from portal.lake.iceberg.paths import Paths, identity, read_path, written_path
+from portal.lake.iceberg.reading import Metadata, parsed, read_metadata
+from portal.lake.migrating import stamp
+from portal.lake.table_name import TableName
+
+_ANOTHER = "Choose another target_namespace or target, or drop the table there if nobody needs it."
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The target's table as its catalog has it now."""
+
+    metadata_location: str = ""
+    """'' when there is no such table."""
+    metadata: Metadata | None = None
+
+    @property
+    def known(self) -> frozenset[int]:
+        """Ids of the snapshots that are there with all their files."""
+        return frozenset(item["snapshot-id"] for item in (self.metadata or {}).get("snapshots") or [])
+
+    def has(self, source: str, history: str) -> bool:
+        """Whether this very state of the source, with as much of its history, was brought there."""
+        found = self.metadata
+        return found is not None and (stamp.property_of(found, stamp.SOURCE), stamp.property_of(found, stamp.HISTORY)) == (source, history)
+
+
+def look(catalog: Catalog, name: TableName, files: Files, source: Metadata, paths: Paths) -> Standing:
+    """Return what is at the target. Raises AlreadyExists (another table is there), TableChanged (somebody has changed it since)."""
+    try:
+        location = catalog.metadata_location(name)
+    except NotFound:
+        _refuse_folder_of_another(files, source, paths)
+        return Standing()
+    metadata = read_metadata(files, location)
+    _refuse_another(name, catalog.label, metadata, source, paths)
+    if stamp.property_of(metadata, stamp.STATE) != stamp.state(metadata):
+        raise TableChanged(
+            f"{name} was changed in the catalog {catalog.label} since it was brought there: its snapshots, branches or schema are others.",
+            hint="A migrated table is read only, else the next run would undo what was done to it. Migrate into another namespace, or drop it there.",
+        )
+    return Standing(location, metadata)
+
+
+def _refuse_another(name: TableName, label: str, found: Metadata, source: Metadata, paths: Paths) -> None:
+    if found.get("table-uuid") != source.get("table-uuid"):
+        raise AlreadyExists(f"The catalog {label} has another table {name} already.", hint=_ANOTHER)
+    if not stamp.property_of(found, stamp.STATE):
+        raise AlreadyExists(f"The catalog {label} has the table {name} already, and it was not brought there by a migration.", hint=_ANOTHER)
+    if identity(read_path(found["location"].rstrip("/"))) != identity(paths.target):
+        raise AlreadyExists(
+            f"{name} was brought to {found['location']}, and this job would bring it to {written_path(paths.target)}.",
+            hint="Name the same target as before, or another target_namespace.",
+        )
+
+
+def _refuse_folder_of_another(files: Files, source: Metadata, paths: Paths) -> None:
+    """A folder that is another table's must not get our files between its own."""
+    folder = f"{paths.location}/metadata"
+    try:
+        _, found = files.below(folder)
+    except NotFound:
+        return
+    for info in found:
+        if info.key.endswith(".metadata.json"):
+            place = written_path(paths.target.at(info.key))
+            other = parsed(files.read(place), place).get("table-uuid")
+            if other != source.get("table-uuid"):
+                raise AlreadyExists(f"{paths.location} is the folder of another table ({place}).", hint=_ANOTHER)
+            return
