@@ -1,26 +1,42 @@
 """Holds a migrated table against its source, both read by pyiceberg, which shares no code with what wrote the target.
 
-Each manifest is compared once, entry by entry, so memory holds one manifest of each side, and per manifest its counts.
+Each manifest is compared once, a few at a time and entry by entry: memory holds their files' bytes, and of each manifest its counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import reduce
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
+from pyiceberg.avro.file import AvroFile
 from pyiceberg.catalog.noop import NoopCatalog
 from pyiceberg.io import FileIO
-from pyiceberg.manifest import DataFileContent, ManifestEntryStatus, ManifestFile, clear_manifest_cache
+from pyiceberg.manifest import (
+    MANIFEST_ENTRY_SCHEMAS,
+    DataFile,
+    DataFileContent,
+    FileFormat,
+    ManifestEntry,
+    ManifestEntryStatus,
+    ManifestFile,
+    clear_manifest_cache,
+)
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import StaticTable, Table
 from pyiceberg.table.snapshots import Snapshot
 
 from portal.lake.iceberg.comparing_rows import rows_compared
+from portal.lake.iceberg.parallel import each
 from portal.lake.iceberg.paths import Paths
 from portal.lake.iceberg.position_deletes import PATH_ID
 from portal.lake.iceberg.refusals import TablesDiffer
+from portal.lake.iceberg.walk import WORKERS
 
+_READ_AS = 2
+"""Format of the schema that entries are read by; what format 3 adds is left out."""
 _FIELDS = (
     "content", "file_format", "partition", "record_count", "file_size_in_bytes", "column_sizes", "value_counts", "null_value_counts",
     "nan_value_counts", "lower_bounds", "upper_bounds", "key_metadata", "split_offsets", "equality_ids", "sort_order_id",
@@ -74,7 +90,7 @@ class SnapshotCompared:
 
 def compare(
     source: Side, target: Side, paths: Paths, *, snapshots: Collection[int] | None, rows: bool, check: Callable[[], None],
-    tell: Callable[[int, int], None],
+    tell: Callable[[int, int], None], workers: int = WORKERS,
 ) -> list[SnapshotCompared]:  # fmt: skip
     """Compare both sides and return what was found, a line per snapshot, in the target's order.
 
@@ -85,7 +101,7 @@ def compare(
 
     Raises TablesDiffer, saying where."""
     clear_manifest_cache()  # it goes by paths alone, and knows what stood there before
-    return _Comparison(source.table(), target.table(), paths, rows, check).run(snapshots, tell)
+    return _Comparison(source.table(), target.table(), paths, rows, check, workers).run(snapshots, tell)
 
 
 @dataclass(frozen=True)
@@ -95,6 +111,7 @@ class _Comparison:
     paths: Paths
     rows: bool
     check: Callable[[], None]
+    workers: int
     counted: dict[str, Counts] = field(default_factory=dict)
     """By path of the source's manifest."""
 
@@ -126,36 +143,35 @@ class _Comparison:
             _equal(f"{what}: {name}", getattr(theirs, name), getattr(ours, name))
         manifests, copies = theirs.manifests(self.source.io), ours.manifests(self.target.io)
         _equal(f"{what}: the number of manifests", len(manifests), len(copies))
-        counts = Counts()
-        for manifest, copy in zip(manifests, copies, strict=True):
-            self.check()
-            counts = counts.plus(self._manifest(what, manifest, copy))
+        pairs = list(zip(manifests, copies, strict=True))
+        for manifest, copy in pairs:
+            self._listed(what, manifest, copy)
+        each((pair for pair in pairs if pair[0].manifest_path not in self.counted), self._entries, self.check, workers=self.workers)
+        counts = reduce(Counts.plus, (self.counted[manifest.manifest_path] for manifest in manifests), Counts())
         if not self.rows:
             return SnapshotCompared(ours.snapshot_id, counts)
         read = rows_compared(self.source, self.target, ours.snapshot_id, self.check)
         return SnapshotCompared(ours.snapshot_id, counts, read.rows, read.why_not)
 
-    def _manifest(self, what: str, theirs: ManifestFile, ours: ManifestFile) -> Counts:
+    def _listed(self, what: str, theirs: ManifestFile, ours: ManifestFile) -> None:
         path = theirs.manifest_path
         _equal(f"{what}: a manifest's path", self.paths.written(path), ours.manifest_path)
         for name in _OF_MANIFESTS:
             _equal(f"{what}: {name} of {path}", getattr(theirs, name), getattr(ours, name))
-        if path not in self.counted:
-            self.counted[path] = self._entries(theirs, ours)
-        return self.counted[path]
 
-    def _entries(self, theirs: ManifestFile, ours: ManifestFile) -> Counts:
+    def _entries(self, pair: tuple[ManifestFile, ManifestFile]) -> None:
+        theirs, ours = pair
         length = len(self.target.io.new_input(ours.manifest_path))
         _equal(f"The length of {ours.manifest_path}", ours.manifest_length, length)
-        entries = theirs.fetch_manifest_entry(self.source.io, discard_deleted=False)
-        copies = ours.fetch_manifest_entry(self.target.io, discard_deleted=False)
-        _equal(f"The number of entries of {theirs.manifest_path}", len(entries), len(copies))
         counts = Counts()
-        for entry, copy in zip(entries, copies, strict=True):
+        entries, copies = _read(theirs, self.source.io), _read(ours, self.target.io)
+        for entry, copy in zip_longest(entries, copies):
+            if entry is None or copy is None:
+                raise TablesDiffer(f"{ours.manifest_path} has {'more' if entry is None else 'fewer'} entries than {theirs.manifest_path}.")
             self._entry(entry, copy)
             if entry.status != ManifestEntryStatus.DELETED:
                 counts = counts.plus(_counts(entry.data_file))
-        return counts
+        self.counted[theirs.manifest_path] = counts
 
     def _entry(self, theirs: Any, ours: Any) -> None:
         path = theirs.data_file.file_path
@@ -168,6 +184,15 @@ class _Comparison:
                 continue
             values = (getattr(one.data_file, name) for one in (theirs, ours))
             _equal(f"{name} of {path}", *(map(_without_paths, values) if anew and name in _BOUNDS else values))
+
+
+def _read(manifest: ManifestFile, io: FileIO) -> Iterator[Any]:
+    """Yield a manifest's entries one by one, as pyiceberg reads them: its own function makes a list of them."""
+    with AvroFile[ManifestEntry](
+        io.new_input(manifest.manifest_path), MANIFEST_ENTRY_SCHEMAS[_READ_AS], read_types={-1: ManifestEntry, 2: DataFile},
+        read_enums={0: ManifestEntryStatus, 101: FileFormat, 134: DataFileContent},
+    ) as entries:  # fmt: skip
+        yield from entries
 
 
 def _without_paths(bounds: dict[int, bytes] | None) -> dict[int, bytes]:

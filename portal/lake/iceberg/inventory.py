@@ -93,6 +93,17 @@ class Inventory:
     def completed(self) -> None:
         self._write("INSERT OR REPLACE INTO facts VALUES ('complete', 'yes')", [()])
 
+    def written_for(self, target: str) -> None:
+        """Begin to write for a target, or go on with it: what was written for another does not count."""
+        with self._lock:
+            if self._rows("SELECT 1 FROM facts WHERE name = 'target' AND value = ?", target):
+                return
+            self._base.execute("BEGIN")
+            for table in ("lists", "manifests", "files"):
+                self._base.execute(f"UPDATE {table} SET written = NULL")  # noqa: S608
+            self._base.execute("INSERT OR REPLACE INTO facts VALUES ('target', ?)", (target,))
+            self._base.execute("COMMIT")
+
     def add_lists(self, rows: Iterable[tuple[str, int]]) -> None:
         self._write("INSERT OR IGNORE INTO lists (path, snapshot) VALUES (?, ?)", rows)
 

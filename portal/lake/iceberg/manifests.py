@@ -8,9 +8,9 @@ from typing import Any
 from portal.lake.iceberg.containers import Record
 from portal.lake.iceberg.paths import Paths
 from portal.lake.iceberg.position_deletes import PATH_ID, Facts
-from portal.lake.iceberg.walk import kind_of
 
 _DELETED = 2
+_POSITION_DELETES = 1
 _BOUNDS = ("lower_bounds", "upper_bounds")
 
 
@@ -24,7 +24,7 @@ def entry_at(record: Record, paths: Paths, facts_of: Callable[[Record], Facts]) 
     file["file_path"] = paths.written(file["file_path"])
     if file.get("referenced_data_file"):
         file["referenced_data_file"] = paths.written(file["referenced_data_file"])
-    if kind_of(record["data_file"]) in ("position_deletes", "deletion_vectors"):
+    if file.get("content") == _POSITION_DELETES:
         _rename_bounds(file, paths)
         if record["status"] != _DELETED:
             _state(file, facts_of(record["data_file"]))

@@ -53,4 +53,4 @@ def metadata_name(source_path: str, written: bytes) -> str:
 
 
 def encoded(metadata: Metadata) -> bytes:
-    return json.dumps(metadata, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(metadata, separators=(",", ":")).encode()

@@ -65,21 +65,36 @@ def identity(url: StoreURL) -> str:
     return str(replace(url, account=url.account.partition(".")[0])) if url.scheme == "abfss" else str(url)
 
 
+def _as_folder(url: StoreURL) -> str:
+    return names.as_folder(identity(url))
+
+
 class Paths:
     """The names of a table's files at the target.
 
     Args:
         location: the table's location, as its metadata has it
         target: the folder that becomes the table's location
+
+    Raises TableRefused when one lies in the other: the source's own metadata would be written over.
     """
 
     def __init__(self, location: str, target: StoreURL) -> None:
         self.source = read_path(location.rstrip("/"))
         self.target = target.at(target.key.rstrip("/"))
         self._raw = location.rstrip("/") + "/"
-        self._base = identity(self.source) + "/"
+        self._base = _as_folder(self.source)
         self._folder = names.as_folder(self.target.key)
         self._written = written_path(self.target.at(self._folder))
+        self._refuse_nesting()
+
+    def _refuse_nesting(self) -> None:
+        target = _as_folder(self.target)
+        if target.startswith(self._base) or self._base.startswith(target):
+            raise TableRefused(
+                f"The table lies in {self.source} and would be copied to {self.target}: one is within the other.",
+                hint="Choose a target folder that has nothing to do with the table's own.",
+            )
 
     @property
     def location(self) -> str:

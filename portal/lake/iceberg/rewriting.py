@@ -66,6 +66,7 @@ class Rewriting:
     def run(self) -> Rewritten:
         """Raises TargetIncomplete (what an earlier run brought is gone), TableRefused, TableBroken, and what stores raise."""
         inventory = self.walked.inventory
+        inventory.written_for(self.paths.location)
         totals = inventory.totals()
         deletes = sum(totals[kind][0] for kind in NAMING if kind in totals)
         meter = _Meter(self.tell, deletes + inventory.count("manifests") + inventory.count("lists"))
