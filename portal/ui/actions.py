@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from portal import probe, submission
@@ -33,6 +33,7 @@ class Order:
     dry_run: bool = False
     max_attempts: int | None = None
     timeout_s: float | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepared(order: Order) -> Job:
@@ -42,7 +43,7 @@ def prepared(order: Order) -> Job:
     return submission.new_job(
         config, order.engine, order.params, by=who.name, name=order.name, priority=order.priority, key=order.key, then=order.then,
         typed_connections=order.typed or None, parent=order.parent, retry_of=order.retry_of, max_attempts=order.max_attempts,
-        timeout_s=order.timeout_s, labels={"dry_run": "yes"} if order.dry_run else None,
+        timeout_s=order.timeout_s, labels={**order.labels, **({"dry_run": "yes"} if order.dry_run else {})},
     )  # fmt: skip
 
 

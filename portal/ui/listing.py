@@ -40,7 +40,7 @@ class Listing:
 
 def containers(connection: Any, mark: str) -> list[str]:
     """Names of the buckets or containers of an account; `mark` names the connection. Raises StoreError, SettingError."""
-    return _kept(("containers", mark), lambda: open_account(connection).containers())
+    return kept(("containers", mark), lambda: open_account(connection).containers())
 
 
 def look(url: StoreURL, connection: Any, mark: str, *, recursive: bool, steps: int = 1) -> Listing:
@@ -50,7 +50,7 @@ def look(url: StoreURL, connection: Any, mark: str, *, recursive: bool, steps: i
         token = found.continuation
         if step and token is None:
             break
-        part = _kept(("objects", mark, str(url), recursive, token), partial(_list, url, connection, recursive, token))
+        part = kept(("objects", mark, str(url), recursive, token), partial(_list, url, connection, recursive, token))
         found = Listing(tuple(dict.fromkeys((*found.folders, *part.folders))), (*found.objects, *part.objects), part.continuation)
     return found
 
@@ -77,7 +77,8 @@ def forget() -> None:
     st.session_state.pop(_CACHE, None)
 
 
-def _kept(key: tuple[Any, ...], ask: Callable[[], _Answer]) -> _Answer:
+def kept(key: tuple[Any, ...], ask: Callable[[], _Answer]) -> _Answer:
+    """Return what asking gave a moment ago, else ask, for a bounded time. `ask` runs in another thread. Raises what it raises; Unreachable."""
     cache: dict[tuple[Any, ...], tuple[float, Any]] = st.session_state.setdefault(_CACHE, {})
     now = time.monotonic()
     for old in [name for name, (kept_at, _) in cache.items() if kept_at < now - _KEEP_S]:
@@ -95,6 +96,6 @@ def _bounded(ask: Callable[[], _Answer]) -> _Answer:
     except TookTooLong:
         waiting.cancel()
         raise Unreachable(
-            f"The store did not answer within {_WAIT_S:.0f} s.",
-            hint="Check the connection's endpoint on the Connections page, or submit a list job instead.",
+            f"There was no answer within {_WAIT_S:.0f} s.",
+            hint="Check the connection on the Connections page; what takes long belongs into a job.",
         ) from None

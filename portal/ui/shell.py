@@ -10,7 +10,7 @@ from portal.errors import PortalError
 from portal.settings import CODE_ROOT
 from portal.ui import access, boxes, state, theme
 from portal.ui.access import Mode, Person
-from portal.ui.views import audit, connections, job, jobs, new_job, overview, triggers
+from portal.ui.views import audit, connections, job, jobs, lakehouse, new_job, overview, triggers
 from portal.ui.wording import plain
 
 TITLE = "Data Operations Portal"
@@ -46,6 +46,7 @@ def _navigate(who: Person, how: Mode) -> None:
         "new": st.Page(new_job.show, title="New job", icon=":material/add_circle:", url_path="new"),
         "jobs": st.Page(jobs.show, title="Jobs", icon=":material/list_alt:", url_path="jobs"),
         "job": st.Page(job.show, title="Job", icon=":material/article:", url_path="job", visibility="hidden"),
+        "lakehouse": st.Page(lakehouse.show, title="Lakehouse", icon=":material/water:", url_path="lakehouse"),
         "triggers": st.Page(triggers.show, title="Triggers", icon=":material/bolt:", url_path="triggers"),
         "audit": st.Page(audit.show, title="Audit", icon=":material/policy:", url_path="audit"),
         "connections": st.Page(connections.show, title="Connections", icon=":material/cable:", url_path="connections"),
