@@ -48,6 +48,7 @@ Examples:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import model_validator
@@ -59,6 +60,7 @@ from portal.planning.policies import Overwrite, Verify
 from portal.planning.selection import SourceParams
 from portal.stores.url import StoreURL
 from portal.tabular.params import ConversionParams
+from portal.transfer.run_on import RunOnParams
 from portal.transfer.speed_params import SpeedParams
 
 if TYPE_CHECKING:
@@ -149,7 +151,7 @@ class _Moving(SourceParams):
     convert: Literal["none", "parquet"] = param("none", help="Write CSV and JSON files as Parquet; other files are copied", group="Conversion")
 
 
-class Params(SpeedParams, ConversionParams, _Moving):
+class Params(RunOnParams, SpeedParams, ConversionParams, _Moving):
     write_schema: bool = param(
         False, help="Put the schema beside each converted file, as _NAME.schema.json: the source has no such file", group="Writing", advanced=True
     )
@@ -190,6 +192,10 @@ def run(params: Params, job: JobContext) -> Result:
     from portal.transfer import overlap
     from portal.transfer.sides import side
 
+    if params.run_on == "spark":
+        from portal.lake.spark.placing import refuse_unready
+
+        refuse_unready(job.settings)
     with (
         side(job, params.source, params.source_connection, stall_s=params.stall_s) as source,
         side(job, params.target, params.target_connection, endpoint=params.endpoint, stall_s=params.stall_s) as target,
@@ -217,16 +223,26 @@ def _run(migration: Migration, params: Params, job: JobContext) -> Result:
     found.refuse(migration.policies)
     if job.dry_run:
         return job.so_far
-    return _closed(planned, _moved(migration, planned, found, job), params, job)
+    return _closed(planned, _moved(migration, planned, found, params, job), params, job)
 
 
-def _moved(migration: Migration, planned: Planned, found: Preflight, job: JobContext) -> Outcome:
+def _placed(migration: Migration, params: Params, job: JobContext) -> AbstractContextManager[Migration]:
+    """Give the transfer to whichever machines shall move the objects."""
+    if params.run_on == "local":
+        return nullcontext(migration)
+    from portal.lake.spark.placing import on_spark
+
+    return on_spark(migration, job.settings)
+
+
+def _moved(migration: Migration, planned: Planned, found: Preflight, params: Params, job: JobContext) -> Outcome:
     """Move everything; what cuts it short leaves the counts of what was done until then."""
     from portal.ledger.balance import Books
 
     books = Books(migration.route.target.base)
     try:
-        return migration.move(planned, found, books)
+        with _placed(migration, params, job) as placed:
+            return placed.move(planned, found, books)
     except Exception:
         job.so_far = _result(planned, books, report=_told(books, job))
         raise

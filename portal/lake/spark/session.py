@@ -6,7 +6,7 @@ import importlib
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,8 @@ _END_WITHIN_S = 5.0
 
 @contextmanager
 def spark_session(
-    settings: Settings, *, app: str, catalogs: Iterable[SparkConf] = (), conf: Mapping[str, str] | None = None, iceberg: bool = True
+    settings: Settings, *, app: str, catalogs: Iterable[SparkConf] = (), conf: Mapping[str, str] | None = None, iceberg: bool = True,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[SparkSession]:  # fmt: skip
     """Start Spark where SPARK_MASTER says (`local[*]` without it), and end it, its Java too, at the end.
 
@@ -50,6 +51,7 @@ def spark_session(
         catalogs: Iceberg catalogs that SQL shall know (`spark_conf(name, connection)`)
         conf: further settings of Spark's, by full name; they never stand in a process list, but Spark shows them
         iceberg: bring Iceberg's classes and SQL extensions
+        check: raises Cancelled when the job was asked to stop
 
     Raises:
         SettingError: a package, Java or a setting is missing or cannot be used
@@ -65,7 +67,7 @@ def spark_session(
         return
     cluster = Cluster.of(settings.variables)
     cluster.refuse_unreachable()
-    with told("Starting Spark"):
+    with told("Starting Spark", cancelled=check):
         session = _started(settings, cluster, app, conf or {}, iceberg)
     try:
         for name, value in catalog_conf.items():
