@@ -1,0 +1,95 @@
+"""What files a table's partitions have, listed by Spark: so that a later run knows which of them changed."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from portal.lake.ingesting.units import NO_FILES, Files, Key, Unit, chunks
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_AT_ONCE = 1000
+"""Folders listed by one job of Spark's; the names of their files are in the driver's memory until it is over."""
+_LOOKERS = 16
+_NO_HOST = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):///+")
+_GLOB = re.compile(r"([\\{}\[\]*?])")
+_NAME = "substring_index(path, '/', -1)"
+_FOLDER = f"left(path, length(path) - length({_NAME}) - 1)"
+_STAMP = f"bit_xor(xxhash64({_NAME}, length, modificationTime))"
+
+
+def with_files(spark: SparkSession, units: Mapping[Key, Unit], check: Callable[[], None]) -> dict[Key, Unit]:
+    """Return the units with what lies in their folders; a folder that is not there has no files. `check` may raise between two jobs."""
+    owners = {normal(spark, folder.location): key for key, unit in units.items() for folder in unit.folders}
+    found: dict[Key, Files] = {}
+    for some in chunks(list(owners), _AT_ONCE):
+        check()
+        for folder, files in _listed(spark, some):
+            key = owners[_owner(folder, owners)]
+            found[key] = found.get(key, NO_FILES) + files
+    return {key: replace(unit, files=found.get(key, NO_FILES)) for key, unit in units.items()}
+
+
+def normal(spark: SparkSession, location: str) -> str:
+    """Return a folder's URL as Hadoop spells it: file:/folder."""
+    if ":/" not in location:
+        jvm: Any = spark._jvm
+        path = jvm.org.apache.hadoop.fs.Path(location)
+        location = path.getFileSystem(_hadoop(spark)).makeQualified(path).toString()
+    return with_one_slash(location)
+
+
+def with_one_slash(location: str) -> str:
+    """`file:///a/` is `file:/a`; a URL with a host stays as it is."""
+    text = _NO_HOST.sub(r"\1:/", location)
+    return text.rstrip("/") if len(text) > 1 else text
+
+
+def _hadoop(spark: SparkSession) -> Any:
+    session: Any = spark._jsparkSession
+    return session.sessionState().newHadoopConf()
+
+
+def _owner(folder: str, owners: Mapping[str, Key]) -> str:
+    """Return the partition's folder that a folder is, or is below."""
+    while folder not in owners:
+        above = folder.rpartition("/")[0]
+        if not above or above == folder:
+            raise LookupError(folder)
+        folder = above
+    return folder
+
+
+def _listed(spark: SparkSession, folders: list[str]) -> list[tuple[str, Files]]:
+    try:
+        return _read(spark, folders)
+    except Exception as error:
+        if "PATH_NOT_FOUND" not in str(error):
+            raise
+    there = _there(spark, folders)
+    return _read(spark, there) if there else []
+
+
+def _read(spark: Any, folders: list[str]) -> list[tuple[str, Files]]:
+    files = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load([_GLOB.sub(r"\\\1", folder) for folder in folders])
+    grouped = files.selectExpr(f"{_FOLDER} AS folder", "path", "length", "modificationTime").groupBy("folder")
+    functions = importlib.import_module("pyspark.sql.functions")
+    rows = grouped.agg(functions.expr("count(*) AS n"), functions.expr("sum(length) AS size"), functions.expr(f"{_STAMP} AS stamp")).collect()
+    return [(with_one_slash(row.folder), Files(row.n, row.size, row.stamp)) for row in rows]
+
+
+def _there(spark: SparkSession, folders: list[str]) -> list[str]:
+    conf, jvm = _hadoop(spark), spark._jvm
+
+    def is_there(folder: str) -> bool:
+        path = jvm.org.apache.hadoop.fs.Path(folder)  # type: ignore[union-attr]
+        return bool(path.getFileSystem(conf).exists(path))
+
+    with ThreadPoolExecutor(_LOOKERS) as pool:
+        return [folder for folder, there in zip(folders, pool.map(is_there, folders), strict=True) if there]

@@ -1,0 +1,275 @@
+"""One table of Hive becomes an Iceberg table, or brings one up to date: the steps, each of which may be the last of a process.
+
+A new table is made under a name of its own and checked there; then it is renamed, at once. What a table that is there already gets is written to a
+branch of it and checked there; then the branch becomes what readers see, at once. A process that dies leaves one of those two, and the next attempt
+at the same job goes on with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from portal.lake.hive.table import HivePartition, HiveTable
+from portal.lake.ingesting import evolution, state
+from portal.lake.ingesting.checking import Compared, RowsDiffer, Sides
+from portal.lake.ingesting.choosing import IN_PLACE, excluded
+from portal.lake.ingesting.listing import with_files
+from portal.lake.ingesting.loading import Loader, set_name_mapping
+from portal.lake.ingesting.planning import Options, Planned, Planner, schema_text, source_sql
+from portal.lake.ingesting.state import Changes, State
+from portal.lake.ingesting.target import BATCH, KEPT, MAIN, PLAN, RUN, SOURCE, STATE, WAY, Target
+from portal.lake.ingesting.units import Key, chunks, literal, order, quoted, shown
+from portal.lake.spark.failures import SparkFailed, told
+from portal.lake.table_outcome import Ended, TableOutcome
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+STAGING = "__ingesting_"
+"""Between a table's name and its run's: the name under which it is made."""
+_CHECKED_AT_ONCE = 500
+"""Units whose rows are compared by one query when not all are."""
+
+
+class Ingestion:
+    """Of one table. `tell` is called with units done, units in all, what is being done; it may raise Cancelled."""
+
+    def __init__(
+        self, spark: SparkSession, table: HiveTable, target: Target, options: Options, tell: Callable[[int, int, str], None],
+    ) -> None:  # fmt: skip
+        self.spark, self.table, self.target, self.options, self.tell = spark, table, target, options, tell
+        self.source = source_sql(table)
+
+    def excluded(self) -> TableOutcome | None:
+        """Return the outcome of a table that cannot be brought over, None for one that can."""
+        why = excluded(self.table)
+        return self._outcome("excluded", reason=why) if why else None
+
+    def plan(self, partitions: Iterable[HivePartition]) -> Planned:
+        """Look at both sides; changes nothing but that the target's namespace is made. Raises PortalErrors."""
+        return Planner(self.spark, self.table, self.target, self.options, self._check).plan(partitions)
+
+    def bring(self, planned: Planned) -> TableOutcome:
+        """Do what was planned; where nobody asked for a way and sharing files does not do, write them anew. Raises PortalErrors."""
+        try:
+            return self.run(planned)
+        except (RowsDiffer, SparkFailed) as error:
+            if planned.exists or planned.way not in IN_PLACE or self.options.way != "auto" or error.retryable:
+                raise
+            self.drop_staging()
+            again = Ingestion(self.spark, self.table, self.target, replace(self.options, way="ctas"), self.tell)
+            anew = Planner(self.spark, self.table, self.target, again.options, self._check).replanned(planned, "ctas")
+            return again.run(replace(anew, chosen=replace(anew.chosen, reason=f"{planned.way} was tried, and: {error}")))
+
+    def drop_staging(self) -> None:
+        """Drop what this run has made under a name of its own."""
+        staging = self._staging()
+        if staging.exists():
+            staging.drop(purge=staging.properties().get(WAY) == "ctas")
+
+    def run(self, planned: Planned) -> TableOutcome:
+        """Do what was planned. Raises PortalErrors; RowsDiffer when the check fails."""
+        began = time.monotonic()
+        with told(f"Bringing {self.table.name} to {self.target.name}", cancelled=self._check), self._read_as(planned):
+            if planned.exists:
+                outcome = self._update(planned)
+            elif self.options.renames:
+                outcome = self._make(planned)
+            else:
+                outcome = self._make_in_place(planned)
+        return replace(outcome, seconds=round(time.monotonic() - began, 3))
+
+    def _read_as(self, planned: Planned) -> Any:
+        formats = {folder.format for unit in planned.units.values() for folder in unit.folders}
+        return _HivesReaders(self.spark, len(formats) > 1)
+
+    def _make(self, planned: Planned) -> TableOutcome:
+        plan = self._mark(planned)
+        staging = self._staging()
+        self._make_ready(staging, planned, plan)
+        loader = Loader(self.spark, self.source, planned.columns, staging, planned.way)
+        if planned.way != "snapshot":
+            loader.load(planned.changes.loading, set(), plan, self._loading)
+        try:
+            compared = self._checked(planned, staging, MAIN, None)
+        except RowsDiffer as error:
+            self._left(error, planned, staging)
+            raise
+        self._remember(planned, staging, plan)
+        self.tell(len(planned.units), len(planned.units), "renaming")
+        staging.rename(self.target.name.table)
+        return self._done(planned, plan, compared)
+
+    def _staging(self) -> Target:
+        return self.target.named(f"{self.target.name.table}{STAGING}{self.options.run}")
+
+    def _make_ready(self, staging: Target, planned: Planned, plan: str) -> None:
+        """Make the table under the name of this run, or find it as an earlier attempt left it."""
+        if staging.exists():
+            properties = staging.properties()
+            if properties.get(PLAN) == plan:
+                return
+            staging.drop(purge=properties.get(WAY) == "ctas")
+        properties = self._properties(planned, plan)
+        if planned.way == "snapshot":
+            given = ", ".join(literal(text) for pair in properties.items() for text in pair)
+            table = ".".join(quoted(part) for part in staging.name.identifier)
+            place = f", location => {literal(planned.location)}" if planned.location else ""
+            self.spark.sql(
+                f"CALL {quoted(self.target.catalog)}.system.snapshot(source_table => {literal(self.source)}, table => {literal(table)}{place}, "
+                f"properties => map({given}))"
+            )
+            return
+        staging.create(planned.columns, planned.location, properties)
+        if planned.way in IN_PLACE:
+            set_name_mapping(staging)
+
+    def _properties(self, planned: Planned, plan: str) -> dict[str, str]:
+        shared = {"gc.enabled": "false"} if planned.way in IN_PLACE else {}
+        marks = {SOURCE: str(self.table.name), WAY: planned.way, RUN: self.options.run, PLAN: plan}
+        return {"format-version": "2", **dict(self.options.properties), **shared, **marks}
+
+    def _make_in_place(self, planned: Planned) -> TableOutcome:
+        """For a catalog that cannot rename: the table is there, empty, until its rows are checked."""
+        self.target.create(planned.columns, "", self._properties(planned, self._mark(planned)))
+        if planned.way in IN_PLACE:
+            set_name_mapping(self.target)
+        return self._update(replace(planned, exists=True))
+
+    def _update(self, planned: Planned) -> TableOutcome:
+        changes, target = planned.changes, self.target
+        if changes.none:
+            return self._done(planned, "", None, "unchanged")
+        plan, branch = self._mark(planned), f"portal_{self.options.run}"
+        evolution.follow(target, planned.columns)
+        loader = Loader(self.spark, self.source, planned.columns, target, planned.way, branch)
+        compared = None
+        if not self._landed(loader, plan, changes):
+            self._make_branch(branch)
+            dropped = list(changes.dropped) if self._deletes(planned) else []
+            for keys in chunks(sorted(dropped, key=order), _CHECKED_AT_ONCE):
+                target.delete(planned.columns.partitions, keys, branch)
+            loader.load(changes.loading, {unit.key for unit in changes.changed}, plan, self._loading)
+            try:
+                compared = self._checked(planned, target, branch, [unit.key for unit in changes.loading] + dropped)
+            except RowsDiffer as error:
+                self._left(error, planned, None, branch)
+                raise
+            target.land(branch)
+        self._remember(planned, target, plan)
+        target.remove_branch(branch)
+        return self._done(planned, plan, compared)
+
+    def _landed(self, loader: Loader, plan: str, changes: Changes) -> bool:
+        """Tell whether an earlier attempt got as far as that readers see everything."""
+        if not changes.loading:
+            return False
+        found = loader.loaded(plan, MAIN)
+        return bool(found) and found >= loader.loaded(plan)
+
+    def _make_branch(self, branch: str) -> None:
+        """Begin the branch, or go on with an earlier attempt's when nobody changed the table meanwhile."""
+        now = self.target.head()
+        if self.target.head(branch) is None or now is None or now not in [number for number, _ in self.target.ancestry(branch)]:
+            self.target.begin_branch(branch)
+
+    def _deletes(self, planned: Planned) -> bool:
+        """Files that the target only shares may be gone with their partition."""
+        return self.options.dropped == "delete" or planned.way in IN_PLACE
+
+    def _checked(self, planned: Planned, target: Target, branch: str, keys: list[Key] | None) -> Compared:
+        self.tell(len(planned.units), len(planned.units), "comparing")
+        evolution.compare(target, planned.columns)
+        sides = Sides(self.spark, self.source, target, branch, planned.columns, self.options.depth)
+        if keys is None or not planned.columns.partitions:
+            found, _ = sides.compare(None)
+        else:
+            parts = [sides.compare(some)[0] for some in chunks(keys, _CHECKED_AT_ONCE)]
+            found = reduce(Compared.__add__, parts)
+        if found.different:
+            raise RowsDiffer(f"{target.name} is not what {self.table.name} is: {found.text(planned.columns)}.")
+        return found
+
+    def _left(self, error: RowsDiffer, planned: Planned, staging: Target | None, branch: str = "") -> None:
+        """Drop or keep what is not equal, as told; say so in the error, and whether the source changed while it was read."""
+        now = with_files(self.spark, planned.units, self._check)
+        error.retryable = any(now[key].files != unit.files for key, unit in planned.units.items())
+        said = "The source changed meanwhile: another attempt may do. " if error.retryable else ""
+        if self.options.on_mismatch == "keep":
+            if staging is not None:
+                staging.set_properties(**{KEPT: "true"})
+                error.hint = f"{said}It was kept as {staging.name}: drop it when you have looked at it."
+            else:
+                error.hint = f"{said}It was kept as the branch {branch} of {self.target.name}, which readers do not see."
+            return
+        if staging is not None:
+            staging.drop(purge=planned.way == "ctas")
+        else:
+            self.target.remove_branch(branch)
+        error.hint = f"{said}What was written was dropped; on_mismatch=keep leaves it for a look."
+
+    def _remember(self, planned: Planned, target: Target, plan: str) -> None:
+        """Keep what the source looked like, beside the table."""
+        place = f"{str(target.table().location()).rstrip('/')}/portal/source-{plan}.json.gz"
+        target.write_file(place, State(schema_text(self.table), {key: unit.files for key, unit in planned.units.items()}).to_bytes())
+        target.set_properties(**{STATE: place})
+
+    def _mark(self, planned: Planned) -> str:
+        """Return a short name for all that is to be done: another attempt goes on only with the very same."""
+        changes = planned.changes
+        hashed = hashlib.sha256()
+        done = (*map(repr, changes.loading), *map(repr, changes.dropped))
+        for part in (schema_text(self.table), planned.way, planned.before, *planned.columns.expressions, *done):
+            hashed.update(part.encode("utf-8", "surrogatepass") + b"\0")
+        return hashed.hexdigest()[:24]
+
+    def _done(self, planned: Planned, plan: str, compared: Compared | None, outcome: Ended = "done") -> TableOutcome:
+        target, table = self.target, self.target.table()
+        snapshot = table.currentSnapshot()
+        added = [summary for _, summary in target.ancestry() if plan and summary.get(BATCH, "").startswith(f"{plan}:")]
+        facts: dict[str, Any] = {"columns": [column.told() for column in planned.columns.each if column.notes or len(planned.columns.each) <= 200]}
+        if planned.table.partition_keys:
+            dropping = "deleted" if self._deletes(planned) else "kept"
+            facts["partitions"] = state.told(planned.changes, lambda key: shown(planned.columns.partitions, key), dropping)
+        if compared is not None:
+            facts["check"] = compared.told()
+        return self._outcome(
+            outcome, reason=planned.chosen.reason, way=planned.way, rows=target.rows(), location=str(table.location()), facts=facts,
+            files=sum(int(summary.get("added-data-files", 0)) for summary in added),
+            bytes=sum(int(summary.get("added-files-size", 0)) for summary in added),
+            metadata_location=target.metadata_location(), snapshot_id="" if snapshot is None else str(snapshot.snapshotId()),
+        )  # fmt: skip
+
+    def _outcome(self, outcome: Ended, **values: Any) -> TableOutcome:
+        return TableOutcome(str(self.table.name), outcome, target=str(self.target.name), **values)
+
+    def _loading(self, done: int, total: int) -> None:
+        self.tell(done, total, "loading")
+
+    def _check(self) -> None:
+        self.tell(0, 0, "")
+
+
+class _HivesReaders:
+    """Partitions of several formats are read by Hive's own readers: Spark's takes all for the table's."""
+
+    _NAMES = ("spark.sql.hive.convertMetastoreParquet", "spark.sql.hive.convertMetastoreOrc")
+
+    def __init__(self, spark: SparkSession, wanted: bool) -> None:
+        self._spark, self._wanted = spark, wanted
+
+    def __enter__(self) -> None:
+        if self._wanted:
+            self._before = [self._spark.conf.get(name) for name in self._NAMES]
+            for name in self._NAMES:
+                self._spark.conf.set(name, "false")
+
+    def __exit__(self, *_: object) -> None:
+        if self._wanted:
+            for name, value in zip(self._NAMES, self._before, strict=True):
+                self._spark.conf.set(name, str(value))

@@ -1,0 +1,208 @@
+"""The Iceberg table that is being made or added to, through Iceberg's own Java interface: fresh metadata at each look, commits that name a branch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from portal.lake.ingesting.columns import Columns
+from portal.lake.ingesting.units import Key, PartitionColumn, literal, quoted
+from portal.lake.table_name import TableName
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+MAIN = "main"
+BATCH, STATE, SOURCE, WAY, RUN, PLAN, KEPT = (f"portal.{name}" for name in ("batch", "state", "source", "way", "run", "plan", "kept"))
+"""What the tables' properties and the snapshots' summaries are marked with."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table in Spark's catalog of a name."""
+
+    spark: SparkSession
+    catalog: str
+    name: TableName
+
+    @property
+    def sql(self) -> str:
+        """As Spark's SQL takes it."""
+        return ".".join(quoted(part) for part in (self.catalog, *self.name.identifier))
+
+    def on(self, branch: str) -> str:
+        """A branch of it, likewise."""
+        return self.sql if branch == MAIN else f"{self.sql}.{quoted(f'branch_{branch}')}"
+
+    def named(self, table: str) -> Target:
+        """Another table of its namespace."""
+        return Target(self.spark, self.catalog, TableName(self.name.namespace, table))
+
+    def exists(self) -> bool:
+        """Tell whether the catalog has an Iceberg table of this name."""
+        return bool(self._catalog().tableExists(self._identifier(self.name.identifier)))
+
+    def namespace_location(self) -> str:
+        """Return the URL of its namespace's folder, '' where the catalog tells of none. Makes the namespace when it is not there."""
+        self.spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {'.'.join(quoted(part) for part in (self.catalog, *self.name.namespace))}")
+        jvm: Any = self.spark._jvm
+        namespace = jvm.org.apache.iceberg.catalog.Namespace.of(self._array(self.name.namespace))
+        return str(self._catalog().loadNamespaceMetadata(namespace).get("location") or "")
+
+    def beginning_with(self, start: str) -> list[str]:
+        """Return the names of the namespace's Iceberg tables that begin so."""
+        jvm: Any = self.spark._jvm
+        namespace = jvm.org.apache.iceberg.catalog.Namespace.of(self._array(self.name.namespace))
+        return sorted(found.name() for found in self._catalog().listTables(namespace) if found.name().startswith(start))
+
+    def _catalog(self) -> Any:
+        jvm: Any = self.spark._jvm
+        return jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergCatalog(self.spark._jsparkSession, self.catalog)
+
+    def _identifier(self, parts: Sequence[str]) -> Any:
+        jvm: Any = self.spark._jvm
+        return jvm.org.apache.iceberg.catalog.TableIdentifier.of(self._array(parts))
+
+    def _array(self, parts: Sequence[str]) -> Any:
+        gateway: Any = self.spark.sparkContext._gateway
+        found = gateway.new_array(gateway.jvm.java.lang.String, len(parts))
+        for place, part in enumerate(parts):
+            found[place] = part
+        return found
+
+    def table(self) -> Any:
+        """Load Iceberg's table. Raises what Spark raises."""
+        jvm: Any = self.spark._jvm
+        return jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(self.spark._jsparkSession, self.sql)
+
+    def properties(self) -> dict[str, str]:
+        return {str(key): str(value) for key, value in dict(self.table().properties()).items()}
+
+    def set_properties(self, **values: str) -> None:
+        change = self.table().updateProperties()
+        for name, value in values.items():
+            change.set(name, value)
+        change.commit()
+
+    def create(self, columns: Columns, location: str, properties: Mapping[str, str]) -> None:
+        """Make it, empty. `location` may be empty: then its catalog decides."""
+        session: Any = self.spark._jsparkSession
+        fields = session.parseDataType(columns.schema.json()).toDDL()
+        by = ", ".join(quoted(column.name) for column in columns.partitions)
+        clauses = [
+            f"CREATE TABLE {self.sql} ({fields}) USING iceberg",
+            f"PARTITIONED BY ({by})" if by else "",
+            f"LOCATION {literal(location)}" if location else "",
+            f"TBLPROPERTIES ({', '.join(f'{literal(name)} = {literal(value)}' for name, value in properties.items())})",
+        ]
+        self.spark.sql(" ".join(clause for clause in clauses if clause))
+
+    def drop(self, *, purge: bool) -> None:
+        """Drop it, with its files where they are its own."""
+        self.spark.sql(f"DROP TABLE {self.sql}{' PURGE' if purge else ''}")
+
+    def rename(self, table: str) -> Target:
+        """Give it another name in its namespace. Raises what Spark raises, also when that is taken."""
+        other = self.named(table)
+        self.spark.sql(f"ALTER TABLE {self.sql} RENAME TO {'.'.join(quoted(part) for part in other.name.identifier)}")
+        return other
+
+    def head(self, branch: str = MAIN) -> int | None:
+        """Return the id of a branch's last snapshot, None when there is none."""
+        found = self.table().refs().get(branch)
+        return None if found is None else int(found.snapshotId())
+
+    def ancestry(self, branch: str = MAIN) -> Iterator[tuple[int, dict[str, str]]]:
+        """Yield id and summary of a branch's snapshots, the last first."""
+        table = self.table()
+        ref = table.refs().get(branch)
+        snapshot = None if ref is None else table.snapshot(ref.snapshotId())
+        while snapshot is not None:
+            yield int(snapshot.snapshotId()), dict(snapshot.summary())
+            parent = snapshot.parentId()
+            snapshot = None if parent is None else table.snapshot(parent)
+
+    def begin_branch(self, branch: str) -> None:
+        """Have the branch begin where the table is now, whatever it held."""
+        table = self.table()
+        change = table.manageSnapshots()
+        current = table.currentSnapshot()
+        if current is None:
+            if table.refs().containsKey(branch):
+                change.removeBranch(branch).commit()
+                change = self.table().manageSnapshots()
+            change.createBranch(branch).commit()
+        elif table.refs().containsKey(branch):
+            change.replaceBranch(branch, current.snapshotId()).commit()
+        else:
+            change.createBranch(branch, current.snapshotId()).commit()
+
+    def land(self, branch: str) -> None:
+        """Make the branch what readers see, in one commit. Fails when the table was changed meanwhile."""
+        self.table().manageSnapshots().fastForwardBranch(MAIN, branch).commit()
+
+    def remove_branch(self, branch: str) -> None:
+        table = self.table()
+        if table.refs().containsKey(branch):
+            table.manageSnapshots().removeBranch(branch).commit()
+
+    def delete(self, columns: Sequence[PartitionColumn], keys: Sequence[Key], branch: str) -> None:
+        """Take the rows of units out; their files stay where they are."""
+        if not keys:
+            return
+        change = self.table().newDelete().deleteFromRowFilter(self._filter(columns, keys))
+        (change.toBranch(branch) if branch != MAIN else change).commit()
+
+    def _filter(self, columns: Sequence[PartitionColumn], keys: Sequence[Key]) -> Any:
+        jvm: Any = self.spark._jvm
+        terms = jvm.org.apache.iceberg.expressions.Expressions
+        if not columns:
+            return terms.alwaysTrue()
+        found = terms.alwaysFalse()
+        for key in keys:
+            one = terms.alwaysTrue()
+            for column, text in zip(columns, key, strict=True):
+                one = getattr(terms, "and")(one, terms.isNull(column.name) if text is None else terms.equal(column.name, self._value(column, text)))
+            found = getattr(terms, "or")(found, one)
+        return found
+
+    def _value(self, column: PartitionColumn, text: str) -> Any:
+        jvm: Any = self.spark._jvm
+        name = column.kind.name
+        if name == "boolean":
+            return text == "true"
+        if name in ("tinyint", "smallint", "int", "bigint"):
+            return jvm.java.lang.Long.valueOf(text)
+        if name in ("float", "double"):
+            return float(text)
+        if name == "decimal":
+            return jvm.java.math.BigDecimal(text)
+        if name == "binary":
+            return jvm.java.nio.ByteBuffer.wrap(text.encode())
+        return text.replace(" ", "T") if name == "timestamp" else text
+
+    def metadata_location(self) -> str:
+        return str(self.table().operations().current().metadataFileLocation())
+
+    def rows(self, branch: str = MAIN) -> int:
+        """Return how many rows a branch has, as its last snapshot counts them."""
+        for _, summary in self.ancestry(branch):
+            return int(summary.get("total-records", "0")) - int(summary.get("total-position-deletes", "0"))
+        return 0
+
+    def read_file(self, url: str) -> bytes:
+        """Raises what Java raises when it is not there."""
+        jvm: Any = self.spark._jvm
+        stream = self.table().io().newInputFile(url).newStream()
+        try:
+            return bytes(jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+        finally:
+            stream.close()
+
+    def write_file(self, url: str, data: bytes) -> None:
+        stream = self.table().io().newOutputFile(url).createOrOverwrite()
+        try:
+            stream.write(bytearray(data))
+        finally:
+            stream.close()

@@ -1,0 +1,141 @@
+"""The units in which a table is brought over: its partitions, known by what their values mean; a table without partitions is one unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from portal.lake.hive.hive_type import HiveType
+from portal.lake.hive.partitions import value_of
+
+Key = tuple[str | None, ...]
+"""A unit's values as text, one for each partition column; None where the rows have NULL. `()` is all of a table without partitions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What lies in a unit's folders."""
+
+    count: int
+    bytes: int
+    stamp: int
+    """A hash over names, sizes and times of change of all files, in any order."""
+
+    def __add__(self, other: Files) -> Files:
+        return Files(self.count + other.count, self.bytes + other.bytes, self.stamp ^ other.stamp)
+
+
+NO_FILES = Files(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A partition as the metastore has it; several can mean the same unit, as p=7 and p=07 of a number do."""
+
+    values: tuple[str | None, ...]
+    location: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    key: Key
+    folders: tuple[Folder, ...]
+    files: Files = NO_FILES
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionColumn:
+    name: str
+    kind: HiveType
+
+    def text(self, value: str | None) -> str | None:
+        """Return what a partition's text means in this column, as the one text for it; None for NULL, and for what Spark reads as NULL."""
+        try:
+            found = value_of(value, self.kind)
+        except ValueError:
+            return None
+        if found is None:
+            return None
+        return str(found).ljust(self.kind.numbers[0]) if self.kind.name == "char" else self.text_of(found)
+
+    def text_of(self, value: Any) -> str | None:
+        """Return the text for a value that Spark or `value_of` gave."""
+        if value is None or isinstance(value, str):
+            return value
+        if isinstance(value, bytes | bytearray):
+            return value.decode("utf-8", "surrogateescape")
+        if isinstance(value, bool):
+            return str(value).lower()
+        return value.isoformat(sep=" ") if isinstance(value, datetime) else str(value)
+
+    def condition(self, text: str | None, spark_type: str | None = None) -> str:
+        """Return what Spark selects the rows of a value by; `spark_type`: of the column, where it is not Hive's own."""
+        column = quoted(self.name)
+        if text is None:
+            return f"{column} IS NULL"
+        if self.kind.name in ("string", "char", "varchar"):
+            return f"{column} = {literal(text)}"
+        return f"{column} = CAST({literal(text)} AS {spark_type or self.kind})"
+
+
+def keyed(columns: Sequence[PartitionColumn], folders: Iterator[Folder]) -> dict[Key, Unit]:
+    """Return the units of a table's partitions. Takes some 500 bytes of memory for a partition."""
+    found: dict[Key, Unit] = {}
+    for folder in folders:
+        key = tuple(column.text(value) for column, value in zip(columns, folder.values, strict=True))
+        before = found[key].folders if key in found else ()
+        found[key] = Unit(key, (*before, folder))
+    return found
+
+
+def order(key: Key) -> tuple[tuple[bool, str], ...]:
+    """Sorts keys; NULL is last."""
+    return tuple((text is None, text or "") for text in key)
+
+
+def batches(units: Sequence[Unit], most: int, most_bytes: int) -> Iterator[list[Unit]]:
+    """Cut units into batches of at most so many units and, but for single larger ones, bytes."""
+    batch: list[Unit] = []
+    size = 0
+    for unit in units:
+        if batch and (len(batch) == most or size + unit.files.bytes > most_bytes):
+            yield batch
+            batch, size = [], 0
+        batch.append(unit)
+        size += unit.files.bytes
+    if batch:
+        yield batch
+
+
+def chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+def condition(columns: Sequence[PartitionColumn], keys: Sequence[Key], types: Mapping[str, str] | None = None) -> str:
+    """Return what Spark selects the rows of units by; TRUE for a table without partitions. `types`: Spark's, by column."""
+    found = []
+    for key in keys:
+        parts = [column.condition(text, (types or {}).get(column.name)) for column, text in zip(columns, key, strict=True)]
+        found.append(f"({' AND '.join(parts)})" if parts else "TRUE")
+    return " OR ".join(found) if found else "FALSE"
+
+
+def shown(columns: Sequence[PartitionColumn], key: Key) -> str:
+    """Return a unit's name for people: day=2024-01-01/region=NULL."""
+    return "/".join(f"{column.name}={'NULL' if text is None else text}" for column, text in zip(columns, key, strict=True)) or "the whole table"
+
+
+def quoted(name: str) -> str:
+    """Return a name as Spark's SQL takes it."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def literal(text: str) -> str:
+    """Return a text as Spark's SQL takes it."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r") + "'"
