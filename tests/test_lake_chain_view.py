@@ -131,6 +131,17 @@ def test_a_chain_in_which_everything_arrived_has_succeeded(spool: Spool) -> None
     assert [step.step for step in found.steps] == [Step.MIGRATE, Step.REGISTER]
 
 
+def test_a_step_that_nothing_came_to_is_no_failure(spool: Spool) -> None:
+    """All tables were views: the step after them was given none, which its engine rejects."""
+    first = ended(spool, spool.submit(first_job()), Status.SUCCEEDED, INGESTED[2:])
+    (second,) = follow_ups(spool, first)
+    assert second.params["tables"] == []
+    ended(spool, second, Status.REJECTED, error="tables: it must have one item at least")
+    found = chain_jobs.one(spool, MARK)
+    assert found and (found.state, found.retryable) == ("succeeded", None)
+    assert [step.state for step in found.steps] == ["succeeded", "waiting", "waiting"] and found.counts["excluded"] == 1
+
+
 def test_chains_are_told_apart_the_latest_first(spool: Spool) -> None:
     other = "01K5B0000000000000000CHA1N"
     old = ended(spool, spool.submit(first_job()), Status.FAILED, error="no")

@@ -30,6 +30,7 @@ COMMANDS = {
     "rerun": ("submit", "submit a job like an earlier one, with other parameters if wanted"),
     "priority": ("control", "change the priority of a waiting job"),
     "triggers": ("triggers", "list, make and change what makes jobs by itself: schedules, watched folders, SQS queues"),
+    "lake": ("lake", "list tables of catalogs, take them from Hive to Snowflake in one chain, and see what came of each"),
     "pause": ("control", "start no new jobs, of one engine or at all; running ones go on"),
     "resume": ("control", "start jobs again after a pause"),
     "limits": ("control", "list the limits: their places, who holds them and how many jobs wait for one"),

@@ -55,12 +55,17 @@ class StepView:
     @property
     def state(self) -> str:
         """Status of the latest job, or `waiting`."""
-        return self.latest.status.value if self.latest else "waiting"
+        return self.latest.status.value if self.latest and not self.idle else "waiting"
+
+    @property
+    def idle(self) -> bool:
+        """Whether its job was given no table, because none arrived in the step before: an engine rejects that."""
+        return self.latest is not None and self.latest.status is Status.REJECTED and self.latest.params.get("tables") == []
 
     @property
     def to_retry(self) -> Job | None:
         """The job that a restart of this step would do again."""
-        return self.latest if self.latest and self.latest.status in _RETRIED else None
+        return self.latest if self.latest and self.latest.status in _RETRIED and not self.idle else None
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,8 @@ class View:
         """`running`, or how all of it ended: succeeded, partial, failed or cancelled."""
         if self.running:
             return "running"
-        ends = [step.latest.status for step in self.steps if step.latest]
-        if len(ends) == len(self.steps) and all(end is Status.SUCCEEDED for end in ends):
+        ends = [step.latest.status for step in self.steps if step.latest and not step.idle]
+        if all(end is Status.SUCCEEDED for end in ends) and (len(ends) == len(self.steps) or any(step.idle for step in self.steps)):
             return "succeeded"
         if self.counts["whole"]:
             return "partial"
@@ -188,7 +193,7 @@ def _cell(step: StepView, table: str, known: Known, asked: Mapping[str, frozense
         told = known.get(job.id, {}).get(table)
         if told is not None and told.get("outcome") in get_args(Ended):
             return Cell(told["outcome"], job.id, told, str(told.get("reason") or ""))
-        if table in asked[job.id]:
+        if table in asked[job.id] and job.status not in (Status.SUCCEEDED, Status.PARTIAL):  # those told of every table they were asked for
             return _without_outcome(job)
     return None
 

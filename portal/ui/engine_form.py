@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -11,7 +11,7 @@ import streamlit as st
 from portal.catalog import EngineSpec, FieldSpec
 from portal.connections import KIND_OF_SCHEME, KINDS
 from portal.notifying import wish
-from portal.ui import credentials, form_needs, forms, notify_option, places
+from portal.ui import credentials, form_needs, forms, notify_option, places, table_picker
 from portal.ui.drafts import Draft
 
 _QUEUES = ("queue", "notices", "dead_letters")
@@ -36,7 +36,10 @@ def show(draft: Draft, spec: EngineSpec, specs: Sequence[FieldSpec], given: dict
         credentials.ask(draft, kind, key)
         return name
 
-    form = forms.Form(draft.values, prefix, connect, dict.fromkeys(pairs, functools.partial(_pair, draft, spec)), given, form_needs.needs_of(spec))
+    own: dict[str, Callable[[FieldSpec], Mapping[str, Any]]] = dict.fromkeys(pairs, functools.partial(_pair, draft, spec))
+    if table_picker.is_for(spec):
+        own["tables"] = lambda item: table_picker.show(item, draft.values.get(item.name), given, f"{prefix}.tables")
+    form = forms.Form(draft.values, prefix, connect, own, given, form_needs.needs_of(spec))
     form.show(item for item in specs if item.name.removesuffix("_connection") not in pairs or item.name in pairs)
 
 

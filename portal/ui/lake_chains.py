@@ -100,7 +100,9 @@ def _matrix(view: View) -> str | None:
     text, only = "", []
     if len(view.rows) > 1:
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            text = st.text_input("Filter tables", type="search", live=True, key="tables", bind="query-params", placeholder="name contains…", width=260)
+            text = st.text_input(
+                "Filter tables", type="search", live=True, key="tables", bind="query-params", placeholder="name contains…", width=260
+            )
             only = st.pills("State", list(_FILTERS), selection_mode="multi", format_func=_FILTERS.__getitem__, key="state", bind="query-params")
     rows = lake_rows.matrix(view, only=only or (), text=(text or "").strip())
     if view.rows and not rows:
@@ -136,8 +138,8 @@ def _step(spool: Spool, view: View, step: StepView, place: int) -> None:
     job = step.latest
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{place + 1}. {WORDS[step.step]}**", width="content")
-        _badge(step.state, STATUS_WORDS[job.status] if job else "Waiting" if view.running else "Not reached")
-    if job is None:
+        _badge(step.state, STATUS_WORDS[job.status] if job and not step.idle else "Waiting" if view.running else "Not reached")
+    if job is None or step.idle:
         st.caption("It begins when the step before has ended." if view.running else "The step before brought nothing to it.")
         return
     _progress(spool, job)
