@@ -4,7 +4,8 @@
 
 starts the three on free ports, writes their endpoints and freshly made credentials into DIR/.env (readable by its owner only), fills the
 bucket `demo-data` with real tables, makes the container `lake`, prints `ready DIR` and stays until Ctrl-C or SIGTERM. If one of
-the three ends, the box says which and why, and ends as well: nothing is restarted behind anybody's back.
+them ends, the box says which and why, and ends as well: nothing is restarted behind anybody's back. With --lake there is a Hive Metastore,
+too, whose tables lie in DIR/data/warehouse.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import urllib.request
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from embedded import data, processes
+from embedded import box_lake, data, processes
 from embedded.processes import Child, ChildFailed
 
 SERVERS = ("s3", "adls", "snowflake")
@@ -61,7 +62,7 @@ def start_servers(home: Path, ports: Mapping[str, int], env: Mapping[str, str], 
             raise ChildFailed(f"Port {port} of 127.0.0.1 is in use, {name} cannot listen there: stop what uses it or give another --{name}-port.")
     for name, command in commands(home, ports, env).items():
         children.append(processes.start(name, command, home / "box" / f"{name}.log"))
-    urls = {child.name: processes.wait_for_line(child, "ready ").split()[1] for child in children}
+    urls = {child.name: processes.wait_for_line(child, "ready ").split()[1] for child in children if child.name in ports}
     for name, url in urls.items():
         _check_health(name, url)
     return urls
@@ -105,21 +106,28 @@ def _write_private(path: Path, lines: Iterable[str]) -> None:
     fresh.replace(path)
 
 
-def run(home: Path, ports: Mapping[str, int], fill: bool) -> int:
+def run(home: Path, ports: Mapping[str, int], fill: bool, lake: bool = False) -> int:
     """Run the box until it is stopped; returns the exit code."""
     processes.stop_on_signals()
     children: list[Child] = []
     try:
         home.mkdir(parents=True, exist_ok=True)
         env = credentials()
-        urls = start_servers(home, ports, env, children)
+        if lake:
+            children.append(box_lake.start(home, ports[box_lake.NAME]))
+        urls = start_servers(home, {name: ports[name] for name in SERVERS}, env, children)
         env |= endpoints(urls)
+        if lake:
+            env |= box_lake.endpoints(home, children[0])
+            urls[box_lake.NAME] = env["HIVE_METASTORE_URI"]
         let_snowflake_read(home / "box" / "snowflake", env)
         write_env(home / ".env", env)
         for name, url in urls.items():
             print(f"{name:<10}{url}")
         if fill:
             print(f"{'data':<10}{data.fill(env)} objects in s3://{data.BUCKET}")
+            if lake:
+                print(f"{'tables':<10}{box_lake.fill(home, env)}")
         print(f"ready {home}", flush=True)
         processes.watch(children)
     except KeyboardInterrupt:
@@ -134,12 +142,13 @@ def run(home: Path, ports: Mapping[str, int], fill: bool) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m embedded.box", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", type=Path, required=True, metavar="DIR", help="home of the portal that uses the box; gets .env and box/")
-    for name in SERVERS:
+    for name in (*SERVERS, box_lake.NAME):
         parser.add_argument(f"--{name}-port", type=int, default=0, metavar="N", help=f"port of {name} on 127.0.0.1 (default: a free one)")
-    parser.add_argument("--empty", action="store_true", help="leave out the bucket and the container")
+    parser.add_argument("--lake", action="store_true", help="with a Hive Metastore and sample tables; needs requirements-lake.txt")
+    parser.add_argument("--empty", action="store_true", help="leave out the bucket, the container and the sample tables")
     arguments = parser.parse_args()
-    ports = {name: getattr(arguments, f"{name}_port") for name in SERVERS}
-    sys.exit(run(arguments.home.resolve(), ports, fill=not arguments.empty))
+    ports = {name: getattr(arguments, f"{name}_port") for name in (*SERVERS, box_lake.NAME)}
+    sys.exit(run(arguments.home.resolve(), ports, fill=not arguments.empty, lake=arguments.lake))
 
 
 if __name__ == "__main__":

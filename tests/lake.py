@@ -21,7 +21,7 @@ import pytest
 import snowpark_connect_deps_iceberg
 
 from embedded import processes
-from embedded.java import java
+from embedded import spark as small_spark
 
 ICEBERG_JAR = "iceberg-spark-runtime-3.5_2.12-1.10.2.jar"
 _UP_S = 90
@@ -84,53 +84,19 @@ def spark(metastore: Metastore) -> Iterator[Any]:
     """A Spark session on two threads: `spark_catalog` is Hive's with Iceberg tables beside the others (SparkSessionCatalog)."""
     session = start_spark(metastore)
     yield session
-    stop_spark(session)
+    small_spark.stop(session)
 
 
 def start_spark(metastore: Metastore, **conf: str) -> Any:
     """Start Spark in this process, small; more of its settings by `**{"spark.…": "…"}`."""
-    from pyspark.sql import SparkSession
-
-    os.environ["JAVA_HOME"] = str(Path(java()).resolve().parent.parent)
-    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    builder = SparkSession.builder.master("local[2]").appName("tests")
-    for name, value in {**spark_settings(metastore), **conf}.items():
-        builder = builder.config(name, value)
-    session = builder.enableHiveSupport().getOrCreate()
-    session.sparkContext.setLogLevel("OFF")
-    return session
-
-
-def spark_settings(metastore: Metastore) -> dict[str, str]:
-    """What a small Spark on loopback with Hive and Iceberg is told."""
-    scratch = tempfile.mkdtemp(prefix="spark.", dir=metastore.warehouse.parent)
-    java_options = f"-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -Dderby.system.home={scratch} -Djava.io.tmpdir={scratch}"
+    scratch = Path(tempfile.mkdtemp(prefix="spark.", dir=metastore.warehouse.parent))
     catalog = "org.apache.iceberg.spark"
-    return {
-        "spark.driver.memory": "768m", "spark.driver.extraJavaOptions": java_options, "spark.ui.enabled": "false",
-        "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.local.dir": scratch,
+    iceberg = {
         "spark.jars": str(snowpark_connect_deps_iceberg.get_jar_path(ICEBERG_JAR)),
         "spark.sql.extensions": f"{catalog}.extensions.IcebergSparkSessionExtensions",
         "spark.sql.catalog.spark_catalog": f"{catalog}.SparkSessionCatalog", "spark.sql.catalog.spark_catalog.type": "hive",
-        "spark.hadoop.hive.metastore.uris": metastore.uri, "spark.sql.warehouse.dir": metastore.warehouse.as_uri(),
-        "spark.hadoop.hive.exec.dynamic.partition.mode": "nonstrict", "spark.sql.session.timeZone": "UTC",
-        "spark.sql.shuffle.partitions": "2", "spark.default.parallelism": "2", "spark.sql.adaptive.enabled": "false",
-        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2", "spark.ui.showConsoleProgress": "false",
-        "spark.cleaner.periodicGC.interval": "1h",
     }  # fmt: skip
-
-
-def stop_spark(session: Any) -> None:
-    """End Spark and its Java."""
-    from pyspark import SparkContext
-
-    session.stop()
-    gateway: Any = SparkContext._gateway
-    if gateway is not None:
-        gateway.shutdown()
-        gateway.proc.stdin.close()
-        gateway.proc.wait(20)
-        SparkContext._gateway = SparkContext._jvm = None
+    return small_spark.start(metastore.uri, metastore.warehouse.as_uri(), scratch, **iceberg, **conf)
 
 
 def lake_variables(metastore: Metastore) -> dict[str, str]:
