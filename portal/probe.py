@@ -10,6 +10,7 @@ from typing import Any
 from portal import clock
 from portal.connections import Connections
 from portal.errors import AccessDenied, NotTold, PortalError, explain
+from portal.lake.hive.metastore import Metastore
 from portal.notifying.facts import test_message
 from portal.notifying.sending import send
 from portal.redact import Redactor
@@ -93,6 +94,23 @@ def _ask_snowflake(connection: Any) -> tuple[str, dict[str, Any]]:
     return f"{', '.join(parts)}.", dict(who)
 
 
+def _ask_catalog(connection: Any) -> tuple[str, dict[str, Any]]:
+    return _CATALOGS[connection.type](connection)
+
+
+def _ask_metastore(connection: Any) -> tuple[str, dict[str, Any]]:
+    with Metastore.of(connection) as metastore:
+        names = metastore.databases()
+        tables = len(metastore.table_names(names[0])) if names else 0
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
+    count = "1 database" if len(names) == 1 else f"{len(names)} databases"
+    inside = f" {names[0]} holds {'1 table' if tables == 1 else f'{tables} tables'}." if names else ""
+    return f"{count}: {shown}.{inside}", {"databases": names}
+
+
+_CATALOGS: dict[str, Callable[[Any], tuple[str, dict[str, Any]]]] = {"hive": _ask_metastore}
+
+
 def _send_test(connection: Any) -> tuple[str, dict[str, Any]]:
     sent = send(connection, test_message(clock.now_ms()), "")
     if left := [*sent.later, *sent.refused]:
@@ -102,4 +120,5 @@ def _send_test(connection: Any) -> tuple[str, dict[str, Any]]:
 
 _QUESTIONS: dict[str, Callable[[Any], tuple[str, dict[str, Any]]]] = {
     "s3": _ask_store, "adls": _ask_store, "local": _ask_store, "snowflake": _ask_snowflake, "webhook": _send_test, "smtp": _send_test,
+    "catalog": _ask_catalog,
 }  # fmt: skip
