@@ -1,7 +1,8 @@
 """Avro container files, record by record: manifests, manifest lists and position deletes in Avro.
 
 Records are read and written by their physical types alone (a date is a number of days), so a value that Python has no date for stays exact, and
-the header goes over as it is: the writer's schema with Iceberg's field ids, Iceberg's own metadata, codec and sync marker.
+the header goes over as it is: the writer's schema with Iceberg's field ids, Iceberg's own metadata, sync marker, and codec: deflate where fastavro
+does not write that one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import IO, Any, BinaryIO, Protocol, cast
 import fastavro
 
 from portal.lake.iceberg.refusals import TableBroken
+from portal.lake.iceberg.unpacking import CODECS, Unpacked
 
 Record = dict[str, Any]
 
@@ -53,7 +55,10 @@ class Container:
             self.header = cast(Any, fastavro.schemaless_reader(stream, _HEADER, None))
             self.schema = json.loads(self.header["meta"]["avro.schema"])
             self._physical = _physical(self.schema)
-            self._reader = fastavro.reader(cast(IO[Any], _Joined(self._head(), stream)))
+            packed = self.codec in CODECS
+            head = self._head({"avro.schema": json.dumps(self._physical).encode(), **({"avro.codec": b"null"} if packed else {})})
+            rest = cast(BinaryIO, Unpacked(stream, self.codec)) if packed else stream
+            self._reader = fastavro.reader(cast(IO[Any], _Joined(head, rest)))
         except _BROKEN as error:
             raise self._broken(error) from error
 
@@ -70,20 +75,18 @@ class Container:
     def _broken(self, error: BaseException) -> TableBroken:
         return TableBroken(f"{self._path} cannot be read as Avro: {error or type(error).__name__}.", hint="See whether the source can read it.")
 
-    def _head(self) -> bytes:
+    def _head(self, changed: dict[str, bytes]) -> bytes:
         head = io.BytesIO()
-        meta = {**self.header["meta"], "avro.schema": json.dumps(self._physical).encode()}
-        fastavro.schemaless_writer(head, _HEADER, {**self.header, "meta": meta})
+        fastavro.schemaless_writer(head, _HEADER, {**self.header, "meta": {**self.header["meta"], **changed}})
         return head.getvalue()
 
     def copy(self, sink: Sink, change: Callable[[Record], Record]) -> int:
         """Write every record to a sink as `change` returns it, under the same header; returns how many. Raises TableBroken."""
-        head = io.BytesIO()
-        fastavro.schemaless_writer(head, _HEADER, self.header)
-        sink.write(head.getvalue())
+        codec = "deflate" if self.codec in CODECS else self.codec
+        sink.write(self._head({"avro.codec": codec.encode()}))
         body = _Body(sink)
         sync = self.header["sync"]
-        writer = fastavro.write.Writer(cast(IO[Any], body), self._physical, codec=self.codec, sync_interval=_BLOCK_BYTES, sync_marker=sync)
+        writer = fastavro.write.Writer(cast(IO[Any], body), self._physical, codec=codec, sync_interval=_BLOCK_BYTES, sync_marker=sync)
         body.begun = True
         count = 0
         for record in self.records():

@@ -29,7 +29,7 @@ class History:
             return cls("all" if words == ["all"] else "current")
         if len(words) != 2 or words[0] != "since":
             raise ValueError(f"{text!r} is no part of a history. {_HINT}")
-        if words[1].lstrip("-").isdecimal() and len(words[1]) > len("20260131"):
+        if words[1].isdecimal() and len(words[1]) != len("20260131"):
             return cls("since", snapshot=int(words[1]))
         try:
             moment = datetime.fromisoformat(words[1])

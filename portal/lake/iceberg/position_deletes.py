@@ -38,12 +38,14 @@ class Facts:
 def copy_parquet(stream: BinaryIO, path: str, sink: BinaryIO, written: Callable[[str], str]) -> int:
     """Write a file to a sink, each data file's name as `written` gives it; returns the number of rows. Raises TableBroken."""
     try:
-        source = pq.ParquetFile(stream, read_dictionary=[PATH])
-        schema = source.schema_arrow
-        if PATH not in schema.names or POSITION not in schema.names:
+        metadata = pq.read_metadata(stream)
+        if not {PATH, POSITION} <= set(metadata.schema.to_arrow_schema().names):
             raise TableBroken(f"{path} has no columns {PATH} and {POSITION}: it holds no position deletes.")
-        with pq.ParquetWriter(sink, schema, compression=_compression(source.metadata), store_schema=False, write_statistics=True) as writer:
+        source = pq.ParquetFile(stream, metadata=metadata, read_dictionary=[PATH])
+        # Arrow's own schema would tell readers that the names are a dictionary; without it the writer leaves out all that is told of the file.
+        with pq.ParquetWriter(sink, source.schema_arrow, compression=_compression(metadata), store_schema=False) as writer:
             _copy_groups(source, writer, written)
+            writer.add_key_value_metadata({name: value for name, value in (metadata.metadata or {}).items() if name != b"ARROW:schema"})
         return int(source.metadata.num_rows)
     except (pa.ArrowException, OSError) as error:
         raise TableBroken(f"{path} cannot be read as Parquet: {error}.", hint="See whether the source can read it.") from error
@@ -111,7 +113,8 @@ def facts_of_parquet(stream: BinaryIO, size_bytes: int) -> Facts:
     highs: list[Any] = []
     offsets = []
     sizes: dict[int, int] = {}
-    for group in (metadata.row_group(number) for number in range(metadata.num_row_groups)):
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    for group in (group for group in groups if group.num_rows):
         columns = [group.column(number) for number in range(group.num_columns)]
         offsets.append(min(_offset(column) for column in columns))
         for column in columns:
