@@ -153,17 +153,12 @@ class Calls(Generic[Key, Value]):
     # what each thread does
 
     def _serve(self) -> None:
-        end = importlib.import_module("pyspark.util").InheritableThread._clean_py4j_conn_for_current_thread
-        try:
-            while (work := self._todo.get()) is not None:
-                key, argument = work
-                try:
-                    self._done.put(_Ended(key, self._called(argument)))
-                except BaseException as error:
-                    self._done.put(_Ended(key, error=error))
-        finally:
-            with suppress(Exception):
-                end()
+        while (work := self._todo.get()) is not None:  # py4j closes this thread's connection when it has ended
+            key, argument = work
+            try:
+                self._done.put(_Ended(key, self._called(argument)))
+            except BaseException as error:
+                self._done.put(_Ended(key, error=error))
 
     def _called(self, argument: bytes) -> Any:
         if self._closed:
