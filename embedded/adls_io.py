@@ -6,7 +6,7 @@ import io
 from typing import Any
 from urllib.parse import urlsplit
 
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.filedatalake import DataLakeFileClient, DataLakeServiceClient
 from pyiceberg.io import FileIO, InputFile, OutputFile
 from pyiceberg.io.pyarrow import PyArrowFileIO
@@ -94,8 +94,7 @@ class _Stream(io.BytesIO):
 
     def close(self) -> None:
         if not self.closed:
-            try:
-                self._client.upload_data(self.getvalue(), overwrite=self._overwrite)
-            except ResourceExistsError as error:
-                raise FileExistsError(self._client.path_name) from error
+            if not self._overwrite and self._client.exists():
+                raise FileExistsError(self._client.path_name)
+            self._client.upload_data(self.getvalue(), overwrite=True)
         super().close()

@@ -181,7 +181,8 @@ def _refuse_failure(done: Migrated) -> None:
     failed = [one for one in done.outcomes if one.outcome == "failed"]
     if not failed or len(failed) < len(done.outcomes):
         return
-    error = TransferFailed(f"None of {len(failed):,} tables arrived. {failed[0].table}: {failed[0].reason}", hint=_HINT)
+    why, _, hint = failed[0].reason.partition("\n  what to do: ")
+    error = TransferFailed(f"None of {len(failed):,} tables arrived. {failed[0].table}: {why}", hint=hint or _HINT)
     error.retryable = any(one.retryable for one in failed)
     raise error
 

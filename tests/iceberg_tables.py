@@ -10,7 +10,9 @@ from typing import Any
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.types import StringType
 
+from portal.lake.table_name import TableName
 from tests import servers
 from tests.servers import ADLS_ACCOUNT, ADLS_KEY, Server
 
@@ -37,6 +39,19 @@ def catalog(root: Path, warehouse: str, **properties: str) -> SqlCatalog:
 
 def s3_properties(server: Server) -> dict[str, str]:
     return {"s3.endpoint": server.url, "s3.access-key-id": "testing", "s3.secret-access-key": "testing-secret", "s3.region": "us-east-1"}
+
+
+def adls_properties(server: Server) -> dict[str, str]:
+    """pyiceberg's own files over the box's client: nothing of the portal's is in them."""
+    return {"py-io-impl": "embedded.adls_io.BoxIO", "box.adls-endpoint": f"{server.url}/{ADLS_ACCOUNT}", "box.adls-key": ADLS_KEY}
+
+
+def string_type() -> StringType:
+    return StringType()
+
+
+def name_of(text: str) -> TableName:
+    return TableName.parse(text)
 
 
 def rows(first: int, count: int) -> pa.Table:

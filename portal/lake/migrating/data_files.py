@@ -10,7 +10,7 @@ from typing import Any
 from portal.connections import KIND_OF_SCHEME
 from portal.errors import TransferFailed
 from portal.lake.catalogs.files import Files, Lookup
-from portal.lake.iceberg.paths import Paths, identity, read_path
+from portal.lake.iceberg.paths import Paths, read_path
 from portal.lake.iceberg.walk import Walked
 from portal.ledger.balance import Books
 from portal.planning import limits
@@ -145,8 +145,3 @@ def _refuse_failures(outcome: Outcome) -> None:
     error.retryable = outcome.retryable
     raise error
 
-
-def overlapping(paths: Paths) -> bool:
-    """Whether the target is the table's own folder, or one of the two lies in the other."""
-    source, target = identity(paths.source) + "/", identity(paths.target) + "/"
-    return source.startswith(target) or target.startswith(source)

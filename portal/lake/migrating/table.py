@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from portal.errors import BadParameters, CatalogError
+from portal.errors import CatalogError
 from portal.lake.catalogs.base import Catalog
 from portal.lake.catalogs.file_io import PortalIO
 from portal.lake.iceberg.comparing import Side, SnapshotCompared, compare
@@ -18,7 +18,7 @@ from portal.lake.iceberg.reading import Metadata, read_metadata
 from portal.lake.iceberg.rewriting import Rewriting, Rewritten
 from portal.lake.iceberg.walk import Walked, walk
 from portal.lake.migrating import stamp
-from portal.lake.migrating.data_files import DataFiles, Moved, Moving, overlapping
+from portal.lake.migrating.data_files import DataFiles, Moved, Moving
 from portal.lake.migrating.standing import Standing, look
 from portal.lake.table_name import TableName, joined
 from portal.lake.table_outcome import TableOutcome
@@ -87,9 +87,6 @@ class TableMigration:
         location = self.source.metadata_location(self.wanted.name)
         metadata = read_metadata(self.moving.source, location)
         paths = Paths(metadata["location"], self.wanted.folder)
-        if overlapping(paths):
-            told = f"{self.wanted.name} lies in {metadata['location']}, and would be copied to {paths.location}."
-            raise BadParameters(told, hint="Choose a target beside the source.")
         return location, paths, look(self.target, self.wanted.target, self.moving.target, metadata, paths)
 
     def _walked(self, location: str, standing: Standing) -> Walked:

@@ -1,0 +1,248 @@
+"""Iceberg tables go to another store with their history: what arrives is what was there, again and again, whatever ends a run before its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.table import Table
+
+from portal.connections import CatalogConnection, Connections
+from portal.lake.catalogs.files import Files
+from portal.lake.catalogs.opening import open_catalog
+from tests import iceberg_tables
+from tests.iceberg_tables import rows
+from tests.servers import ADLS_ACCOUNT, Server
+from tests.transferring import Clouds, Ran, keys
+
+HOST = f"{ADLS_ACCOUNT}.dfs.core.windows.net"
+
+
+@dataclass
+class Lake:
+    """A source catalog on S3, made by pyiceberg itself, and a target catalog over ADLS."""
+
+    clouds: Clouds
+    base: SqlCatalog
+    target: Any
+
+    @property
+    def warehouse(self) -> str:
+        return f"abfss://{self.clouds.name}@{HOST}/wh"
+
+    def table(self, name: str = "sales.orders", **options: Any) -> Table:
+        made: Table = iceberg_tables.table(self.base, name, **options)
+        return made
+
+    def run(self, *tables: str, job: Any = None, **params: Any) -> Ran:
+        given = {"catalog": "old", "target_catalog": "lake", "tables": list(tables or ["sales.*"]), "processes": 1, **params}
+        return self.clouds.run("migrate_iceberg", job, **given)
+
+    def arrived(self, name: str = "sales.orders") -> Table:
+        """The table as pyiceberg reads it at the target, without anything of ours."""
+        return self.target.load_table(name)
+
+    def equal(self, name: str = "sales.orders") -> None:
+        """Every snapshot has the same rows on both sides."""
+        source, target = self.base.load_table(name), self.arrived(name)
+        assert [one.snapshot_id for one in target.snapshots()] == [one.snapshot_id for one in source.snapshots()]
+        assert target.metadata.refs == source.metadata.refs
+        for snapshot in source.snapshots():
+            ours, theirs = (one.scan(snapshot_id=snapshot.snapshot_id).to_arrow().sort_by("id") for one in (target, source))
+            assert ours.equals(theirs)
+            assert all(file.file.file_path.startswith(target.location()) for file in target.scan(snapshot_id=snapshot.snapshot_id).plan_files())
+
+
+@pytest.fixture
+def lake(clouds: Clouds, s3_server: Server, adls_server: Server) -> Iterator[Lake]:
+    home = clouds.home
+    iceberg_tables.connections(home, f"""
+[old]
+kind = "catalog"
+type = "sql"
+uri = "sqlite:///{home}/old/catalog.db"
+[lake]
+kind = "catalog"
+type = "sql"
+uri = "sqlite:///{home}/lake/catalog.db"
+warehouse = "abfss://{clouds.name}@{HOST}/wh"
+""")
+    base = iceberg_tables.catalog(home / "old", f"{clouds.bucket}/wh", **iceberg_tables.s3_properties(s3_server))
+    target = iceberg_tables.catalog(home / "lake", "", **iceberg_tables.adls_properties(adls_server))
+    yield Lake(clouds, base, target)
+    base.engine.dispose()
+    target.engine.dispose()
+
+
+def test_a_table_arrives_with_every_snapshot(lake: Lake) -> None:
+    made = lake.table(snapshots=3)
+    made.manage_snapshots().create_tag(made.snapshots()[0].snapshot_id, "first").commit()
+    with made.update_schema() as change:
+        change.add_column("note", iceberg_tables.string_type())
+    ran = lake.run(check="rows")
+    assert ran.code == 0, ran.error
+    lake.equal()
+    assert ran.counts == {"selected": 1, "done": 1, "rows": 30, "files": 3, "snapshots": 3}
+    told = ran.result["report"]["tables"][0]
+    assert told["target"] == "sales.orders" and ran.result["report"]["arrived"] == ["sales.orders"]
+    assert told["location"] == f"{lake.warehouse}/sales/orders"
+    assert told["metadata_location"] == lake.arrived().metadata_location
+    assert told["snapshot_id"] == str(lake.arrived().metadata.current_snapshot_id)
+    assert ran.result["outputs"][0]["rows"] == 30
+    assert {row["outcome"] for row in ran.table} == {"copied"} and {row["proof"] for row in ran.table} <= {"end-to-end", "streamed"}
+    assert lake.arrived().schema() == lake.base.load_table("sales.orders").schema()
+    lines = (ran.job.folder / "tables.ndjson").read_text().splitlines()
+    assert json.loads(lines[0])["outcome"] == "done"
+
+
+def test_a_second_run_brings_what_is_new_and_a_third_nothing(lake: Lake) -> None:
+    made = lake.table()
+    assert lake.run().code == 0
+    made.append(rows(100, 5))
+    made.delete("id < 3")
+    with made.transaction() as change:
+        change.set_properties({"owner": "etl"})
+    ran = lake.run()
+    assert ran.code == 0, ran.error
+    lake.equal()
+    assert ran.counts["snapshots"] == len(made.snapshots()) - 2
+    assert ran.counts["files"] == 2, "the new file, and the one that was written over"
+    assert lake.arrived().properties["owner"] == "etl"
+    before = keys(lake.clouds.adls)
+    again = lake.run()
+    assert again.counts == {"selected": 1, "unchanged": 1, "rows": 22}
+    assert keys(lake.clouds.adls) == before
+    assert again.result["report"]["arrived"] == ["sales.orders"]
+
+
+def test_less_of_the_history_goes_over_when_told(lake: Lake) -> None:
+    made = lake.table(snapshots=4)
+    snapshots = [one.snapshot_id for one in made.snapshots()]
+    ran = lake.run(history="current")
+    assert [one.snapshot_id for one in lake.arrived().snapshots()] == snapshots[-1:], ran.result
+    assert lake.arrived().scan().to_arrow().num_rows == 40
+    assert lake.run(history=f"since {snapshots[1]}").code == 0
+    assert [one.snapshot_id for one in lake.arrived().snapshots()] == snapshots[1:]
+    assert lake.run().code == 0
+    lake.equal()
+
+
+def test_a_table_that_fails_holds_up_no_other(lake: Lake) -> None:
+    lake.table("sales.good")
+    broken = lake.table("sales.bad")
+    lost = next(iter(broken.scan().plan_files())).file.file_path
+    lake.clouds.s3.delete(lost.split("/", 3)[3])
+    ran = lake.run("sales.*", "sales.none", "other.*")
+    assert ran.code == 3
+    assert ran.counts == {"selected": 3, "done": 1, "failed": 2, "rows": 20, "files": 2, "snapshots": 2}
+    reasons = {one["table"]: one["reason"] for one in ran.result["report"]["tables"]}
+    assert lost.rpartition("/")[2] in reasons["sales.bad"] and "no table sales.none" in reasons["sales.none"]
+    assert ran.result["report"]["undone"] == ["sales.bad", "sales.none"]
+    assert lake.target.list_tables("sales") == [("sales", "good")], "half a table is known to a catalog"
+    assert "other.*" in ran.result["warnings"][0]
+    failed = lake.run("sales.bad")
+    assert failed.code == 1 and "None of 1 tables" in failed.error["message"]
+
+
+def test_another_table_at_the_target_stays(lake: Lake) -> None:
+    lake.table()
+    assert lake.run().code == 0
+    lake.base.drop_table("sales.orders")
+    lake.table(location=f"{lake.clouds.bucket}/wh/again")
+    ran = lake.run()
+    assert ran.code == 1 and "another table" in ran.error["message"]
+    lake.target.drop_table("sales.orders")
+    ran = lake.run()
+    assert ran.code == 1 and "the folder of another table" in ran.error["message"], ran.error
+
+
+def test_a_table_that_was_changed_at_the_target_stays(lake: Lake) -> None:
+    made = lake.table()
+    assert lake.run().code == 0
+    lake.arrived().append(rows(500, 1))
+    made.append(rows(600, 1))
+    ran = lake.run()
+    assert ran.code == 1 and "was changed" in ran.error["message"]
+    assert lake.arrived().scan().to_arrow().num_rows == 21
+
+
+def test_two_tables_of_one_name_do_not_become_one(lake: Lake) -> None:
+    lake.table("north.orders")
+    lake.table("south.orders")
+    ran = lake.run("*.orders", target_namespace="all")
+    assert ran.code == 3 and ran.counts["done"] == 1
+    assert ran.result["report"]["arrived"] == ["all.orders"]
+
+
+def test_a_dry_run_writes_nothing_and_tells_what_would_be_done(lake: Lake) -> None:
+    lake.table(snapshots=2)
+    ran = lake.run(job=lake.clouds.context(dry_run=True))
+    assert ran.code == 0, ran.error
+    assert not keys(lake.clouds.adls)
+    assert not (lake.clouds.home / "lake" / "catalog.db").exists() or not lake.target.list_namespaces()
+    told = ran.result["report"]["tables"][0]
+    assert (told["files"], told["snapshots"]) == (2, 2) and told["facts"]["files_by_kind"] == {"data": 2}
+    assert next(iter(ran.result["report"]["dry_run"].values()))["copy"]["objects"] == 2
+    assert not ran.result["outputs"]
+
+
+def test_nothing_that_is_meant_is_an_error(lake: Lake) -> None:
+    lake.table()
+    ran = lake.run("nothing.*")
+    assert ran.code == 1 and ran.error["type"] == "NothingMatched"
+    for wrong in ({"tables": ["orders`"]}, {"history": "some"}, {"tables": []}):
+        assert lake.run(**wrong).code == 2
+
+
+def test_files_in_several_buckets_find_a_place(lake: Lake) -> None:
+    made = lake.table(properties={"write.data.path": f"{lake.clouds.bucket}/elsewhere/data"})
+    ran = lake.run()
+    assert ran.code == 0, ran.error
+    lake.equal()
+    assert made.scan().to_arrow().num_rows == 20
+    assert lake.arrived().properties["write.data.path"].startswith(lake.warehouse)
+
+
+def test_the_source_is_never_written_to(lake: Lake) -> None:
+    lake.table()
+    before = {key: lake.clouds.s3.stat(key).etag for key in keys(lake.clouds.s3)}
+    rows_before = (lake.clouds.home / "old" / "catalog.db").read_bytes()
+    assert lake.run().code == 0
+    assert {key: lake.clouds.s3.stat(key).etag for key in keys(lake.clouds.s3)} == before
+    assert (lake.clouds.home / "old" / "catalog.db").read_bytes() == rows_before
+
+
+@pytest.mark.parametrize("kind", ["rest", "hadoop"])
+def test_other_catalogs_take_tables_and_what_is_new_of_them(lake: Lake, kind: str, adls_server: Server, tmp_path: Path) -> None:
+    made = lake.table()
+    with iceberg_tables.rest_server(tmp_path / "rest", adls_server) as server:
+        place = f'uri = "{server.url}"\ntoken = "{iceberg_tables.REST_TOKEN}"' if kind == "rest" else ""
+        text = f'[other]\nkind = "catalog"\ntype = "{kind}"\nwarehouse = "{lake.warehouse}"\n{place}\n'
+        iceberg_tables.connections(lake.clouds.home, text)
+        fields = {"type": kind, "warehouse": lake.warehouse, **({"uri": server.url, "token": iceberg_tables.REST_TOKEN} if kind == "rest" else {})}
+        lookup = Connections.load(lake.clouds.config).get
+        for number in (1, 2):
+            ran = lake.run(target_catalog="other", target=lake.warehouse)
+            assert ran.code == 0, ran.error
+            files = Files(lookup)
+            catalog = open_catalog(CatalogConnection(**fields), files)
+            place = catalog.metadata_location(iceberg_tables.name_of("sales.orders"))
+            assert ran.result["report"]["tables"][0]["metadata_location"] == place
+            told = json.loads(files.read(place))
+            assert len(told["snapshots"]) == number + 1
+            catalog.close()
+            files.close()
+            made.append(rows(number * 100, 1))
+        assert lake.run(target_catalog="other").counts["done"] == 1
+        assert lake.run(target_catalog="other").counts["unchanged"] == 1
+
+
+def test_its_own_folder_is_no_target(lake: Lake) -> None:
+    lake.table()
+    ran = lake.run(target=f"{lake.clouds.bucket}/wh/sales/orders/copy", target_namespace="n")
+    assert ran.code == 1 and "one is within the other" in json.dumps(ran.result), ran.result
