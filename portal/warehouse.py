@@ -83,6 +83,8 @@ class Answer:
     rows: list[tuple[Any, ...]]
     query_id: str
     count: int
+    columns: tuple[str, ...] = ()
+    """Names of the columns."""
 
 
 class Warehouse:
@@ -125,7 +127,7 @@ class Warehouse:
         with _translated(what or "Asking Snowflake"), self._session.cursor() as cursor:
             cursor.execute(sql, tuple(values) or None, **({"file_stream": stream} if stream else {}))
             rows = cursor.fetchall()
-            return Answer(rows, cursor.sfqid or "", cursor.rowcount or 0)
+            return Answer(rows, cursor.sfqid or "", cursor.rowcount or 0, tuple(column.name for column in cursor.description or ()))
 
     def identity(self) -> dict[str, str | None]:
         """Who the session is: user, role, warehouse, database and schema, None where none is set."""

@@ -53,8 +53,10 @@ class ExternalTables:
             return self._create(statement, name, duck)
         if statement.verb == "ALTER" and "REFRESH" in statement.options:
             facts = self._objects.need(KIND, name)
-            files = self._fill(name, facts, duck)
-            return rows_sql(("file", "status", "description"), [(file, "REGISTERED_NEW", "File registered successfully.") for file in files])
+            before, now = facts["files"], self._fill(name, facts, duck)
+            changes = [(file, "UNREGISTERED", "File unregistered successfully.") for file in before if file not in now]
+            changes += [(file, "REGISTERED_NEW", "File registered successfully.") for file in now if before.get(file) != now[file]]
+            return rows_sql(("file", "status", "description"), changes)
         if statement.verb == "DROP":
             told = self._objects.drop(KIND, name, guarded=statement.guarded)
             duck.execute(f"drop table if exists {quoted(name)}")
@@ -81,17 +83,17 @@ class ExternalTables:
         columns = _columns(statement.sql)
         facts = {
             "url": f"{url}/{location.path}" if location.path else url, "stage": ".".join(stage), "columns": columns,
-            "comment": str(statement.options.get("COMMENT", "")),
+            "comment": str(statement.options.get("COMMENT", "")), "files": {},
         }  # fmt: skip
         told = self._objects.create(KIND, name, facts, replace=statement.replace, guarded=statement.guarded)
         if "already exists" not in told:
             self._fill(name, facts, duck)
         return status_sql(told)
 
-    def _fill(self, name: Name, facts: dict[str, Any], duck: Any) -> list[str]:
-        """Replace a table's rows by those of the files that are there now; returns the files."""
+    def _fill(self, name: Name, facts: dict[str, Any], duck: Any) -> dict[str, str]:
+        """Replace a table's rows by those of the files that are there now; returns the files with their ETags."""
         place = Place.parse(f"{facts['url'].rstrip('/')}/")
-        files = [file for file in self._storage.list(place) if file.lower().endswith(".parquet")]
+        files = {file: etag for file, etag in self._storage.list(place) if file.lower().endswith(".parquet")}
         duck.execute("begin")
         try:
             columns = ", ".join(f"{quoted((column,))} {kind}" for column, kind, _ in facts["columns"])
@@ -102,6 +104,7 @@ class ExternalTables:
         except BaseException:
             duck.execute("rollback")
             raise
+        self._objects.put(KIND, name, {**facts, "files": files})
         return files
 
     def _add(self, name: Name, columns: list[tuple[str, str, str]], place: Place, duck: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from embedded.snowflake.answers import CANNOT_READ, EQUALITY_DELETES, NOT_THERE, READ_ONLY, SYNTAX, Refused, rows_sql, status_sql, there_already
 from embedded.snowflake.objects import Name, Objects
 from embedded.snowflake.rows import fill, quoted
-from embedded.snowflake.statement import Statement
+from embedded.snowflake.statement import Statement, name_in
 from embedded.snowflake.storage import Place, Storage
 from embedded.snowflake.volumes import CATALOG, SINCE, Volumes, like
 
@@ -67,7 +67,7 @@ class IcebergTables:
         there = self._objects.get(KIND, name) is not None
         if (there or _is_table(duck, name)) and not statement.replace:
             return status_sql(self._objects.create(KIND, name, {}, guarded=statement.guarded)) if there else _occupied(name, statement.guarded)
-        volume, catalog = (str(options.get(key, "")) for key in ("EXTERNAL_VOLUME", "CATALOG"))
+        volume, catalog = (name_in(str(options.get(key) or "?"))[0] for key in ("EXTERNAL_VOLUME", "CATALOG"))
         self._objects.need(CATALOG, (catalog,))
         facts = {"volume": volume, "catalog": catalog, "metadata": self._read(volume, path, name, duck), "comment": str(options.get("COMMENT", ""))}
         self._objects.put(KIND, name, facts)

@@ -67,12 +67,12 @@ class Storage:
         except AzureError as error:
             raise _denied(place.account) from error
 
-    def list(self, place: Place) -> Iterator[str]:
-        """Yield the paths of the files below a place. Raises Refused (no access)."""
+    def list(self, place: Place) -> Iterator[tuple[str, str]]:
+        """Yield the paths and ETags of the files below a place. Raises Refused (no access)."""
         try:
             for blob in self._container(place).list_blobs(name_starts_with=place.path):
                 if (blob.get("metadata") or {}).get("hdi_isfolder") != "true" and blob.size:
-                    yield blob.name
+                    yield blob.name, str(blob.etag)
         except AzureError as error:
             raise _denied(place.account) from error
 
