@@ -4,6 +4,8 @@ The listing is streamed page by page into inventory.parquet, a file of the job, 
 the inventory is also written there as one file: Parquet, CSV or JSON lines, as the format says. The result counts objects and bytes
 by format and by the folders directly below the source.
 
+With run_on=spark the executors of a cluster list parts of the store at the same time; the inventory is the same.
+
 The Parquet inventory can be given to the migrate engine as --keys-file.
 
 Examples:
@@ -13,7 +15,11 @@ Examples:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import model_validator
 
 from portal import engine
 from portal.engine import JobContext, Result, param
@@ -22,14 +28,17 @@ from portal.planning.formats import Format
 from portal.planning.selection import SourceParams
 from portal.stores.base import Store
 from portal.stores.url import StoreURL
+from portal.transfer.run_on import RunOnParams
 
 if TYPE_CHECKING:
     from portal.planning.inventory import Inventory
+    from portal.planning.listing import ListsPages
+    from portal.transfer.side import Side
 
 _SHOWN = 20
 
 
-class Params(SourceParams):
+class Params(RunOnParams, SourceParams):
     formats: tuple[Format, ...] = param(("any",), help="Only files of these formats, told by their names", group="Source")
     target: StoreURL | None = param(
         None, help="Also write the inventory to this file; a name that ends in '/' gets inventory.FORMAT appended", group="Target",
@@ -39,19 +48,24 @@ class Params(SourceParams):
     format: Literal["parquet", "csv", "json"] = param("parquet", help="Format of the target file; json has one object a line", group="Target")
     overwrite: bool = param(False, help="Replace a target that exists", group="Target")
 
+    @model_validator(mode="after")
+    def _can_be_parted(self) -> Self:
+        if self.run_on == "spark" and self.source.scheme == "file":
+            raise ValueError(f"{self.source} is a folder of the worker's machine, which no other machine lists: leave run_on at local")
+        return self
+
 
 def run(params: Params, job: JobContext) -> Result:
     from portal.planning.inventory import Inventory
-    from portal.planning.listing import Lister
     from portal.planning.plan import START
     from portal.planning.planning import Rules
     from portal.planning.sources import Listing
     from portal.transfer.sides import side
-    from portal.wire.opening import open_end
 
     inventory = Inventory(job.artefact("inventory.parquet"), params.source)
-    with job.interruptible(), side(job, params.source, params.source_connection) as source:
-        lister = Lister(lambda: open_end(source.access()), job.check_cancelled)
+    # Between two calls of Java nothing may be cut off: a listing on Spark looks itself whether it is to end.
+    interruptible = job.interruptible() if params.run_on == "local" else nullcontext()
+    with interruptible, side(job, params.source, params.source_connection) as source, _lister(params, job, source) as lister:
         pages = Listing(Rules(params.source.key, "", "s3", params.filters), lister, source.store.stat).pages(START, 0)
         inventory.write(pages, lambda objects, _: job.progress(objects, None, "objects", "listing"))
     job.log.info("%s objects, %s bytes", f"{inventory.objects:,}", f"{inventory.bytes:,}")
@@ -64,6 +78,22 @@ def run(params: Params, job: JobContext) -> Result:
         warnings=tuple(inventory.unseen[:_SHOWN]) + ((f"and {more:,} more that could not be looked at",) if more > 0 else ()),
         report=inventory.report(),
     )
+
+
+@contextmanager
+def _lister(params: Params, job: JobContext, source: Side) -> Iterator[ListsPages]:
+    """Yield what lists the source."""
+    from portal.planning.listing import Lister
+    from portal.wire.opening import open_end
+
+    if params.run_on == "local":
+        yield Lister(lambda: open_end(source.access()), job.check_cancelled)
+        return
+    from portal.lake.spark.session import spark_session
+    from portal.lake.spark.spark_lister import SparkLister
+
+    with spark_session(job.settings, app=f"portal list {job.job_id}", iceberg=False) as session:
+        yield SparkLister(session, source, job.folder / ".listing", job.check_cancelled)
 
 
 def _publish(inventory: Inventory, params: Params, url: StoreURL, job: JobContext) -> dict[str, Any]:

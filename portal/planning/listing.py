@@ -29,6 +29,14 @@ class Lists(Protocol):
     def close(self) -> None: ...
 
 
+class ListsPages(Protocol):
+    """What gives the pages of a listing: `Lister`, or what takes its place."""
+
+    def pages(self, prefix: str, continuation: str | None = None) -> Iterator[Listed]:
+        """See `Lister.pages`."""
+        ...
+
+
 class Lister:
     """Lists a container. `opened` opens an end for one thread, with credentials that are good now; `check` is called often and may raise
     Cancelled."""

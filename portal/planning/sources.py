@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from portal.errors import BadParameters, NotFound
 from portal.ledger.journal import JOURNAL_FILE, JournalState
 from portal.planning import names, plan
-from portal.planning.listing import Lister
+from portal.planning.listing import ListsPages
 from portal.planning.looking import LOOKERS, Looker, each
 from portal.planning.plan import START, Page
 from portal.planning.planning import Rules
@@ -39,7 +39,7 @@ class Listing:
     """Everything at or below the source's prefix."""
 
     rules: Rules
-    lister: Lister
+    lister: ListsPages
     stat: Callable[[str], ObjectInfo]
 
     def pages(self, next_: str, first: int) -> Iterator[Page]:

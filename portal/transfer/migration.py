@@ -12,7 +12,7 @@ from portal.ledger.balance import Books
 from portal.ledger.journal import JOURNAL_FILE, Journal, JournalState
 from portal.planning import plan, planner, sources
 from portal.planning.compare import SameBytes
-from portal.planning.listing import Lister
+from portal.planning.listing import Lister, ListsPages
 from portal.planning.looking import Looker
 from portal.planning.planner import Planned
 from portal.planning.planning import Rules
@@ -64,6 +64,8 @@ class Migration:
     """What brings the entries to their end: `portal.transfer.moving.move`, or what takes its place."""
     same_bytes: SameBytes | None = None
     """With overwrite=different: what decides on a target that exists."""
+    lister: ListsPages | None = None
+    """What lists the source in place of this machine alone."""
 
     def plan(self) -> Planned:
         """List the source into a plan on disk, or go on with the one that an earlier attempt of this job began."""
@@ -84,7 +86,7 @@ class Migration:
             return Chosen(self.rules, lambda: each_once(keys(), self.rules.source_prefix), Looker(opened(self.route.source), check), check)
         if left is not None:
             return Chosen(self.rules, left, Looker(opened(self.route.source), check), check)
-        return Listing(self.rules, Lister(opened(self.route.source), check), self.route.source.store.stat)
+        return Listing(self.rules, self.lister or Lister(opened(self.route.source), check), self.route.source.store.stat)
 
     def _tell_listed(self, count: int, size: int) -> None:
         self.tell(0, None, 0, f"listed {count:,} objects ({size:,} bytes to move)")

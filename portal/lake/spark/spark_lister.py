@@ -19,10 +19,6 @@ from portal.wire.opening import open_end
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-KINDS = ("s3", "blob")
-"""The kinds of end whose listing can be cut into parts; any other is listed on this machine."""
-_DIRECTORY_BUCKET = "--x-s3"
-
 
 class SparkLister:
     """Lists one side of a transfer. Used by one thread."""
@@ -35,11 +31,6 @@ class SparkLister:
         """
         self._session, self._side, self._folder, self._check = session, side, folder, check
         self.tasks_run = 0
-
-    @staticmethod
-    def fits(side: Side) -> bool:
-        """Whether the listing of a side can be cut into parts."""
-        return side.access().kind in KINDS and not side.url.container.endswith(_DIRECTORY_BUCKET)
 
     def pages(self, prefix: str, continuation: str | None = None) -> Iterator[Listed]:
         """Yield what `Lister.pages` yields, and raise what it raises; SparkFailed, too."""

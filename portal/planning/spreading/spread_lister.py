@@ -7,6 +7,7 @@ list, what is left is cut again. Pages that come before their turn wait on the d
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -77,6 +78,7 @@ class SpreadLister:
     check: Callable[[], None]
     requests: int = 0
     tasks_run: int = 0
+    _access: Access | None = None
     _stretches: list[_Stretch] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=count)
 
@@ -127,7 +129,13 @@ class SpreadLister:
                 return
             if not stretch.listing and stretch.file is None:
                 stretch.listing = True
-                self.tasks.put(stretch, (self.access(), stretch.part, stretch.most_pages))
+                self.tasks.put(stretch, (self._good(), stretch.part, stretch.most_pages))
+
+    def _good(self) -> Access:
+        """Credentials are made anew only when they end soon: that takes a while."""
+        if self._access is None or time.time() >= self._access.renew_at:
+            self._access = self.access()
+        return self._access
 
     def _take(self, longest_s: float) -> None:
         """Take what was listed meanwhile; wait for something when nothing was. Raises what a task raised."""
