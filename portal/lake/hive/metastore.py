@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from types import TracebackType
@@ -22,8 +23,6 @@ _FIRST_PART = re.compile(r"`(?:[^`]|``)+`|[^.`\s]+")
 _TABLES_AT_A_TIME = 50
 _PARTITIONS_AT_A_TIME = 500
 """Each comes with all columns of its own."""
-_SPOOLED_BYTES = 1 << 20
-"""Names of partitions that are kept in memory; more go to a temporary file."""
 
 
 class Metastore:
@@ -74,7 +73,9 @@ class Metastore:
         wanted = []
         for database in self.databases():
             inside = [pattern for pattern in patterns if _may_mean(pattern, database)]
-            if inside:
+            if not inside:
+                continue
+            with suppress(NotFound):  # it was dropped meanwhile
                 wanted += chosen(inside, (TableName((database,), table) for table in self.table_names(database)))[0]
         return chosen(patterns, wanted)
 
@@ -88,11 +89,13 @@ class Metastore:
         return reading.table(self._ask(f"tell of the table {name}", ask))
 
     def tables(self, names: Sequence[TableName]) -> Iterator[HiveTable]:
-        """Yield what is known of tables, fifty asked for at a time; one that was dropped meanwhile is left out."""
+        """Yield what is known of tables, fifty asked for at a time; one that was dropped meanwhile, its database too, is left out."""
         for each in _by_database(names):
             database = each[0].namespace[0]
             wanted = [name.table for name in each]
-            found = self._ask(f"tell of tables of {database}", partial(_objects, database, wanted))
+            found: list[Any] = []
+            with suppress(NotFound):
+                found = self._ask(f"tell of tables of {database}", partial(_objects, database, wanted))
             yield from sorted((reading.table(item) for item in found), key=lambda table: table.name)
 
     def partition_names(self, table: HiveTable) -> Iterator[str]:
@@ -100,7 +103,7 @@ class Metastore:
         if not table.partition_keys:
             return
         database, name = _two(table.name)
-        with tempfile.SpooledTemporaryFile(_SPOOLED_BYTES) as kept:
+        with tempfile.TemporaryFile() as kept:
 
             def ask(wire: Wire) -> None:
                 kept.seek(0)

@@ -13,6 +13,8 @@ from portal.lake.packages import need
 PORT = 9083
 CONNECT_S, ANSWER_S = 10.0, 300.0
 """How long an address may take to be reached, and to begin or go on with an answer."""
+LONGEST_BYTES = 64 << 20
+"""Of one text in an answer: what is longer was not sent by a metastore."""
 _GONE = frozenset(("NoSuchObjectException", "UnknownDBException", "UnknownTableException"))
 _BROKEN = frozenset(("TTransportException", "OSError", "EOFError"))
 _DENIALS = ("permission denied", "accesscontrolexception", "not authorized", "does not have privileges")
@@ -38,7 +40,7 @@ class Wire:
         try:
             _open(self._transport, kerberos)
             socket.setTimeout(answer_s * 1000)
-            self.client = Client(TBinaryProtocolAccelerated(self._transport))
+            self.client = Client(TBinaryProtocolAccelerated(self._transport, string_length_limit=LONGEST_BYTES))
             if user and not kerberos:
                 self.client.set_ugi(user, [])
         except BaseException:
