@@ -36,7 +36,8 @@ Examples:
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import field_validator, model_validator
@@ -47,6 +48,7 @@ from portal.lake.iceberg.history import History
 from portal.lake.table_name import parts
 from portal.planning.policies import Verify
 from portal.stores.url import StoreURL
+from portal.transfer.run_on import RunOnParams
 from portal.transfer.speed_params import SpeedParams
 
 if TYPE_CHECKING:
@@ -55,11 +57,12 @@ if TYPE_CHECKING:
     from portal.lake.migrating.choosing import Place
     from portal.lake.migrating.data_files import Moving
     from portal.lake.migrating.tables import Migrated
+    from portal.transfer.migration import Mover
     from portal.transfer.route import Route
     from portal.transfer.side import Side
 
 
-class Params(SpeedParams):
+class Params(RunOnParams, SpeedParams):
     catalog: str = param("", help="Catalog that has the tables: a connection of kind catalog; none: the default", group="Source")
     tables: tuple[str, ...] = param(
         help="Tables, and patterns with * ? [ ]: sales.orders sales.* (parts with dots in backquotes)", group="Source", placeholder="sales.orders",
@@ -119,6 +122,10 @@ def run(params: Params, job: JobContext) -> Result:
     from portal.lake.catalogs.opening import open_catalog
 
     packages.need("pyiceberg", "fastavro")
+    if params.run_on == "spark":
+        from portal.lake.spark.placing import refuse_unready
+
+        refuse_unready(job.settings)
     ours, theirs = job.connection("catalog", params.catalog), job.connection("catalog", params.target_catalog)
     source_files = Files.of(ours, job.connection)
     target_files = Files(job.connection, s3=params.target_connection or theirs.s3_connection, adls=params.target_connection or theirs.adls_connection)
@@ -130,7 +137,8 @@ def run(params: Params, job: JobContext) -> Result:
             opened.callback(source.close)
             target = open_catalog(theirs, target_files, create=not job.dry_run)
             opened.callback(target.close)
-        return _run(params, job, source, _place(params, target, theirs.warehouse), _moving(params, job, source_files, target_files))
+        moving = _moving(params, job, source_files, target_files, opened.enter_context(_mover(params, job)))
+        return _run(params, job, source, _place(params, target, theirs.warehouse), moving)
 
 
 def _run(params: Params, job: JobContext, source: Catalog, place: Place, moving: Moving) -> Result:
@@ -151,7 +159,7 @@ def _run(params: Params, job: JobContext, source: Catalog, place: Place, moving:
         tables.run(names, done, dry=job.dry_run)
     finally:
         merged(job.artefact("ledger.parquet"), done.ledgers)
-        told = {"dry_run": _dry_run(done, job)} if job.dry_run else {}
+        told = {"transfers": _dry_run(done, job)} if job.dry_run else {}
         job.so_far = _result(done, job, tuple(f"no table is meant by {pattern}" for pattern in missing), told)
     _refuse_failure(done)
     return job.so_far
@@ -200,7 +208,8 @@ def _dry_run(done: Migrated, job: JobContext) -> dict[str, Any]:
         job.log.info("%s: from %s", name, migration.route.source.url)
         with job.interruptible():
             checked = migration.preflight(planned)
-        found[f"{name} from {migration.route.source.url}"] = dry_run(migration, planned, checked, prices.load(job.settings.home), job.log)
+        told = dry_run(migration, planned, checked, prices.load(job.settings.home), job.log)
+        found[f"{name} from {migration.route.source.url}"] = {key: told[key] for key in ("actions", "conflicts_by_class", "time_s", "cost")}
     return found
 
 
@@ -210,9 +219,23 @@ def _place(params: Params, target: Catalog, warehouse: str) -> Place:
     return Place(target, params.target, warehouse, params.target_namespace)
 
 
-def _moving(params: Params, job: JobContext, source: Files, target: Files) -> Moving:
-    from portal.lake.migrating.data_files import Moving
+@contextmanager
+def _mover(params: Params, job: JobContext) -> Iterator[Mover]:
+    """Yield what moves the files: processes of this machine, or one Spark session for all tables."""
     from portal.transfer.moving import move
+
+    if params.run_on == "local" or job.dry_run:
+        yield move
+        return
+    from portal.lake.spark.distributing import spark_mover
+    from portal.lake.spark.session import spark_session
+
+    with spark_session(job.settings, app=f"portal {job.job_id}", iceberg=False, check=job.check_cancelled) as session:
+        yield spark_mover(session)
+
+
+def _moving(params: Params, job: JobContext, source: Files, target: Files, mover: Mover) -> Moving:
+    from portal.lake.migrating.data_files import Moving
 
     def route(ours: Side, theirs: Side) -> Route:
         from portal.transfer.route import Route
@@ -223,7 +246,7 @@ def _moving(params: Params, job: JobContext, source: Files, target: Files) -> Mo
             max_requests_s=params.max_requests_s, block_bytes=params.block_bytes, job_id=job.job_id,
         )  # fmt: skip
 
-    return Moving(source, target, job.connection, route, move, job.job_id, job.check_cancelled, params.stall_s)
+    return Moving(source, target, job.connection, route, mover, job.job_id, job.check_cancelled, params.stall_s)
 
 
 if __name__ == "__main__":

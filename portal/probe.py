@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 from portal import clock
 from portal.connections import Connections
 from portal.errors import AccessDenied, NotTold, PortalError, explain
+from portal.lake.catalogs.files import Files
+from portal.lake.catalogs.opening import open_catalog
 from portal.lake.hive.metastore import Metastore
+from portal.lake.table_name import joined
 from portal.notifying.facts import test_message
 from portal.notifying.sending import send
 from portal.redact import Redactor
@@ -47,7 +51,7 @@ def probe(settings: Settings, kind: str, name: str = "", typed: Mapping[str, Any
         loaded = Connections.load(settings, {_TYPED: {"kind": kind, **typed}} if typed else None)
         connection = loaded.get(kind, _TYPED if typed else name)
         redact = Redactor([*loaded.secrets(), *connection.secrets(), *_texts(typed or {})])
-        text, detail = _QUESTIONS[kind](connection)
+        text, detail = _ask_catalog(connection, loaded) if kind == "catalog" else _QUESTIONS[kind](connection)
         return Probe(True, redact(text), "", {"leads_to": redact(connection.label), **detail}, _since(started))
     except PortalError as error:
         text = explain(error).partition("\n  what to do: ")[0]
@@ -94,8 +98,21 @@ def _ask_snowflake(connection: Any) -> tuple[str, dict[str, Any]]:
     return f"{', '.join(parts)}.", dict(who)
 
 
-def _ask_catalog(connection: Any) -> tuple[str, dict[str, Any]]:
-    return _CATALOGS[connection.type](connection)
+def _ask_catalog(connection: Any, connections: Connections) -> tuple[str, dict[str, Any]]:
+    return _ask_metastore(connection) if connection.type == "hive" else _ask_tables(connection, connections)
+
+
+def _ask_tables(connection: Any, connections: Connections) -> tuple[str, dict[str, Any]]:
+    """Of catalogs that hold Iceberg tables alone."""
+    with closing(Files.of(connection, connections.get)) as files, closing(open_catalog(connection, files)) as catalog:
+        found = catalog.namespaces()
+        names = [joined(namespace) for namespace in found]
+        tables = len(catalog.tables(found[0])) if found else 0
+    if not names:
+        return "Signed in; there is no namespace yet.", {"namespaces": []}
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
+    count = "1 namespace" if len(names) == 1 else f"{len(names)} namespaces"
+    return f"{count}: {shown}. {names[0]} holds {'1 table' if tables == 1 else f'{tables} tables'}.", {"namespaces": names}
 
 
 def _ask_metastore(connection: Any) -> tuple[str, dict[str, Any]]:
@@ -108,9 +125,6 @@ def _ask_metastore(connection: Any) -> tuple[str, dict[str, Any]]:
     return f"{count}: {shown}.{inside}", {"databases": names}
 
 
-_CATALOGS: dict[str, Callable[[Any], tuple[str, dict[str, Any]]]] = {"hive": _ask_metastore}
-
-
 def _send_test(connection: Any) -> tuple[str, dict[str, Any]]:
     sent = send(connection, test_message(clock.now_ms()), "")
     if left := [*sent.later, *sent.refused]:
@@ -120,5 +134,4 @@ def _send_test(connection: Any) -> tuple[str, dict[str, Any]]:
 
 _QUESTIONS: dict[str, Callable[[Any], tuple[str, dict[str, Any]]]] = {
     "s3": _ask_store, "adls": _ask_store, "local": _ask_store, "snowflake": _ask_snowflake, "webhook": _send_test, "smtp": _send_test,
-    "catalog": _ask_catalog,
 }  # fmt: skip

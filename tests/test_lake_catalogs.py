@@ -20,6 +20,7 @@ from portal.lake.catalogs.files import Files
 from portal.lake.catalogs.opening import open_catalog
 from portal.lake.catalogs.spark_conf import spark_conf
 from portal.lake.table_name import TableName
+from portal.probe import probe
 from tests import iceberg_tables
 from tests.lake import metastore
 from tests.servers import Server
@@ -263,3 +264,17 @@ def test_small_files_are_put_once(clouds: Clouds) -> None:
     folders, found_files = files.below(f"{clouds.lake}/m")
     assert (folders, [info.key for info in found_files]) == (["sub"], ["m/a.json"])
     files.close()
+
+
+def test_a_connection_to_a_catalog_is_tested_by_asking_it(home: Path, source: Any, rest: Server) -> None:
+    def asked(**fields: str) -> Any:
+        lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items())
+        (home / "connections.toml").write_text(f'[asked]\nkind = "catalog"\n{lines}')
+        return probe(settings.load(home), "catalog", "asked")
+
+    told = asked(type="sql", uri=f"sqlite:///{home}/data/catalog.db")
+    assert told.ok and told.text == "1 namespace: sales. sales holds 2 tables."
+    assert asked(type="hadoop", warehouse=(home / "data" / "new").as_uri()).text == "Signed in; there is no namespace yet."
+    assert asked(type="rest", uri=rest.url, token=iceberg_tables.REST_TOKEN).ok
+    refused = asked(type="rest", uri=rest.url, token="another-t0ken")
+    assert not refused.ok and refused.hint and "another-t0ken" not in refused.text

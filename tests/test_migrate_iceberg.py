@@ -187,7 +187,7 @@ def test_a_dry_run_writes_nothing_and_tells_what_would_be_done(lake: Lake) -> No
     assert not (lake.clouds.home / "lake" / "catalog.db").exists() or not lake.target.list_namespaces()
     told = ran.result["report"]["tables"][0]
     assert (told["files"], told["snapshots"]) == (2, 2) and told["facts"]["files_by_kind"] == {"data": 2}
-    assert next(iter(ran.result["report"]["dry_run"].values()))["copy"]["objects"] == 2
+    assert next(iter(ran.result["report"]["transfers"].values()))["actions"]["copy"]["objects"] == 2
     assert not ran.result["outputs"]
 
 
