@@ -44,9 +44,11 @@ class Copying:
         self.target = StoreURL.parse(f"file://{root}/{target}")
         self.source_files, self.target_files = local_files(root), local_files(root)
         self.told: list[tuple[int, int]] = []
+        self.opened: list[Walked] = []
 
     def walk(self, history: str = "all", known: Collection[int] = ()) -> Walked:
         self.walked = walk(self.source_files, self.metadata_path, History.parse(history), self.folder, quiet, known=known, workers=2)
+        self.opened.append(self.walked)
         self.paths = Paths(self.walked.metadata["location"], self.target)
         return self.walked
 
@@ -79,7 +81,8 @@ class Copying:
         return StaticTable.from_metadata(self.written.metadata_location)
 
     def close(self) -> None:
-        self.walked.close()
+        for walked in self.opened:
+            walked.close()
 
 
 def values(table: Any, snapshot_id: int | None = None) -> Any:
