@@ -24,6 +24,8 @@ name are no value.
 Parquet files are a source too: where, columns, rename and types choose, filter and cast what is saved again, and output=csv or ndjson is the way
 back. A cast that would change a value (a fraction to an integer, an integer that is too large) is a row that does not fit.
 
+With run_on=spark the executors of a cluster convert, each file by one task, a data set as a whole by one.
+
 Every object ends in the ledger as in migrate. A second attempt goes on where the first ended; with something failed the job is partial, with
 everything failed it fails. A dry run shows what would be done, and of the first files the columns, their types and why, the first rows, and what
 would not fit, by samples alone.
@@ -38,6 +40,7 @@ Examples:
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -52,6 +55,7 @@ from portal.planning.selection import SourceParams
 from portal.stores.url import StoreURL
 from portal.tabular.options import ConvertOptions, Output, written_name
 from portal.tabular.params import ConversionParams
+from portal.transfer.run_on import RunOnParams
 
 if TYPE_CHECKING:
     from portal.ledger.balance import Books
@@ -85,8 +89,8 @@ _SCHEMAS = "_*.schema.json"
 """What a conversion puts beside its results is no source of another one."""
 
 
-class Params(ConversionParams, _Places):
-    concurrency: int = param(2, help="Files converted at the same time", group="Writing", advanced=True, ge=1, le=64)
+class Params(RunOnParams, ConversionParams, _Places):
+    concurrency: int = param(2, help="Files converted at the same time; on Spark: one a task", group="Writing", advanced=True, ge=1, le=64)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -108,17 +112,41 @@ def run(params: Params, job: JobContext) -> Result:
     from portal.transfer.converter import settled
     from portal.transfer.sides import side
 
+    if params.run_on == "spark":
+        from portal.lake.spark.placing import refuse_unready
+
+        refuse_unready(job.settings)
     with side(job, params.source, params.source_connection) as source, side(job, params.target, params.target_connection) as target:
-        return _run(params, settled(params, job.store, (source.store, target.store)), job, source, target)
+        options = settled(params, job.store, (source.store, target.store))
+        with _placed(_migration(params, options, job, source, target), params, options, job) as migration:
+            return _run(params, migration, job)
 
 
-def _run(params: Params, options: ConvertOptions, job: JobContext, source: Side, target: Side) -> Result:
+def _placed(migration: Migration, params: Params, options: ConvertOptions, job: JobContext) -> AbstractContextManager[Migration]:
+    """Give the conversion to whichever machines shall do it."""
+    if params.run_on == "local":
+        return nullcontext(migration)
+    from portal.lake.spark.converting import Converting, bring_to, place
+    from portal.lake.spark.placing import data_set_on_spark, on_spark
+
+    route = migration.route
+
+    def converting() -> Converting:
+        return Converting(place(route.source), place(route.target), options, as_one=params.dataset)
+
+    bring = bring_to(job.folder)
+    if params.dataset:
+        return data_set_on_spark(migration, job.settings, conversion=converting, bring=bring, folder=_folder(params))
+    return on_spark(migration, job.settings, conversion=converting, bring=bring)
+
+
+def _run(params: Params, migration: Migration, job: JobContext) -> Result:
     from portal.planning import prices
     from portal.transfer import dataset
     from portal.transfer.dry_run import dry_run
 
-    migration = _migration(params, options, job, source, target)
-    with job.interruptible():
+    # In the middle of a call to Java nothing may be cut off: a listing on Spark looks itself whether it is to end.
+    with job.interruptible() if params.run_on == "local" else nullcontext():
         planned = migration.plan()
     survey = planned.survey
     job.log.info("plan: %s files to convert (%s bytes), %s excluded", f"{survey.converting:,}", f"{survey.bytes:,}", f"{survey.excluded:,}")
@@ -222,7 +250,8 @@ def _migration(params: Params, options: ConvertOptions, job: JobContext, source:
     def tell(done: int, total: int | None, size: int, note: str) -> None:
         job.progress(done, total, "files", note, size)
 
-    route = Route(source, target, params.overwrite, convert=converter, concurrency=params.concurrency, job_id=job.job_id)
+    concurrency = params.concurrency if params.run_on == "local" else 0
+    route = Route(source, target, params.overwrite, convert=converter, concurrency=concurrency, job_id=job.job_id)
     keys = (lambda: iter(params.keys)) if params.keys else None
     policies, header = Policies(params.overwrite), _header(params)
     return Migration(route, _rules(params), policies, job.folder, job.job_id, header, tell, job.check_cancelled, keys, job.earlier_folder, mover)

@@ -92,7 +92,7 @@ def _lister(params: Params, job: JobContext, source: Side) -> Iterator[ListsPage
     from portal.lake.spark.session import spark_session
     from portal.lake.spark.spark_lister import SparkLister
 
-    with spark_session(job.settings, app=f"portal list {job.job_id}", iceberg=False) as session:
+    with spark_session(job.settings, app=f"portal list {job.job_id}", iceberg=False, check=job.check_cancelled) as session:
         yield SparkLister(session, source, job.folder / ".listing", job.check_cancelled)
 
 

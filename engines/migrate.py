@@ -202,14 +202,16 @@ def run(params: Params, job: JobContext) -> Result:
     ):
         with job.interruptible():
             overlap.refuse(source, target, target_folder(params.target.key, params.flat_folder if params.layout == "flat" else None))
-        return _run(_migration(params, job, source, target), params, job)
+        with _placed(_migration(params, job, source, target), params, job, source, target) as migration:
+            return _run(migration, params, job)
 
 
 def _run(migration: Migration, params: Params, job: JobContext) -> Result:
     from portal.planning import prices
     from portal.transfer.dry_run import dry_run
 
-    with job.interruptible():
+    # In the middle of a call to Java nothing may be cut off: a listing on Spark looks itself whether it is to end.
+    with job.interruptible() if params.run_on == "local" else nullcontext():
         planned = migration.plan()
     job.log.info("%s", _planned_text(planned))
     _refuse_nothing(planned, params, job)
@@ -226,13 +228,22 @@ def _run(migration: Migration, params: Params, job: JobContext) -> Result:
     return _closed(planned, _moved(migration, planned, found, params, job), params, job)
 
 
-def _placed(migration: Migration, params: Params, job: JobContext) -> AbstractContextManager[Migration]:
-    """Give the transfer to whichever machines shall move the objects."""
+def _placed(migration: Migration, params: Params, job: JobContext, source: Side, target: Side) -> AbstractContextManager[Migration]:
+    """Give the transfer to whichever machines shall list and move the objects."""
     if params.run_on == "local":
         return nullcontext(migration)
+    from portal.lake.spark.converting import Converting, bring_to, place
     from portal.lake.spark.placing import on_spark
+    from portal.transfer.converter import settled
 
-    return on_spark(migration, job.settings)
+    if params.convert == "none":
+        return on_spark(migration, job.settings)
+    options = settled(params, job.store, (source.store, target.store))
+
+    def converting() -> Converting:
+        return Converting(place(source), place(target), options)
+
+    return on_spark(migration, job.settings, conversion=converting, bring=bring_to(job.folder))
 
 
 def _moved(migration: Migration, planned: Planned, found: Preflight, params: Params, job: JobContext) -> Outcome:
@@ -241,8 +252,7 @@ def _moved(migration: Migration, planned: Planned, found: Preflight, params: Par
 
     books = Books(migration.route.target.base)
     try:
-        with _placed(migration, params, job) as placed:
-            return placed.move(planned, found, books)
+        return migration.move(planned, found, books)
     except Exception:
         job.so_far = _result(planned, books, report=_told(books, job))
         raise

@@ -70,10 +70,8 @@ class _Move:
         self._rows = Rows(journal, self._entries)
         self._cancelled = threading.Event()
         self._converted_bytes = _Sum()
-        self._conversions = Conversions(
-            route.source.store, route.target.store, route.job_id, route.convert, min(route.concurrency or os.cpu_count() or 1, _CONVERTING),
-            self._passed,
-        )  # fmt: skip
+        threads = min(route.converting or route.concurrency or os.cpu_count() or 1, _CONVERTING)
+        self._conversions = Conversions(route.source.store, route.target.store, route.job_id, route.convert, threads, self._passed)
         self._refusals = self._failures = 0
         self._untold = (0, 0)
 

@@ -54,6 +54,8 @@ class Route:
     block_bytes: int = 0
     """0: 4 MiB, to S3 8 MiB, more for very large objects."""
     job_id: str = ""
+    converting: int = 0
+    """Objects converted at the same time; 0: as many as there are connections, or CPUs."""
 
     @property
     def most_processes(self) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from portal.stores.base import Store
 from portal.stores.url import StoreURL
@@ -17,6 +18,8 @@ class Side:
     """Opened by the SDK: single looks, conversions."""
     access: Callable[[], Access]
     """How to reach it on the thin path; fresh credentials each time."""
+    connection: Any = field(default=None, repr=False)
+    """What it was opened with, for who opens it elsewhere; None where nobody does."""
 
     @property
     def base(self) -> str:

@@ -24,6 +24,6 @@ def side(
     store = job.store(url, connection)
     found = job.connection(KIND_OF_SCHEME[url.scheme], connection)
     try:
-        yield Side(url, store, lambda: replace(access_of(url, found, endpoint=endpoint), stall_s=stall_s))
+        yield Side(url, store, lambda: replace(access_of(url, found, endpoint=endpoint), stall_s=stall_s), found)
     finally:
         store.close()

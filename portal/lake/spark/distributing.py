@@ -43,15 +43,16 @@ _OF_THE_DRIVER = ("source", "target", "convert")
 
 log = logging.getLogger("portal.transfer")
 
+Converts = Callable[[], Conversion]
 Bring = Callable[[str, bytes], None]
 """Takes in a file that a conversion wrote on an executor: its name and content. Called in the order in which the shares end."""
 
 
-def spark_mover(session: SparkSession, *, conversion: Conversion | None = None, bring: Bring = lambda name, data: None) -> Mover:
+def spark_mover(session: SparkSession, *, conversion: Converts | None = None, bring: Bring = lambda name, data: None) -> Mover:
     """Return what moves the entries of a plan on the executors of a session, in place of `portal.transfer.moving.move`.
 
     Args:
-        conversion: what converts there, for a plan that converts
+        conversion: gives what converts there, with credentials that are good now, for a plan that converts
         bring: takes in the files that it wrote
     """
 
@@ -70,7 +71,7 @@ def spark_mover(session: SparkSession, *, conversion: Conversion | None = None, 
 class _Distribution:
     def __init__(
         self, session: SparkSession, route: Route, verdicts: Sequence[int], journal: Journal, tell: Callable[[int, int], None],
-        conversion: Conversion | None, bring: Bring,
+        conversion: Converts | None, bring: Bring,
     ) -> None:  # fmt: skip
         self._session, self._route, self._verdicts, self._journal, self._tell = session, route, verdicts, journal, tell
         self._conversion, self._bring = conversion, bring
@@ -159,12 +160,13 @@ class _Distribution:
     def _order(self, calls: Calls[int, Brought]) -> Order:
         route = self._route
         how: dict[str, Any] = {item.name: getattr(route, item.name) for item in fields(Route) if item.name not in _OF_THE_DRIVER}
-        how["processes"] = 1
+        how["processes"] = how["converting"] = 1
         if self._places:
             parts = self._places
             how["max_bandwidth"], how["max_requests_s"] = route.max_bandwidth / parts, route.max_requests_s / parts
             how["concurrency"] = max(1, route.concurrency // parts) if route.concurrency else 0
-        return Order(route.source.url, route.target.url, route.source.access(), route.target.access(), how, self._conversion)
+        conversion = self._conversion() if self._conversion else None
+        return Order(route.source.url, route.target.url, route.source.access(), route.target.access(), how, conversion)
 
     def _seed(self, share: Share) -> bytes:
         """What an earlier attempt left of these entries, as lines of a journal."""

@@ -111,7 +111,7 @@ def moved(order: Order, task: Task, tried: int) -> Brought:
 
     `tried`: how often Spark began this task before, on executors that were lost. What those did nobody knows: every target is looked at first.
     """
-    with tempfile.TemporaryDirectory(prefix="share-", dir=_scratch()) as name:
+    with tempfile.TemporaryDirectory(prefix="share-", dir=scratch()) as name:
         folder = Path(name)
         seed = task.seed + (_begun(task.pages) if tried else b"")
         (folder / JOURNAL_FILE).write_bytes(seed)
@@ -167,7 +167,7 @@ def _opened(order: Order, folder: Path) -> Iterator[Route]:
         )  # fmt: skip
 
 
-def _scratch() -> str:
+def scratch() -> str:
     """A folder that goes with the executor, however that ends."""
     return str(Path(importlib.import_module("pyspark").SparkFiles.getRootDirectory()).resolve())
 
