@@ -104,12 +104,17 @@ def _first_field(protocol: Any, errors: dict[int, Callable[[], Any]]) -> Iterato
 
 def is_broken(error: Exception) -> bool:
     """Tell whether a connection did not come about, or broke: another address, or the same one again, may answer."""
-    return not _BROKEN.isdisjoint(_classes(error))
+    return not _BROKEN.isdisjoint(_classes(error)) and not _is_nonsense(error)
 
 
 def is_lacking(error: Exception) -> bool:
     """Tell whether a metastore has no such method: it is older or newer."""
     return "TApplicationException" in _classes(error) and (getattr(error, "type", None) == 1 or "nvalid method name" in str(error))
+
+
+def _is_nonsense(error: Exception) -> bool:
+    """Tell whether what came was not of the metastore's protocol."""
+    return "TProtocolException" in _classes(error) or "Length exceeded" in str(error)
 
 
 def _classes(error: Exception) -> set[str]:
@@ -122,6 +127,9 @@ def translated(error: Exception, what: str) -> PortalError:
     text = (getattr(error, "message", "") or str(error) or type(error).__name__).strip()
     if not _GONE.isdisjoint(_classes(error)):
         return NotFound(f"The metastore could not {what}: there is none of that name. {text}".rstrip())
+    if _is_nonsense(error):
+        hint = "Check the address: it may be another service's, or the metastore may want Kerberos."
+        return CatalogError(f"The metastore could not {what}: what answered does not speak as a metastore does ({text}).", hint=hint)
     if is_broken(error):
         hint = "Check that it runs, and that its address can be reached from the worker's machine."
         return Unreachable(f"The metastore could not be asked to {what}: {text}", hint=hint)
