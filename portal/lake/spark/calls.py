@@ -163,10 +163,11 @@ class Calls(Generic[Key, Value]):
     def _called(self, argument: bytes) -> Any:
         if self._closed:
             raise Cancelled
-        code, order = self._code, self._order
+        archive, stamp = self._code  # plain values: what Spark ships must not need the portal to be read
+        order = self._order
         with told(self._name):
             self._context.setJobGroup(self._group, self._name)
-            [answer] = self._one.map(lambda _: at_executor.called(code.archive, code.stamp, order, argument)).collect()
+            [answer] = self._one.map(lambda _: at_executor.called(archive, stamp, order, argument)).collect()
         return pickle.loads(zlib.decompress(answer))  # noqa: S301 - both ends are this program
 
     def close(self) -> None:
