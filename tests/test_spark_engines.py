@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+import io
+import json
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,7 +17,7 @@ from portal import settings
 from portal.lake.spark.session import spark_session
 from portal.planning.spreading import spread_lister
 from tests.spark_cluster import small
-from tests.transferring import Clouds
+from tests.transferring import Clouds, Ran, get, keys, put
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # pyspark leaves them to the collector
 
@@ -37,9 +41,7 @@ def fill(clouds: Clouds, scheme: str) -> str:
     """Files in some folders, names of all kinds; returns the source."""
     store = clouds.s3 if scheme == "s3" else clouds.adls
     for key in [*(f"in/day={day:02}/{n}.csv" for day in range(8) for n in range(3)), "in/ä b/c%.json", "in/a", "in/z.parquet", "beside/x.csv"]:
-        with store.open_write(key) as writer:
-            writer.write(key.encode())
-            writer.commit()
+        put(store, key, key)
     return f"{clouds.bucket if scheme == 's3' else clouds.lake}/in/"
 
 
@@ -66,3 +68,68 @@ def test_what_a_task_finds_out_is_told_as_on_this_machine(clouds: Clouds, spark:
 def test_a_folder_of_the_workers_machine_is_not_listed_by_others(clouds: Clouds) -> None:
     ran = clouds.run("list", source=f"file://{clouds.home}/data/", run_on="spark")
     assert ran.code == 2 and "leave run_on at local" in str(ran.result["error"])
+
+
+ROWS = "id,name,when,amount\n" + "".join(f"{n:05},näme {n},2026-01-{n % 28 + 1:02},{n}.50\n" for n in range(300))
+BAD = "id,name\n" + "".join(f"{n},x\n" for n in range(200)) + "three,y\n" + "".join(f"{n},z\n" for n in range(200))
+
+
+def fill_raw(clouds: Clouds, **files: str) -> None:
+    for name, text in files.items():
+        put(clouds.s3, f"raw/{name}.csv", text)
+
+
+def told(ran: Ran) -> list[dict[str, Any]]:
+    """The column reports, without the names of what was written: those lie in two folders."""
+    lines = [json.loads(line) for line in (ran.job.folder / "columns.ndjson").read_text().splitlines()]
+    return sorted(({name: value for name, value in line.items() if name not in ("target", "schema_key", "parts")} for line in lines), key=str)
+
+
+@pytest.mark.parametrize("more", [{}, {"dataset": True, "partition_by": ["when"]}], ids=["files", "data set"])
+def test_executors_convert_as_this_machine_does(more: dict[str, Any], clouds: Clouds, spark: None) -> None:
+    fill_raw(clouds, one=ROWS, two=ROWS.replace("näme", "other"), three=ROWS)
+    rans = {}
+    for place in ("local", "spark"):
+        rans[place] = clouds.run("convert", source=f"{clouds.bucket}/raw/", target=f"{clouds.lake}/{place}/", run_on=place, **more)
+        assert rans[place].code == 0, rans[place].result["error"]
+    local, there = rans["local"], rans["spark"]
+    assert local.counts == there.counts and there.counts["rows_in"] == 900
+    assert told(local) == told(there)
+    tables = [
+        pa.concat_tables([pq.read_table(io.BytesIO(get(clouds.adls, key))) for key in keys(clouds.adls, f"{place}/") if key.endswith("parquet")])
+        for place in rans
+    ]
+    assert tables[0].num_rows == 900 and tables[0].equals(tables[1])
+
+
+def test_rejected_rows_come_back_from_the_executors(clouds: Clouds, spark: None) -> None:
+    fill_raw(clouds, good=ROWS, bad=BAD)
+    rans = [
+        clouds.run("convert", source=f"{clouds.bucket}/raw/", target=f"{clouds.lake}/{place}/", run_on=place, on_reject="keep", types={"id": "int64"})
+        for place in ("local", "spark")
+    ]
+    rejects = [sorted(path.name for path in ran.job.folder.glob("rejects-*")) for ran in rans]
+    assert rejects[0] == rejects[1] != []
+    for name in rejects[0]:
+        assert (rans[0].job.folder / name).read_bytes() == (rans[1].job.folder / name).read_bytes()
+    assert rans[0].counts == rans[1].counts and told(rans[0]) == told(rans[1])
+
+
+def test_a_file_that_cannot_be_converted_fails_there_with_the_same_words(clouds: Clouds, spark: None) -> None:
+    fill_raw(clouds, good=ROWS, bad=BAD)
+    asked = {"source": f"{clouds.bucket}/raw/", "types": {"id": "int64"}, "include": ["bad.csv", "good.csv"]}
+    rans = [clouds.run("convert", target=f"{clouds.lake}/{place}/", run_on=place, **asked) for place in ("local", "spark")]
+    assert rans[0].code == rans[1].code
+    assert [(row["outcome"], row["reason"]) for row in rans[0].table] == [(row["outcome"], row["reason"]) for row in rans[1].table]
+
+
+def test_what_is_converted_on_the_way_and_what_is_copied_go_together(clouds: Clouds, spark: None) -> None:
+    fill_raw(clouds, one=ROWS, two=ROWS)
+    put(clouds.s3, "raw/image.png", b"\x89PNG" * 100)
+    rans = [
+        clouds.run("migrate", source=f"{clouds.bucket}/raw/", target=f"{clouds.lake}/{place}/", run_on=place, convert="parquet", formats=["any"])
+        for place in ("local", "spark")
+    ]
+    assert [ran.code for ran in rans] == [0, 0], rans[1].result["error"]
+    assert rans[0].counts == rans[1].counts and rans[1].counts["converted"] == 2 and rans[1].counts["copied"] == 1
+    assert told(rans[0]) == told(rans[1])
