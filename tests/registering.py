@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
+from pyiceberg import manifest
+from pyiceberg.table.snapshots import Operation, Snapshot, Summary
+from pyiceberg.table.update import AddSnapshotUpdate, SetSnapshotRefUpdate
 
-from embedded import adls_io
 from portal.connections import Connections
 from portal.warehouse import Warehouse
 from tests import iceberg_tables
@@ -42,6 +48,48 @@ class Lake:
         return self.warehouse.query(sql.replace("HERE", f'{DATABASE}."{self.schema}"')).rows
 
 
+class _Deletes(manifest.ManifestWriterV2):
+    """pyiceberg writes manifests of data only."""
+
+    def content(self) -> manifest.ManifestContent:
+        return manifest.ManifestContent.DELETES
+
+    @property
+    def _meta(self) -> dict[str, str]:
+        return {**super()._meta, "content": "deletes"}
+
+
+def delete_positions(table: Any, positions: list[int], **changes: Any) -> None:
+    """Commit deletes of rows of a table's first data file, as merge-on-read engines write them; `changes` make the entry say something else."""
+    snapshot, snapshot_id = table.current_snapshot(), random.getrandbits(62)
+    path = next(iter(table.scan().plan_files())).file.file_path
+    rows = pa.table({"file_path": [path] * len(positions), "pos": pa.array(positions, pa.int64())})
+    data = io.BytesIO()
+    parquet.write_table(rows, data)
+    base = f"{table.location()}/metadata/{snapshot_id}"
+    with table.io.new_output(f"{base}-deletes.parquet").create() as file:
+        file.write(data.getvalue())
+    entry = manifest.DataFile.from_args(
+        2, **{
+            "content": manifest.DataFileContent.EQUALITY_DELETES if "equality_ids" in changes else manifest.DataFileContent.POSITION_DELETES,
+            "file_path": f"{base}-deletes.parquet", "file_format": manifest.FileFormat.PARQUET, "partition": manifest.Record(),
+            "record_count": len(positions), "file_size_in_bytes": len(data.getvalue()), **changes,
+        },
+    )  # fmt: skip
+    with _Deletes(table.spec(), table.schema(), table.io.new_output(f"{base}-m0.avro"), snapshot_id, "null") as writer:
+        writer.add(manifest.ManifestEntry.from_args(status=manifest.ManifestEntryStatus.ADDED, snapshot_id=snapshot_id, data_file=entry))
+    sequence = table.metadata.last_sequence_number + 1
+    listed = table.io.new_output(f"{base}-list.avro")
+    with manifest.write_manifest_list(2, listed, snapshot_id, snapshot.snapshot_id, sequence, "null") as list_writer:
+        list_writer.add_manifests([*snapshot.manifests(table.io), writer.to_manifest_file()])
+    made = Snapshot(
+        snapshot_id=snapshot_id, parent_snapshot_id=snapshot.snapshot_id, sequence_number=sequence, timestamp_ms=snapshot.timestamp_ms + 1,
+        manifest_list=f"{base}-list.avro", summary=Summary(Operation.DELETE), schema_id=table.schema().schema_id,
+    )  # fmt: skip
+    main = SetSnapshotRefUpdate(ref_name="main", type="branch", snapshot_id=snapshot_id)
+    table.catalog.commit_table(table, (), (AddSnapshotUpdate(snapshot=made), main))
+
+
 @pytest.fixture(scope="module")
 def let_in(snowflake_server: Server, adls_server: Server) -> Server:
     """Snowflake, let into the tests' storage account."""
@@ -61,8 +109,7 @@ def lake(clouds: Clouds, let_in: Server, adls_server: Server, unique: str) -> It
     with (clouds.home / ".env").open("a") as file:
         file.writelines(f"SNOWFLAKE_{name}={value}\n" for name, value in lines.items())
     warehouse = f"abfss://{unique}@{ADLS_ACCOUNT}.dfs.core.windows.net/wh"
-    properties = {"py-io-impl": "embedded.adls_io.BoxIO", adls_io.ENDPOINT: f"{adls_server.url}/{ADLS_ACCOUNT}", adls_io.KEY: ADLS_KEY}
-    base = iceberg_tables.catalog(clouds.home / "data", warehouse, **properties)
+    base = iceberg_tables.catalog(clouds.home / "data", warehouse, **iceberg_tables.adls_properties(adls_server))
     uri = f"sqlite:///{clouds.home / 'data' / 'catalog.db'}"
     iceberg_tables.connections(clouds.home, f'[made]\nkind = "catalog"\ntype = "sql"\nuri = "{uri}"\nwarehouse = "{warehouse}"')
     with Warehouse.connect(Connections.load(clouds.config).get("snowflake")) as session:

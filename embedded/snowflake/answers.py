@@ -11,6 +11,7 @@ NO_LOCATIONS = ("393921", "42601")
 NOT_THERE = ("002003", "42S02")
 THERE_ALREADY = ("002002", "42710")
 SYNTAX = ("001003", "42000")
+INTERNAL = ("000603", "XX000")
 CANNOT_READ = ("100047", "22000")
 """What Snowflake answers when metadata cannot be read has no documented code; this one is the box's choice."""
 

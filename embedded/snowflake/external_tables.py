@@ -85,10 +85,10 @@ class ExternalTables:
             "url": f"{url}/{location.path}" if location.path else url, "stage": ".".join(stage), "columns": columns,
             "comment": str(statement.options.get("COMMENT", "")), "files": {},
         }  # fmt: skip
-        told = self._objects.create(KIND, name, facts, replace=statement.replace, guarded=statement.guarded)
-        if "already exists" not in told:
+        if self._objects.get(KIND, name) is None or statement.replace:
             self._fill(name, facts, duck)
-        return status_sql(told)
+            return status_sql(f"Table {name[-1]} successfully created.")
+        return status_sql(self._objects.create(KIND, name, facts, guarded=statement.guarded))
 
     def _fill(self, name: Name, facts: dict[str, Any], duck: Any) -> dict[str, str]:
         """Replace a table's rows by those of the files that are there now; returns the files with their ETags."""
@@ -140,8 +140,8 @@ def _duck_sql(text: str, there: set[str]) -> str:
     """Turn a column's expression into DuckDB's SQL over a file that has certain columns; those that it lacks are null."""
 
     def turned(node: exp.Expression) -> exp.Expression:
-        if isinstance(node, exp.Anonymous) and node.name.upper() == "GET" and node.expressions[0].sql().upper() == "VALUE":
-            name = node.expressions[1].this
+        if isinstance(node, exp.GetExtract) and node.this.sql().upper() == "VALUE":
+            name = node.expression.this
             return exp.column(exp.to_identifier(name, quoted=True)) if name in there else exp.null()
         if isinstance(node, exp.Column) and node.name.upper() == _FILENAME:
             return exp.column(exp.to_identifier(_FILENAME, quoted=True))

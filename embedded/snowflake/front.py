@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from embedded.snowflake.accounts import Accounts
-from embedded.snowflake.answers import Refused, literal
+from embedded.snowflake.answers import INTERNAL, Refused, literal
 from embedded.snowflake.lake import Lake
 
 fake = importlib.import_module("fakesnow.server")  # the package hides the module behind a function of the same name
@@ -80,10 +80,16 @@ class Front:
             try:
                 ours = await run_in_threadpool(self._lake.answer, sql, theirs)
             except Refused as refused:
-                data = {"errorCode": refused.code, "sqlState": refused.state}
-                return JSONResponse({"data": data, "code": refused.code, "message": refused.message, "success": False})
+                return _refusal(refused)
+            except Exception as error:  # else the connector would ask again and again, and do it again each time
+                return _refusal(Refused(INTERNAL, f"SQL execution internal error: {type(error).__name__}: {error}"))
             body["sqlText"] = ours or _with_identity(_removed(sql), session)
         return await fake.query_request(_with_body(request, body))
+
+
+def _refusal(refused: Refused) -> Response:
+    data = {"errorCode": refused.code, "sqlState": refused.state}
+    return JSONResponse({"data": data, "code": refused.code, "message": refused.message, "success": False})
 
 
 def _with_identity(sql: str, session: _Session) -> str:

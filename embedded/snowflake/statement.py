@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,9 +63,19 @@ def name_in(text: str) -> tuple[str, ...]:
     return _Reader(text, Snowflake().tokenize(text)).name()
 
 
+def _words(token: Token) -> Iterator[Token]:
+    """sqlglot has some keywords of two words, as STORAGE INTEGRATION."""
+    if token.token_type in (TokenType.STRING, TokenType.IDENTIFIER) or " " not in token.text:
+        yield token
+        return
+    for word in token.text.split():
+        yield Token(TokenType.VAR, word, start=token.start, end=token.end)
+
+
 class _Reader:
     def __init__(self, sql: str, tokens: Sequence[Token]) -> None:
-        self._sql, self._tokens, self._at = sql, tokens, 0
+        self._sql, self._at = sql, 0
+        self._tokens = [word for token in tokens for word in _words(token)]
 
     def function(self, name: str) -> Statement:
         self._at = 3
