@@ -38,6 +38,7 @@ def first_job(steps: Mapping[Step, Mapping[str, Any]] = STEPS, mark: str = MARK,
 
 def ended(spool: Spool, job: Job, status: Status, outcomes: Sequence[TableOutcome] = (), error: str | None = None) -> Job:
     """Archive a job with these tables; its follow-ups begin to wait."""
+    _taken(spool, job)
     result = {"counts": table_outcome.counts(outcomes), "report": table_outcome.told(outcomes)} if outcomes else None
     return finishing.finish(spool.layout, finishing.ended(job.evolve(result=result), status, error))
 
@@ -53,14 +54,18 @@ def archived(spool: Spool, job: Job) -> Job:
 def running(spool: Spool, job: Job, outcomes: Sequence[TableOutcome] = ()) -> Job:
     """Let a waiting job run, with what it has told of its tables until now."""
     found = job.evolve(status=Status.RUNNING)
-    for path in spool.layout.queue.glob(f"*-{job.id}.json"):
-        path.unlink()
+    _taken(spool, job)
     write_durably(spool.layout.record(job.id), found.to_json().encode())
     folder = spool.folder(job.id)
     folder.mkdir(parents=True, exist_ok=True)
     if outcomes:
         table_outcome.write(folder, outcomes)
     return found
+
+
+def _taken(spool: Spool, job: Job) -> None:
+    for path in spool.layout.queue.glob(f"*-{job.id}.json"):
+        path.unlink()
 
 
 def follow_ups(spool: Spool, job: Job) -> list[Job]:

@@ -18,12 +18,10 @@ def behind(source: Mapping[str, Any], target: Mapping[str, Any]) -> int | None:
     current, copied = source.get("current-snapshot-id"), target.get("current-snapshot-id")
     parents = {item["snapshot-id"]: item.get("parent-snapshot-id") for item in source.get("snapshots") or ()}
     count = 0
-    while current not in _NONE and current != copied:
+    while current != copied and current in parents:
         count += 1
-        current = parents.pop(current, None)  # of an expired one no parent is known; and never round in a circle
-    if current in _NONE and copied not in _NONE:
-        return None
-    return count
+        current = parents.pop(current)  # never round in a circle
+    return None if current != copied and copied not in _NONE else count
 
 
 def snapshot(metadata: Mapping[str, Any]) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
 
+from portal.lake import chain_jobs
 from portal.lake.chain import Step
+from portal.lake.chain_view import View
+from portal.spool import Spool
 from portal.ui.drafts import Draft
 
 _KEY = "_lakehouse"
@@ -28,21 +32,32 @@ class Choice:
     given: dict[Step, dict[str, Any]] = field(default_factory=dict)
     """What the forms of the steps hold, as it was last shown."""
 
+    usual: Mapping[Step, Mapping[str, Any]] = field(default_factory=dict)
+    """Parameters to begin with."""
+
     def draft(self, step: Step) -> Draft:
-        return self.drafts.setdefault(step, Draft(secrets.token_hex(8), engine=step.value, named_only=True))
+        values = dict(self.usual.get(step, {}))
+        return self.drafts.setdefault(step, Draft(secrets.token_hex(8), engine=step.value, values=values, named_only=True))
 
     def basket(self, catalog: str) -> dict[str, None]:
         return self.picked.setdefault(catalog, {})
 
 
-def current() -> Choice:
-    """Return what this session is putting together."""
+def current(spool: Spool) -> Choice:
+    """Return what this session is putting together; a new one begins with the parameters of the latest chain."""
     kept = st.session_state.get(_KEY)
-    return kept if isinstance(kept, Choice) else start()
-
-
-def start() -> Choice:
-    """Begin anew; what was chosen before is forgotten."""
-    choice = Choice(secrets.token_hex(8))
+    if isinstance(kept, Choice):
+        return kept
+    latest = next(iter(chain_jobs.chains(spool, most=1).chains), None)
+    choice = Choice(secrets.token_hex(8), usual=_parameters(latest) if latest else {})
     st.session_state[_KEY] = choice
     return choice
+
+
+def _parameters(view: View) -> dict[Step, Mapping[str, Any]]:
+    return {step.step: {name: value for name, value in step.latest.params.items() if name != "tables"} for step in view.steps if step.latest}
+
+
+def start() -> None:
+    """Begin anew; what was chosen before is forgotten."""
+    st.session_state.pop(_KEY, None)

@@ -22,6 +22,7 @@ CHAIN_WORDS: Mapping[str, str] = {
 MATRIX_ROWS = 1000
 """Tables that the matrix shows at a time; troubled ones come first."""
 _NOT_YET = {"text": "not yet", "look": "dot away", "title": ""}
+_REGISTERED = {"text": "registered", "look": "dot here", "title": ""}
 _UNKNOWN = {"text": "", "look": "", "title": ""}
 
 
@@ -54,16 +55,17 @@ def takes(item: Listed, takes_iceberg: bool) -> bool:
 def _places(item: Listed, elsewhere: Elsewhere) -> list[Any]:
     iceberg = _iceberg(item, elsewhere)
     copy = None if elsewhere.azure is None else elsewhere.azure.get(item.name)
-    azure = _UNKNOWN if elsewhere.azure is None else _NOT_YET if copy is None else _there(copy)
+    comes = item.on_files or item.is_iceberg
+    azure = _UNKNOWN if elsewhere.azure is None or not comes else _NOT_YET if copy is None else _there(copy)
     there = elsewhere.snowflake
-    snowflake = _UNKNOWN if there is None else {"text": "registered", "look": "dot here", "title": ""} if item.name in there else _NOT_YET
+    snowflake = _UNKNOWN if there is None or not comes else _REGISTERED if item.name in there else _NOT_YET
     return [iceberg, azure, _behind(copy), snowflake]
 
 
 def _iceberg(item: Listed, elsewhere: Elsewhere) -> Mapping[str, str]:
     if item.is_iceberg:
         return {"text": "yes", "look": "dot here", "title": "It is an Iceberg table"}
-    if elsewhere.iceberg is None:
+    if elsewhere.iceberg is None or not item.on_files:
         return _UNKNOWN
     return _there(found) if (found := elsewhere.iceberg.get(item.name)) else _NOT_YET
 

@@ -32,7 +32,7 @@ def choose(choice: Choice) -> list[Step]:
     steps = available()
     chosen = st.pills(
         "Steps", steps, selection_mode="multi", default=steps, format_func=lambda step: f":material/{_ICONS[step]}: {WORDS[step]}",
-        key=f"{choice.id}.steps", label_visibility="collapsed", persist_state="session",
+        key=f"{choice.id}.steps", persist_state="session",
     )  # fmt: skip
     return [step for step in steps if step in (chosen or ())]
 
@@ -44,8 +44,7 @@ def show(choice: Choice, steps: Sequence[Step], connection: str) -> None:
     for step in steps:
         spec = catalog.engine(step.value)
         fields = [item for item in spec.fields if item.name not in _FROM_THE_CHAIN]
-        needed = any(item.required for item in fields)
-        with st.expander(WORDS[step], expanded=needed, icon=f":material/{_ICONS[step]}:"):
+        with st.expander(WORDS[step], expanded=step is Step.MIGRATE, icon=f":material/{_ICONS[step]}:"):
             given: dict[str, Any] = {}
             engine_form.show(choice.draft(step), spec, fields, given, f"{choice.id}.{step}")
             choice.given[step] = given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -14,9 +15,11 @@ from portal.lake.table_name import TableName
 from portal.ui import boxes, lake_listing, lake_rows, listing
 from portal.ui.components.object_table import table_table
 from portal.ui.lake_choice import MOST_TABLES, Choice
+from portal.ui.lake_rows import Elsewhere
 from portal.ui.wording import count_of, plain
 
 PAGE_SIZE = 100
+_LOOK_S = 0.5
 
 
 def catalog(choice: Choice, names: Sequence[str]) -> str:
@@ -80,8 +83,8 @@ def _page(
     listed = _told(lambda: lake_listing.described(connection, shown))
     if listed is None:
         return
-    with st.spinner("Looking where else they are…", show_time=False):
-        elsewhere = lake_listing.elsewhere(connection, listed, {step: given[step] for step in steps if step in given})
+    looking = lake_listing.elsewhere(connection, listed, {step: given[step] for step in steps if step in given})
+    elsewhere = looking.result() if looking.done() else Elsewhere()
     takes_iceberg = not steps or steps[0] is not Step.INGEST
     free = [str(item.name) for item in listed if lake_rows.takes(item, takes_iceberg)]
     of = f" of {count:,}" if len(fitting) != count else ""
@@ -90,9 +93,23 @@ def _page(
         lake_rows.rows(listed, basket, elsewhere, takes_iceberg=takes_iceberg), selectable=bool(steps), place=f"{connection}.{database}.{page}",
         key=f"{choice.id}.tables", on_tick=partial(_ticked, basket, set(free)),
     )  # fmt: skip
+    if not looking.done():
+        _await(looking)
     for line in elsewhere.told:
         st.caption(f":material/help: {plain(line)}")
     _foot(key, basket, fitting, page, pages)
+
+
+def _await(looking: Future[Elsewhere]) -> None:
+    """Show the page anew when it is known where else the tables are."""
+
+    @st.fragment(run_every=_LOOK_S)
+    def body() -> None:
+        st.caption(":material/travel_explore: Looking where else they are…")
+        if looking.done():
+            st.rerun()
+
+    body()
 
 
 def _why_locked(count: int, takes_iceberg: bool) -> str:

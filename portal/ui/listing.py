@@ -89,6 +89,12 @@ def kept(key: tuple[Any, ...], ask: Callable[[], _Answer]) -> _Answer:
     return answer
 
 
+def begun(key: tuple[Any, ...], ask: Callable[[], _Answer]) -> Future[_Answer]:
+    """Begin to ask in another thread, or return what was begun a moment ago: for what a page can do without until it is there."""
+    begun: Future[_Answer] = kept(("begun", *key), lambda: _POOL.submit(ask))
+    return begun
+
+
 def _bounded(ask: Callable[[], _Answer]) -> _Answer:
     waiting: Future[_Answer] = _POOL.submit(ask)
     try:

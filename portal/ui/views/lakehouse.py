@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from portal.errors import PortalError
 from portal.lake import packages
@@ -19,17 +20,19 @@ def show() -> None:
     if mark := str(st.query_params.get("chain", "")).strip():
         lake_chains.one(spool, mark)
         return
-    choice = lake_choice.current()
+    choice = lake_choice.current(spool)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title("Lakehouse", width="content")
         st.space("stretch")
         st.button("Start over", type="tertiary", icon=":material/restart_alt:", on_click=_start_over)
     if access.may(state.config(), Role.OPERATOR):
         health.warn(health.look(state.config(), spool))
+    below = st.container()
     with boxes.told():
-        _choosing(choice)
-    st.subheader("Chains")
-    lake_chains.latest(spool)
+        below = _choosing(choice) or below
+    with below:
+        st.subheader("Chains")
+        lake_chains.latest(spool)
 
 
 def _start_over() -> None:
@@ -37,18 +40,19 @@ def _start_over() -> None:
     listing.forget()
 
 
-def _choosing(choice: Choice) -> None:
+def _choosing(choice: Choice) -> DeltaGenerator | None:
+    """Show the tables and what to do with them; return the place below the tables, when there are any."""
     if not packages.there():
         boxes.empty("extension", "The packages of the lakehouse are not installed", _NOT_INSTALLED)
-        return
+        return None
     try:
         names = lake_listing.configured(lake_listing.connections())
     except PortalError as problem:
         boxes.error(problem)
-        return
+        return None
     if not names:
         boxes.empty("cable", "No catalog is configured", _NOT_CONFIGURED)
-        return
+        return None
     left, right = st.columns([2, 1.1], gap="large")
     with right, st.container(border=True):
         st.subheader("What to do")
@@ -63,4 +67,7 @@ def _choosing(choice: Choice) -> None:
         else:
             st.caption("You can look, but not start a chain: that takes the role operator.")
     with left:
+        tables, below = st.container(), st.container()
+    with tables, boxes.told():
         lake_tables.show(choice, connection, steps, choice.given)
+    return below
