@@ -7,7 +7,7 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --constraint .lock --universal --pyt
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help native demo portal test lint types war bench bench-queue bench-transfer bench-convert bench-upload lock clean
+.PHONY: help native demo demo-lake portal test lint types war bench bench-queue bench-transfer bench-convert bench-upload lock clean
 
 help:            ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -24,6 +24,9 @@ native: | $(BIN)/python   ## the converter's kernel, if there is a C++ compiler;
 
 demo: $(MARK)-demo native   ## the whole chain on real data, in the cloud in a box, proved and printed
 	$(BIN)/python -m embedded.demo
+
+demo-lake: $(MARK)-demo $(MARK)-lake native   ## the lakehouse on real data: Hive, Iceberg, Azure and Snowflake in the box, one chain, counted everywhere
+	$(BIN)/python -m embedded.demo_lake
 
 portal: $(MARK)-demo native   ## the portal in the browser: box (unless .env names real clouds), worker and launcher
 	$(BIN)/python -m embedded.portal
@@ -69,4 +72,4 @@ lock: $(MARK)-test     ## compile the requirement files from pyproject.toml, all
 	rm .lock
 
 clean:           ## remove the environment, caches and the demo's state
-	rm -rf $(VENV) .demo .portal .mypy_cache .ruff_cache .hypothesis portal/native/built
+	rm -rf $(VENV) .demo .demo-lake .portal .mypy_cache .ruff_cache .hypothesis portal/native/built

@@ -69,7 +69,7 @@ def run(home: Path) -> int:
     processes.stop_on_signals()
     findings = Findings()
     try:
-        with _fresh(home):
+        with fresh(home):
             _demo(home, findings)
             left = evidence.left_running(home)
             findings.check(not left, f"nothing is left running {left or ''}")
@@ -84,7 +84,7 @@ def run(home: Path) -> int:
 
 
 @contextmanager
-def _fresh(home: Path) -> Iterator[None]:
+def fresh(home: Path) -> Iterator[None]:
     """Empty the home and hold it, so that two demos never share one. Raises ChildFailed."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / "in-use").open("a") as lock:

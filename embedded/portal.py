@@ -19,12 +19,14 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from embedded import data, processes
+from embedded import box_lake, data, demo_lake, processes
 from embedded.box import ACCOUNT
 from embedded.commands import Commands
 from embedded.processes import Child, ChildFailed
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", "8501"
+_READY_S, _LAKE_READY_S = 60.0, 400.0
+"""The first time, Spark fills the tables of Hive."""
 LAKE = f"abfss://{data.CONTAINER}@{ACCOUNT}"
 
 SHOW: tuple[dict[str, Any], ...] = (
@@ -100,9 +102,13 @@ def run(home: Path, host: str, port: int) -> int:
 
 def _start_box(portal: Commands, children: list[Child]) -> None:
     portal.home.mkdir(parents=True, exist_ok=True)
-    children.append(processes.start("box", [sys.executable, "-m", "embedded.box", "--home", str(portal.home)], portal.home / "box.log", portal.env))
-    processes.wait_for_line(children[0], "ready ")
+    lake = box_lake.installed()
+    command = [sys.executable, "-m", "embedded.box", "--home", str(portal.home), *(["--lake"] if lake else [])]
+    children.append(processes.start("box", command, portal.home / "box.log", portal.env))
+    processes.wait_for_line(children[0], "ready ", _LAKE_READY_S if lake else _READY_S)
     print("\n".join(children[0].output()[:-1]))
+    if lake:
+        demo_lake.write_connections(portal.home)
 
 
 def _submit_for_show(portal: Commands) -> None:
