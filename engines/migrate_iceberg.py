@@ -75,7 +75,7 @@ class Params(RunOnParams, SpeedParams):
         None, help="Folder that gets a folder for each namespace and table; none: the target catalog's warehouse", group="Target",
         placeholder="abfss://container@account/warehouse/",
     )  # fmt: skip
-    target_namespace: str = param("", help="Namespace of the tables at the target; none: the same as at the source", group="Target")
+    target_namespace: str = param("", help="Namespace of the tables at the target, made when it is not there; {db} is the source's; none: just that", group="Target")
     target_connection: str = param(
         "", help="Connection of the target's store; none: the one that the target catalog names, else the default of its kind", group="Target",
         advanced=True,

@@ -177,6 +177,8 @@ def test_two_tables_of_one_name_do_not_become_one(lake: Lake) -> None:
     ran = lake.run("*.orders", target_namespace="all")
     assert ran.code == 3 and ran.counts["done"] == 1
     assert ran.result["report"]["arrived"] == ["all.orders"]
+    ran = lake.run("*.orders", target_namespace="{db}_azure")
+    assert ran.result["report"]["arrived"] == ["north_azure.orders", "south_azure.orders"]
 
 
 def test_a_dry_run_writes_nothing_and_tells_what_would_be_done(lake: Lake) -> None:

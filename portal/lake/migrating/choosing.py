@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from portal.errors import BadParameters
 from portal.lake.catalogs.base import Catalog, found
@@ -22,10 +23,14 @@ class Place:
     """The folder that namespaces and tables get folders in; None: the catalog's warehouse."""
     warehouse: str
     namespace: str
-    """Of all tables; '' that of each at its source."""
+    """Of all tables, {db} being that of each at its source; '' just that."""
 
     def name(self, source: TableName) -> TableName:
-        return replace(source, namespace=tuple(parts(self.namespace))) if self.namespace else source
+        if not self.namespace:
+            return source
+        own = ".".join(source.namespace)
+        levels = [source.namespace if level == "{db}" else (level.replace("{db}", own),) for level in parts(self.namespace)]
+        return replace(source, namespace=tuple(chain.from_iterable(levels)))
 
     def folder(self, name: TableName) -> StoreURL:
         """Return the folder of a table at the target. Raises BadParameters when it cannot have one there."""
