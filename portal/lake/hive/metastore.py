@@ -134,24 +134,24 @@ class Metastore:
 
     def _ask(self, what: str, ask: Callable[[Wire], Any]) -> Any:
         """Ask the address that answered before, and, when it does not any more, all of them once."""
-        if self._wire is not None:
-            try:
-                return ask(self._wire)
-            except Exception as error:
-                self.close()
-                if not is_broken(error):
-                    raise _told(error, what) from error
         problem: Exception | None = None
-        for uri in self._uris:
+        for uri in [*([""] if self._wire else []), *self._uris]:
             try:
-                self._wire = self._open(uri)
-                return ask(self._wire)
+                return self._asked(uri, ask)
             except Exception as error:
-                self.close()
-                problem = problem or error
                 if not is_broken(error):
                     raise _told(error, what) from error
+                problem = problem or (error if uri else None)
         raise _told(problem or OSError("it has no address"), what) from problem
+
+    def _asked(self, uri: str, ask: Callable[[Wire], Any]) -> Any:
+        """Ask an address, or with '' the one that is connected. After any trouble, what is left of an answer is thrown away with the wire."""
+        try:
+            self._wire = wire = self._wire if self._wire and not uri else self._open(uri)
+            return ask(wire)
+        except BaseException:
+            self.close()
+            raise
 
 
 def _told(error: Exception, what: str) -> Exception:
