@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from engines import register_snowflake
 from portal.context import JobContext
-from portal.errors import Cancelled
+from portal.errors import Cancelled, WarehouseError
 from tests import iceberg_tables
 from tests.registering import DATABASE, Lake, delete_positions, lake, let_in
 from tests.transferring import put
@@ -284,3 +284,7 @@ def test_partitioned_tables_and_all_types_are_read_alike(lake: Lake) -> None:
     table.append(pa.Table.from_pylist([row, dict.fromkeys(row)], schema=schema))
     assert lake.register(tables=["sales.types"]).code == 0
     assert lake.ask("select b, i, f, d, raw from HERE.types order by i nulls last")[0] == (True, 7, 0.5, 12, b"\x00\xff")
+    for change in ("delete from HERE.types", "insert into HERE.types (i) values (1)", "truncate table HERE.types"):
+        with pytest.raises(WarehouseError) as caught:
+            lake.ask(change)
+        assert "read-only" in str(caught.value.__cause__), "Snowflake never changes what it does not manage"

@@ -96,3 +96,50 @@ def test_tables_outlive_the_server(tmp_path: Path) -> None:
         finally:
             stop(server)
     assert rows == [(42,)]
+
+
+VOLUME = "NAME = 'a' STORAGE_PROVIDER = 'AZURE' STORAGE_BASE_URL = 'azure://nowhere.blob.core.windows.net/box/' AZURE_TENANT_ID = 't'"
+
+
+@pytest.mark.parametrize(
+    ("before", "statement", "code"),
+    [
+        ([], "create external volume V", 393921),
+        ([], "create external volume V storage_locations = ((name = 'a' storage_provider = 'AZURE'))", 1003),
+        ([], "describe external volume V", 2003),
+        ([f"create external volume V storage_locations = (({VOLUME}))"], f"create external volume V storage_locations = (({VOLUME}))", 2002),
+        (["create catalog integration C catalog_source = object_store table_format = iceberg enabled = true"],
+         "create iceberg table T external_volume = 'V' catalog = 'C' metadata_file_path = 'x.json'", 2003),
+        ([f"create external volume V storage_locations = (({VOLUME}))",
+          "create catalog integration C catalog_source = object_store table_format = iceberg enabled = true"],
+         "create iceberg table T external_volume = 'V' catalog = 'C' metadata_file_path = 'x.json'", 3167),
+        ([], "create iceberg table T external_volume = 'V' catalog = 'C'", 1003),
+        ([], "alter iceberg table T refresh 'x.json'", 2003),
+        ([], "drop external volume V", 2003),
+        ([], "create external volume V storage_locations = ((", 1003),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_with_tables_on_azure_has_snowflakes_code(
+    snowflake_server: Server, unique: str, before: list[str], statement: str, code: int
+) -> None:
+    def own(sql: str) -> str:
+        return sql.replace(" V", f" V_{unique}").replace("'V'", f"'v_{unique}'").replace(" C ", f" C_{unique} ").replace("'C'", f"'C_{unique}'")
+
+    with connect(snowflake_server.port, user=SNOWFLAKE_USER, password=SNOWFLAKE_PASSWORD, database="LAKE", schema=unique) as session:
+        for sql in before:
+            session.cursor().execute(own(sql))
+        with pytest.raises(DatabaseError) as caught:
+            session.cursor().execute(own(statement))
+    assert caught.value.errno == code
+
+
+def test_volumes_are_shown_described_and_dropped(snowflake_server: Server, unique: str) -> None:
+    with connect(snowflake_server.port, user=SNOWFLAKE_USER, password=SNOWFLAKE_PASSWORD) as session:
+        cursor = session.cursor()
+        made = f'create external volume if not exists "v {unique}" storage_locations = (({VOLUME})) allow_writes = false comment = \'it\'\'s\''
+        assert cursor.execute(made).fetchone() != cursor.execute(made).fetchone() and "already exists" in cursor.execute(made).fetchone()[0]
+        assert cursor.execute(f"show external volumes like 'V%{unique}'").fetchall() == [(f"v {unique}", "false", "it's")]
+        described = {row[1]: row[3] for row in cursor.execute(f'desc external volume "v {unique}"').fetchall()}
+        assert described["ALLOW_WRITES"] == "false" and "AZURE_CONSENT_URL" in described["STORAGE_LOCATION_1"]
+        cursor.execute(f'drop external volume "v {unique}"')
+        assert cursor.execute(f"show external volumes like 'V%{unique}'").fetchall() == []

@@ -38,7 +38,7 @@ class Volume:
     @property
     def used(self) -> tuple[Location, ...]:
         """The locations that may be the active one."""
-        return tuple(one for one in self.locations if one.name == self.active) or self.locations
+        return tuple(one for one in self.locations if self.active and one.name == self.active) or self.locations
 
     def path(self, place: Place) -> str | None:
         """Return what leads from the volume to a place, None when it lies outside. With several locations the first that has it counts."""
