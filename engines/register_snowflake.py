@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from portal.lake.table_outcome import TableOutcome
 
 SCRIPT = "register.sql"
+_TOLD = 100
+"""Warnings of each kind; tables.ndjson has all."""
 
 
 class _What(EngineParams):
@@ -127,8 +129,7 @@ def run(params: Params, job: JobContext) -> Result:
     from portal.lake import packages, table_outcome
     from portal.lake.registering.session import Script
 
-    if params.tables or params.metadata:
-        packages.need("pyiceberg", "fastavro")
+    packages.need("pyiceberg", "fastavro")
     script = Script()
     with ExitStack() as stack:
         batch = _batch(params, job, stack)
@@ -264,7 +265,8 @@ def _result(params: Params, job: JobContext, outcomes: list[TableOutcome], batch
         raise error
     if params.ddl_only:
         print(script.text([f"Nothing was sent to Snowflake; this is {SCRIPT} of job {job.job_id}."]))
-    warnings = (*batch.warnings, *(f"{item.table} was left out: {item.reason}" for item in outcomes if item.outcome == "excluded"))
+    left_out = [item for item in outcomes if item.outcome == "excluded" and item.way != "ddl"]
+    warnings = (*batch.warnings[:_TOLD], *(f"{item.table} was left out: {item.reason}" for item in left_out[:_TOLD]))
     outputs = () if job.dry_run or params.ddl_only else tuple(_output(item) for item in outcomes if item.arrived)
     report = {**so_far.report, "query_ids": batch.query_ids[-100:], **({"plan": _planned(outcomes)} if job.dry_run or params.ddl_only else {})}
     return Result("partial" if failed else "succeeded", counts=so_far.counts, outputs=outputs, warnings=warnings, report=report)

@@ -52,7 +52,9 @@ class Wanted:
         return statements.create_storage_integration(name, base_url(self.base(folder)), self.tenant_id)
 
     def planned(self, location: StoreURL, script: Script) -> Volume:
-        """Return the volume as it will be, without asking Snowflake."""
+        """Return the volume as it will be, without asking Snowflake. Raises WarehouseError for a file that is not on Azure."""
+        if location.scheme != "abfss":
+            raise WarehouseError(f"{location} is not on Azure.", hint="Bring the table to Azure first: migrate_iceberg does.")
         if self.create_volume:
             script.add(f"the way to {self.base(location)}; then DESCRIBE it, open its AZURE_CONSENT_URL and accept", self.creating(location))
         url = base_url(self.base(location))

@@ -101,9 +101,9 @@ class Batch:
             found = FolderRegistrar(session, self._integrations, self.existing)
             try:
                 return found.register(str(name), scanned(store, url, self.check), target)
-            finally:
-                if self._integrations.consent and self._integrations.consent not in self.warnings:
-                    self.warnings.append(self._integrations.consent)
+            except WarehouseError as error:
+                error.hint = self._integrations.consent or error.hint
+                raise
 
         def write(script: Script) -> TableOutcome:
             return plan_folder(str(name), scanned(store, url, self.check), target, self.wanted, script)
@@ -125,7 +125,13 @@ class Batch:
         self._session, self._access = session, Access(self.wanted, session)
         self._integrations = Integrations(self.wanted, session)
         if create_schema and self.items:
-            session.do(statements.create_schema(self.items[0].target), f"make the schema {self.database}.{self.schema}")
+            self._make_schema(session, self.items[0].target)
+
+    def _make_schema(self, session: Session, any_table: TableName) -> None:
+        """Only when there is none: IF NOT EXISTS would need the right to make one all the same."""
+        if not session.value(statements.schemas_called(any_table), f"Looking for the schema {self.database}.{self.schema}"):
+            session.do(statements.create_schema(any_table), f"make the schema {self.database}.{self.schema}")
+            session.no_schema = session.planning
 
     def _connected(self) -> tuple[Session, Access]:
         if self._session is None:

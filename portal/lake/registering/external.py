@@ -79,6 +79,8 @@ class FolderRegistrar:
         return self._proved(name, made, way)
 
     def _way(self, made: Defined) -> str:
+        if self.session.no_schema:
+            return "create"
         rows = self.session.ask(statements.show_external(made.table), f"Looking for {made.table}")
         own = [row for row in rows if row["name"] == bare(made.table.table)]
         if not own:

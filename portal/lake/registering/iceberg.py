@@ -10,7 +10,7 @@ from typing import Literal
 
 from portal.errors import AlreadyExists, ProofFailed, WarehouseError
 from portal.lake.catalogs.files import Files
-from portal.lake.registering import sources, statements
+from portal.lake.registering import places, sources, statements
 from portal.lake.registering.access import Access, Wanted
 from portal.lake.registering.counting import Counted, counted
 from portal.lake.registering.places import Place, readable
@@ -89,14 +89,23 @@ class Registrar:
 
     def _there(self, target: TableName) -> There | None:
         """Return the table as Snowflake has it, None when there is none. Raises AlreadyExists when the name is another object's."""
+        if self.session.no_schema:
+            return None
         rows = self.session.ask(statements.show_table(target), f"Looking for {target}")
         own = [row for row in rows if row["name"] == bare(target.table)]
         if own:
-            told = json.loads(self.session.value(statements.information(target), f"Looking at {target}"))
-            return There(str(own[0]["external_volume_name"]), str(told.get("metadataLocation", "")))
+            return There(str(own[0].get("external_volume_name") or ""), self._shown(target))
         if self.session.value(statements.tables_called(target), f"Looking for {target}"):
             raise AlreadyExists(f"{target} is something else at Snowflake: no Iceberg table.", hint="Drop it, or name another schema.")
         return None
+
+    def _shown(self, target: TableName) -> str:
+        """Return the metadata file that Snowflake shows, '' when it names none."""
+        try:
+            told = json.loads(str(self.session.value(statements.information(target), f"Looking at {target}")))
+        except ValueError:
+            return ""
+        return str(told.get("metadataLocation") or "") if isinstance(told, dict) else ""
 
     def _is_anothers(self, table: Table, there: There, target: TableName) -> bool:
         """Tell whether Snowflake's table is to be replaced. Raises AlreadyExists when it may not be, WarehouseError when it is newer."""
@@ -105,7 +114,7 @@ class Registrar:
         why = ""
         if known is None:
             if not url or (dirname(url.key) != dirname(table.url.key) and not _logged(there, table)):
-                why = f"it shows the table of {there.metadata}"
+                why = f"it shows the table of {there.metadata or 'no metadata file'}"
         elif str(known.get("table-uuid", "")) != table.uuid:
             why = f"it shows another table, that of {there.metadata}"
         elif int(known.get("last-sequence-number") or 0) > table.sequence:
@@ -141,9 +150,9 @@ class Registrar:
         )  # fmt: skip
         if self.session.planning:
             return outcome
-        told = json.loads(self.session.value(statements.information(target), f"Looking at {target}"))
-        if not _same(str(told.get("metadataLocation", "")), table):
-            raise ProofFailed(f"{target} shows {told.get('metadataLocation')}, not {table.location}.", hint="Does somebody else refresh it, too?")
+        shown = self._shown(target)
+        if not _same(shown, table):
+            raise ProofFailed(f"{target} shows {shown or 'no metadata file'}, not {table.location}.", hint="Does somebody else refresh it, too?")
         if expected is None:
             return outcome
         rows = int(self.session.value(statements.count(target), f"Counting {target}"))
@@ -172,9 +181,9 @@ def _within(volume: Volume, table: Table) -> str:
 
 
 def _same(told: str, table: Table) -> bool:
-    return Place.of_base(told) == Place.of(table.url)
+    return places.told(told) == Place.of(table.url)
 
 
 def _logged(there: There, table: Table) -> bool:
-    was = Place.of_base(there.metadata)
+    was = places.told(there.metadata)
     return was is not None and any(Place.of_file(path) == was for path in sources.log(table.metadata))

@@ -64,9 +64,14 @@ def base_url(folder: StoreURL) -> str:
     return f"azure://{host}/{folder.container}/" + (f"{key}/" if key else "")
 
 
+def told(url: str) -> Place | None:
+    """Return where a file lies that Snowflake names, as azure:// or as the metadata has it; None when it is in another cloud."""
+    return Place.of_base(url) or Place.of_file(url)
+
+
 def readable(url: str, like: StoreURL) -> StoreURL | None:
     """Return a file that Snowflake names as a URL of ours, with the account as `like` writes it; None when it is in another cloud."""
-    place = Place.of_base(url)
+    place = told(url)
     if place is None:
         return None
     if place.provider == "s3":

@@ -34,6 +34,8 @@ class Session:
     def __init__(self, warehouse: Warehouse, script: Script, *, planning: bool) -> None:
         self._warehouse, self.script, self.planning = warehouse, script, planning
         self.query_ids: list[str] = []
+        self.no_schema = False
+        """There is none yet, and none is made: it is only planned."""
 
     def ask(self, sql: str, what: str) -> list[Record]:
         """Run what changes nothing; returns its rows by the names of their columns, in lower case."""

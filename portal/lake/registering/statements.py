@@ -18,6 +18,12 @@ def create_schema(table: TableName) -> str:
     return f"CREATE SCHEMA IF NOT EXISTS {table.schema_sql}"
 
 
+def schemas_called(table: TableName) -> str:
+    """Counts the schemas of a name."""
+    source = f"{identifier(table.database)}.INFORMATION_SCHEMA.SCHEMATA"
+    return f"SELECT COUNT(*) FROM {source} WHERE SCHEMA_NAME = {text(bare(table.schema))}"  # noqa: S608 - quoted names
+
+
 def show_volumes() -> str:
     return "SHOW EXTERNAL VOLUMES"
 
@@ -117,7 +123,7 @@ def create_external(table: TableName, stage: TableName, columns: Sequence[tuple[
     by = f" PARTITION BY ({', '.join(identifier(name) for name in partitions)})" if partitions else ""
     begin = f"CREATE {'OR REPLACE ' if replace else ''}EXTERNAL TABLE {table.sql} ({listed}){by}"
     how = f"AUTO_REFRESH = {flag(False)} FILE_FORMAT = (TYPE = PARQUET)"
-    return f"{begin} LOCATION = @{stage.sql} {how} COMMENT = {text(COMMENT)}"
+    return f"{begin} LOCATION = @{stage.sql} {how} {'COPY GRANTS ' if replace else ''}COMMENT = {text(COMMENT)}"
 
 
 def refresh_external(table: TableName) -> str:
