@@ -52,6 +52,7 @@ from portal.transfer.run_on import RunOnParams
 from portal.transfer.speed_params import SpeedParams
 
 if TYPE_CHECKING:
+    from portal.connections import CatalogConnection
     from portal.lake.catalogs.base import Catalog
     from portal.lake.catalogs.files import Files
     from portal.lake.migrating.choosing import Place
@@ -75,7 +76,9 @@ class Params(RunOnParams, SpeedParams):
         None, help="Folder that gets a folder for each namespace and table; none: the target catalog's warehouse", group="Target",
         placeholder="abfss://container@account/warehouse/",
     )  # fmt: skip
-    target_namespace: str = param("", help="Namespace of the tables at the target, made when it is not there; {db} is the source's; none: just that", group="Target")
+    target_namespace: str = param(
+        "", help="Namespace of the tables at the target, made when it is not there; {db} is the source's; none: just that", group="Target"
+    )  # fmt: skip
     target_connection: str = param(
         "", help="Connection of the target's store; none: the one that the target catalog names, else the default of its kind", group="Target",
         advanced=True,
@@ -135,10 +138,23 @@ def run(params: Params, job: JobContext) -> Result:
         with job.interruptible():
             source = open_catalog(ours, source_files)
             opened.callback(source.close)
-            target = open_catalog(theirs, target_files, create=not job.dry_run)
+            target = _target(theirs, target_files, job)
             opened.callback(target.close)
         moving = _moving(params, job, source_files, target_files, opened.enter_context(_mover(params, job)))
         return _run(params, job, source, _place(params, target, theirs.warehouse), moving)
+
+
+def _target(connection: CatalogConnection, files: Files, job: JobContext) -> Catalog:
+    from portal.errors import NotFound
+    from portal.lake.catalogs.none_yet import NoneYet
+    from portal.lake.catalogs.opening import open_catalog
+
+    try:
+        return open_catalog(connection, files, create=not job.dry_run)
+    except NotFound:
+        if not job.dry_run:
+            raise
+        return NoneYet(connection.label)
 
 
 def _run(params: Params, job: JobContext, source: Catalog, place: Place, moving: Moving) -> Result:
@@ -146,6 +162,7 @@ def _run(params: Params, job: JobContext, source: Catalog, place: Place, moving:
     from portal.lake.migrating.choosing import chosen
     from portal.lake.migrating.ledgers import merged
     from portal.lake.migrating.tables import Migrated, Tables
+    from portal.redact import Redactor
 
     with job.interruptible():
         names, missing = chosen(source, params.tables)
@@ -154,11 +171,12 @@ def _run(params: Params, job: JobContext, source: Catalog, place: Place, moving:
     for pattern in missing:
         job.log.warning("no table is meant by %s", pattern)
     done = Migrated()
-    tables = Tables(source, place, moving, History.parse(params.history), params.check, job.folder, job.progress)
+    redact = Redactor(job.connections.secrets())
+    tables = Tables(source, place, moving, History.parse(params.history), params.check, job.folder, job.progress, redact)
     try:
         tables.run(names, done, dry=job.dry_run)
     finally:
-        merged(job.artefact("ledger.parquet"), done.ledgers)
+        merged(job.artefact("ledger.parquet"), tables.ledgers())
         told = {"transfers": _dry_run(done, job)} if job.dry_run else {}
         job.so_far = _result(done, job, tuple(f"no table is meant by {pattern}" for pattern in missing), told)
     _refuse_failure(done)

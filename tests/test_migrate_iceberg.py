@@ -13,12 +13,14 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import Table
 
 from portal.connections import CatalogConnection, Connections
+from portal.context import JobContext
 from portal.lake.catalogs.files import Files
 from portal.lake.catalogs.opening import open_catalog
+from portal.lake.iceberg.comparing import compare
 from tests import iceberg_tables
 from tests.iceberg_tables import rows
 from tests.servers import ADLS_ACCOUNT, Server
-from tests.transferring import Clouds, Ran, keys
+from tests.transferring import Clouds, Ran, keys, put
 
 HOST = f"{ADLS_ACCOUNT}.dfs.core.windows.net"
 
@@ -144,6 +146,7 @@ def test_a_table_that_fails_holds_up_no_other(lake: Lake) -> None:
     assert lost.rpartition("/")[2] in reasons["sales.bad"] and "no table sales.none" in reasons["sales.none"]
     assert ran.result["report"]["undone"] == ["sales.bad", "sales.none"]
     assert lake.target.list_tables("sales") == [("sales", "good")], "half a table is known to a catalog"
+    assert not keys(lake.clouds.adls, "wh/sales/bad/"), "files were moved for a table that cannot be whole"
     assert "other.*" in ran.result["warnings"][0]
     failed = lake.run("sales.bad")
     assert failed.code == 1 and "None of 1 tables" in failed.error["message"]
@@ -183,10 +186,12 @@ def test_two_tables_of_one_name_do_not_become_one(lake: Lake) -> None:
 
 def test_a_dry_run_writes_nothing_and_tells_what_would_be_done(lake: Lake) -> None:
     lake.table(snapshots=2)
+    lake.target.engine.dispose()
+    (lake.clouds.home / "lake" / "catalog.db").unlink()
     ran = lake.run(job=lake.clouds.context(dry_run=True))
     assert ran.code == 0, ran.error
     assert not keys(lake.clouds.adls)
-    assert not (lake.clouds.home / "lake" / "catalog.db").exists() or not lake.target.list_namespaces()
+    assert not (lake.clouds.home / "lake" / "catalog.db").exists()
     told = ran.result["report"]["tables"][0]
     assert (told["files"], told["snapshots"]) == (2, 2) and told["facts"]["files_by_kind"] == {"data": 2}
     assert next(iter(ran.result["report"]["transfers"].values()))["actions"]["copy"]["objects"] == 2
@@ -248,3 +253,39 @@ def test_its_own_folder_is_no_target(lake: Lake) -> None:
     lake.table()
     ran = lake.run(target=f"{lake.clouds.bucket}/wh/sales/orders/copy", target_namespace="n")
     assert ran.code == 1 and "one is within the other" in json.dumps(ran.result), ran.result
+
+
+def test_a_file_that_is_not_what_its_manifest_says_fails_the_table(lake: Lake) -> None:
+    made = lake.table()
+    place = next(iter(made.scan().plan_files())).file.file_path.split("/", 3)[3]
+    put(lake.clouds.s3, place, b"cut off")
+    ran = lake.run()
+    assert ran.code == 1 and "has 7 bytes, and its manifest says" in ran.error["message"]
+    assert not keys(lake.clouds.adls)
+
+
+def test_another_attempt_tells_of_the_tables_of_the_first_one_too(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.table("sales.a")
+    lake.table("sales.b")
+    job = lake.clouds.context()
+    with monkeypatch.context() as patch:
+        patch.setattr("portal.lake.migrating.table.compare", _fails_at(2))
+        first = lake.run(job=job)
+    assert first.counts["done"] == first.counts["failed"] == 1
+    assert "testing-secret" not in json.dumps(first.result) and "not known" in first.result["report"]["tables"][1]["reason"]
+    second = lake.run(job=JobContext(job.job_id, job.folder, lake.clouds.config, attempt=2))
+    assert second.counts == {"selected": 2, "done": 2, "rows": 40, "files": 4, "snapshots": 4}
+    assert len(second.table) == 4
+    lake.equal("sales.a")
+    lake.equal("sales.b")
+
+
+def _fails_at(number: int) -> Any:
+    calls = iter(range(1, 100))
+
+    def compared(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == number:
+            raise ZeroDivisionError("testing-secret")
+        return compare(*arguments, **options)
+
+    return compared

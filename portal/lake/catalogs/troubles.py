@@ -36,8 +36,8 @@ def translated(what: str, label: str) -> Iterator[None]:
         raise AlreadyExists(f"{what} failed: {told(error)}") from error
     except iceberg.CommitFailedException as error:
         raise TableChanged(f"{what} failed: {told(error)}", hint="Run it again: it looks at what is there now.") from error
-    except (iceberg.ServiceUnavailableError, iceberg.ServerError, iceberg.CommitStateUnknownException, requests.ConnectionError, requests.Timeout,
-            TTransportException, OperationalError, OSError) as error:  # fmt: skip
+    except (iceberg.ServiceUnavailableError, iceberg.ServerError, iceberg.CommitStateUnknownException, iceberg.WaitingForLockException,
+            requests.ConnectionError, requests.Timeout, TTransportException, OperationalError, OSError) as error:  # fmt: skip
         raise Unreachable(f"{what} failed: the catalog {label} does not answer as it should: {told(error)}", hint=_REACH) from error
     except (requests.RequestException, TException, SQLAlchemyError, iceberg.RESTError, Exception) as error:
         raise CatalogError(f"{what} failed at the catalog {label}: {told(error)}") from error

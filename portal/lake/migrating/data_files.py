@@ -13,7 +13,7 @@ from portal.lake.catalogs.files import Files, Lookup
 from portal.lake.iceberg.paths import Paths, read_path
 from portal.lake.iceberg.walk import Walked
 from portal.ledger.balance import Books
-from portal.planning import limits
+from portal.planning import limits, plan
 from portal.planning.planner import Planned
 from portal.planning.planning import Rules
 from portal.planning.policies import Policies
@@ -56,7 +56,6 @@ class Moved:
     bytes: int = 0
     there: int = 0
     """Files that were at the target already."""
-    ledgers: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,7 @@ class DataFiles:
         for number, root in enumerate(self.walked.roots()):
             migration = self._transfer(number, root)
             planned = migration.plan()
+            _refuse_lost(planned)
             self._refuse_other_sizes(root, planned)
             yield migration, planned
 
@@ -90,7 +90,6 @@ class DataFiles:
             total.files += books.moved
             total.bytes += books.bytes
             total.there += books.outcomes["skipped"]
-            total.ledgers = (*total.ledgers, migration.folder / "ledger.parquet")
         return total
 
     def checked(self, migration: Migration, planned: Planned) -> Preflight:
@@ -121,7 +120,7 @@ class DataFiles:
 
     def _refuse_other_sizes(self, root: str, planned: Planned) -> None:
         """A reader believes the manifests: a file of another size than they say is damaged, and would be at the target too."""
-        if planned.survey.failing or planned.survey.bytes == sum(file.size_bytes for file in self.walked.moved(root)):
+        if planned.survey.bytes == sum(file.size_bytes for file in self.walked.moved(root)):
             return
         store = self.moving.source.store(StoreURL.parse(root).root)
         for file in self.walked.moved(root):
@@ -131,6 +130,18 @@ class DataFiles:
                     f"{file.path} has {size:,} bytes, and its manifest says {file.size_bytes:,}: it was cut off or written over.",
                     hint="The table is damaged at the source. See whether history=current leaves that file out, or restore it there.",
                 )
+
+
+def _refuse_lost(planned: Planned) -> None:
+    """With a file that is gone the table cannot be whole: nothing is moved for it."""
+    if not planned.survey.failing:
+        return
+    first = next(entry for entry in plan.read(planned.path) if entry.action == "fail")
+    planned.path.unlink()  # the next attempt looks again
+    raise TransferFailed(
+        f"{planned.survey.failing:,} of the table's files cannot be read. {first.key}: {first.reason}",
+        hint="Files may have gone while the job ran (expired snapshots): run it again. Else the table is damaged: see whether history=current helps.",
+    )
 
 
 def _refuse_failures(outcome: Outcome) -> None:

@@ -53,11 +53,11 @@ class TableMigration:
     """Folder of this table among the job's files."""
     tell: Tell
 
-    def run(self) -> tuple[TableOutcome, Moved]:
+    def run(self) -> TableOutcome:
         """Raises what stands in the way: AlreadyExists, TableChanged, TableRefused, TransferFailed, TablesDiffer, and what stores raise."""
         location, paths, standing = self._looked()
         if standing.has(location, str(self.wanted.history)):
-            return self._outcome("unchanged", standing.metadata_location, standing.metadata or {}, "is there already"), Moved()
+            return self._outcome("unchanged", standing.metadata_location, standing.metadata or {}, "is there already")
         with self._walked(location, standing) as walked:
             files = DataFiles(self.moving, walked, paths, self.scratch, self._told("moving files"))
             moved = files.run()
@@ -68,7 +68,7 @@ class TableMigration:
             now = self._committed(standing, rewritten)
             outcome = self._done(walked, moved, rewritten, compared, now)
         self._tidy()
-        return outcome, moved
+        return outcome
 
     def planned(self) -> tuple[TableOutcome, list[Any]]:
         """Return what would be done, and the transfers of its files, planned; nothing is written at the target."""

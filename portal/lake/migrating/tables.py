@@ -7,7 +7,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from portal.movers.messages import cause_of
 
 FOLDER = "tables"
 """Among a job's files: a folder for each table, by number, and names.json that says which is whose."""
-_NAMES_FILE = "names.json"
+_NAMES_FILE, _OUTCOME_FILE = "names.json", "outcome.json"
 
 Progress = Callable[[float, float | None, str, str, int], None]
 """Told done, total, unit, note and bytes; raises Cancelled when the job shall stop."""
@@ -37,7 +37,6 @@ class Migrated:
     """What came of all tables, as far as the job got."""
 
     outcomes: list[TableOutcome] = field(default_factory=list)
-    ledgers: list[Path] = field(default_factory=list)
     transfers: list[tuple[TableName, Any]] = field(default_factory=list)
     """Of a dry run: the transfers that would be made."""
 
@@ -58,32 +57,45 @@ class Tables:
     folder: Path
     """Of the job."""
     progress: Progress
+    redact: Callable[[str], str] = str
+    """Masks secrets in what libraries say."""
+
+    def ledgers(self) -> list[Path]:
+        """Return the ledgers of all transfers of the job, of those in earlier attempts and of tables that failed, too."""
+        return sorted((self.folder / FOLDER).glob("*/*/ledger.parquet"))
 
     def run(self, names: Sequence[TableName], done: Migrated, *, dry: bool = False) -> None:
         """Bring every table to its end; what has ended is in `done`, whatever happens. Raises Cancelled."""
         clashing = clashes(names, self.place)
         numbers = _numbered(self.folder / FOLDER, names)
         for place, name in enumerate(names):
-            begun = time.monotonic()
             if name in clashing:
                 outcome = TableOutcome(str(name), "failed", clashing[name], cause="name")
             else:
                 outcome = self._one(name, self.folder / FOLDER / str(numbers[name]), f"{place + 1} of {len(names)}", done, dry)
-            done.outcomes.append(replace(outcome, seconds=round(time.monotonic() - begun, 3)))
+            done.outcomes.append(outcome)
             (log.error if outcome.outcome == "failed" else log.info)("%s: %s; %s", name, outcome.outcome, outcome.reason)
 
     def _one(self, name: TableName, scratch: Path, place: str, done: Migrated, dry: bool) -> TableOutcome:
+        ended, begun = scratch / _OUTCOME_FILE, time.monotonic()
+        if ended.exists():
+            return TableOutcome(**json.loads(ended.read_text("utf-8")))  # an earlier attempt at this job brought it over
         try:
-            return self._brought(name, scratch, place, done, dry)
+            outcome = self._brought(name, scratch, place, done, dry)
         except Cancelled:
             raise
         except PortalError as error:
-            return _failed(name, error, explain(error))
+            outcome = _failed(name, error, self.redact(explain(error)))
         except Exception as error:  # the others do not wait for it
             scratch.mkdir(parents=True, exist_ok=True)
-            (scratch / "traceback.txt").write_text("".join(traceback.format_exception(error)), "utf-8", "backslashreplace")
-            told = f"It failed in a way that is not known: {type(error).__name__}: {error}. The traceback is in {scratch / 'traceback.txt'}."
-            return _failed(name, error, told)
+            trace = scratch / "traceback.txt"
+            trace.write_text(self.redact("".join(traceback.format_exception(error))), "utf-8", "backslashreplace")
+            told = f"It failed in a way that is not known: {type(error).__name__}: {error}. The traceback is in {trace}."
+            outcome = _failed(name, error, self.redact(told))
+        outcome = replace(outcome, seconds=round(time.monotonic() - begun, 3))
+        if outcome.outcome == "done" and not dry:
+            write_durably(ended, json.dumps(asdict(outcome)).encode())
+        return outcome
 
     def _brought(self, name: TableName, scratch: Path, place: str, done: Migrated, dry: bool) -> TableOutcome:
         target = self.place.name(name)
@@ -97,9 +109,7 @@ class Tables:
             outcome, transfers = migration.planned()
             done.transfers += [(name, one) for one in transfers]
             return outcome
-        outcome, moved = migration.run()
-        done.ledgers += moved.ledgers
-        return outcome
+        return migration.run()
 
 
 def _failed(name: TableName, error: Exception, told: str) -> TableOutcome:
