@@ -69,6 +69,7 @@ class Calls(Generic[Key, Value]):
         self._slots, self._looked = 0, 0.0
         self._heard = time.monotonic()
         self._closed = False
+        self._trouble: Exception | None = None
         self.renew(common)
         importlib.import_module("pyspark.cloudpickle").register_pickle_by_value(at_executor)
         with warnings.catch_warnings(), told(f"Starting {name}"):
@@ -106,19 +107,32 @@ class Calls(Generic[Key, Value]):
         self._todo.put((key, zlib.compress(pickle.dumps(argument, protocol=5), 1)))
 
     def ended(self, timeout_s: float) -> list[tuple[Key, Value]]:
-        """Wait for at most so long; return what has ended. Raises what a call raised, SparkFailed, SparkPassing."""
+        """Wait for at most so long; return what has ended. Raises what a call raised, SparkFailed, SparkPassing: after all that ended well before
+        it was returned."""
         found: list[tuple[Key, Value]] = []
+        if self._trouble is not None:
+            trouble, self._trouble = self._trouble, None
+            raise trouble
         with suppress(queue.Empty):
             ended = self._done.get(timeout=timeout_s) if self.in_flight else self._done.get_nowait()
             while True:
-                self.in_flight -= 1
                 self._heard = time.monotonic()
-                if ended.error is not None:
-                    raise ended.error
-                found.append((ended.key, value_of(ended.value)))
+                try:
+                    found.append(self._taken(ended))
+                except Exception as error:
+                    if not found:
+                        raise
+                    self._trouble = error
+                    return found
                 ended = self._done.get_nowait()
         self._warn_of_waiting()
         return found
+
+    def _taken(self, ended: _Ended) -> tuple[Key, Value]:
+        self.in_flight -= 1
+        if ended.error is not None:
+            raise ended.error
+        return ended.key, value_of(ended.value)
 
     def _warn_of_waiting(self) -> None:
         if not self.in_flight or time.monotonic() - self._heard < _NOBODY_S:
@@ -139,10 +153,8 @@ class Calls(Generic[Key, Value]):
                 ended = self._done.get(timeout=left)
             except queue.Empty:
                 break
-            self.in_flight -= 1
             with suppress(Exception):
-                if ended.error is None:
-                    found.append((ended.key, value_of(ended.value)))
+                found.append(self._taken(ended))
         return found
 
     def _stop(self) -> None:
@@ -175,8 +187,9 @@ class Calls(Generic[Key, Value]):
             self._stop()
         for _ in self._threads:
             self._todo.put(None)
+        until = time.monotonic() + (0.5 if self._closed else _END_WITHIN_S)
         for thread in self._threads:
-            thread.join(_END_WITHIN_S if not self._closed else 0.5)
+            thread.join(max(0.0, until - time.monotonic()))
 
     def __enter__(self) -> Self:
         return self

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import math
 import time
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from portal.errors import PortalError
 from portal.lake.spark import share_task, shares
 from portal.lake.spark.calls import Calls
+from portal.lake.spark.failures import SparkFailed
+from portal.lake.spark.seeding import CutOff, seed
 from portal.lake.spark.share_task import Brought, Conversion, Order, Task
 from portal.lake.spark.shares import Share
 from portal.ledger.journal import Columns, Journal
@@ -36,7 +37,10 @@ an executor, and no credentials end on the way."""
 _SHARES_PER_PLACE = 4
 """When so little is left that it can be counted: so that no executor waits long for another at the end."""
 _FEWEST_OBJECTS, _FEWEST_BYTES = 16, 8 << 20
+_MOST_AHEAD = 200_000
+"""Entries that are read before it is known whether the end is near."""
 _WAIT_S = 0.2
+_RENEW_AGAIN_S = 15
 _SETTLE_S, _SETTLE_WITHIN_S = 2.0, 15.0
 _FAILURES_LOGGED = 1000
 _OF_THE_DRIVER = ("source", "target", "convert")
@@ -90,14 +94,17 @@ class _Distribution:
         """Told already, of large objects that are not done."""
         self._refusals = self._failures = 0
         self._untold = (0, 0)
+        self._ending = False
+        """Nothing is left but what is on the way."""
 
     def run(self, pages: Iterable[Page]) -> None:
         """Bring every entry to its end. Raises Cancelled, SparkFailed."""
         for share in self._shares(self._left(pages)):
             while self._calls is not None and not self._calls.room:
                 self._turn(_WAIT_S)
-            self._put(share, self._seed(share), HARD_S)
+            self._put(share, seed(self._journal.state, share.numbers, CutOff(self._journal.state)), HARD_S)
             self._turn(0)
+        self._ending = True
         while self._sent or self._again:
             self._turn(_WAIT_S)
         self._turn(0)
@@ -121,11 +128,13 @@ class _Distribution:
         """Large shares as long as there is plenty; what comes last in small ones, so that all executors have something to do until the end."""
         for first in pages:
             plenty = self._ready().slots * _SHARES_PER_PLACE
+            most = min(plenty * shares.MOST_OBJECTS, _MOST_AHEAD)
             kept, objects, size = [first], len(first), sum(first.sizes)
-            while objects < plenty * shares.MOST_OBJECTS and size < plenty * shares.MOST_BYTES and (page := next(pages, None)) is not None:
-                kept.append(page)
-                objects, size = objects + len(page), size + sum(page.sizes)
-            yield from self._evenly(kept)
+            more: Page | None = first
+            while objects < most and size < plenty * shares.MOST_BYTES and (more := next(pages, None)) is not None:
+                kept.append(more)
+                objects, size = objects + len(more), size + sum(more.sizes)
+            yield from self._evenly(kept) if more is None else shares.shares(kept)
 
     def _evenly(self, pages: Sequence[Page]) -> Iterator[Share]:
         pieces = self._ready().slots * _SHARES_PER_PLACE
@@ -141,10 +150,21 @@ class _Distribution:
                 self._places = self._settled_places(self._calls)
                 self._calls.most = self._places
         if time.time() >= self._renew_at:
-            order = self._order(self._calls)
-            self._renew_at = min(order.source_access.renew_at, order.target_access.renew_at)
-            self._calls.renew(order)
+            self._renew(self._calls)
         return self._calls
+
+    def _renew(self, calls: Calls[int, Brought]) -> None:
+        try:
+            order = self._order(calls)
+        except PortalError as error:
+            if not (self._renew_at and error.retryable):
+                raise
+            # They are renewed some time before they end; when those of before have ended, the objects say so.
+            log.warning("the credentials could not be renewed yet, in %d s it is tried again: %s", _RENEW_AGAIN_S, error.message)
+            self._renew_at = time.time() + _RENEW_AGAIN_S
+            return
+        self._renew_at = min(order.source_access.renew_at, order.target_access.renew_at)
+        calls.renew(order)
 
     def _settled_places(self, calls: Calls[int, Brought]) -> int:
         """What is capped is parted among the tasks, so their number must not grow: wait until the executors are there that were asked for."""
@@ -168,42 +188,32 @@ class _Distribution:
         conversion = self._conversion() if self._conversion else None
         return Order(route.source.url, route.target.url, route.source.access(), route.target.access(), how, conversion)
 
-    def _seed(self, share: Share) -> bytes:
-        """What an earlier attempt left of these entries, as lines of a journal."""
-        state, numbers = self._journal.state, share.numbers
-        doubts = [n for n in numbers if state.doubtful(n)]
-        lines: list[Any] = [{"end": {"n": doubts, "outcome": "failed", "cause": "proof-failed"}}] if doubts else []
-        if begun := [n for n in numbers if state.cut_off(n)]:
-            lines.append({"begin": begun})
-        return _written(lines) + self._blocks(numbers)
-
-    def _blocks(self, numbers: Iterable[int]) -> bytes:
-        state = self._journal.state
-        found = ((n, state.upload(n)) for n in numbers)
-        return _written([
-            {"blocks": {"n": n, "upload": upload[0], "step": state.step_bytes(n), "blocks": upload[1], "sums": state.sums(n)}}
-            for n, upload in found if upload
-        ])  # fmt: skip
-
-    def _put(self, share: Share, seed: bytes, hard_s: float) -> None:
+    def _put(self, share: Share, known: bytes, hard_s: float) -> None:
         calls, number = self._ready(), next(self._numbers)
         self._journal.begin(share.numbers)
         self._sent[number] = share, hard_s
         verdicts = bytes(self._verdicts[share.first : share.first + share.count])
-        calls.put(number, Task(share.pages, share.first, share.count, verdicts, seed, min(SOFT_S, hard_s), hard_s))
+        calls.put(number, Task(share.pages, share.first, share.count, verdicts, known, min(SOFT_S, hard_s), hard_s))
 
     # what comes back
 
     def _turn(self, timeout_s: float) -> None:
         """Take in what has ended, for at most so long, and tell it when all of it is written down. Raises Cancelled."""
         if self._calls is not None:
-            for number, brought in self._calls.ended(timeout_s):
+            for number, brought in self._ended(self._calls, timeout_s):
                 self._took(number, brought)
             while self._again and self._calls.room:
                 self._put(*self._again.popleft())
         objects, size = self._untold
         self._untold = (0, 0)
         self._tell(objects, size)
+
+    def _ended(self, calls: Calls[int, Brought], timeout_s: float) -> list[tuple[int, Brought]]:
+        try:
+            return calls.ended(timeout_s)
+        except SparkFailed:
+            self._tell(0, 0)  # who ends a job ends its Java, too: then that is why
+            raise
 
     def _took(self, number: int, brought: Brought) -> None:
         """Write down what a task did, and see to what it left."""
@@ -228,13 +238,8 @@ class _Distribution:
         rest: list[Page] = []
         for page in share.pages:
             rest += shares.only(page, [place for place in range(len(page)) if page.first + place not in ended])
-        for again in self._evenly(rest) if rest else ():
-            numbers = again.numbers
-            cut_off = [n for n in numbers if n in begun]
-            doubts = [n for n in numbers if self._journal.state.doubtful(n)]
-            lines: list[Any] = [{"end": {"n": doubts, "outcome": "failed", "cause": "proof-failed"}}] if doubts else []
-            lines += [{"begin": cut_off}] if cut_off else []
-            self._again.append((again, _written(lines) + self._blocks(numbers), hard_s))
+        for again in self._evenly(rest) if self._ending else shares.shares(rest):
+            self._again.append((again, seed(self._journal.state, again.numbers, begun - ended), hard_s))
 
     def _note(self, columns: Columns) -> None:
         """Count what has ended, and say what failed."""
@@ -275,7 +280,3 @@ class _Distribution:
             self._calls.close()
         self._carried.close()
         self._rows.close()
-
-
-def _written(lines: Iterable[Any]) -> bytes:
-    return b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)

@@ -16,6 +16,7 @@ _MOST_CAUSES = 25
 _LONGEST = 600
 _PASSING = re.compile(
     r"executor\s?lost|lost executor|connection (?:refused|reset)|connection to .* closed|timed? ?out|heartbeat|fetch ?failed|"
+    r"spark has ended|answer from java side is empty|"
     r"all masters are unresponsive|no route to host|spark ?context was shut ?down|cannot call methods on a stopped",
     re.I,
 )  # fmt: skip
@@ -62,10 +63,17 @@ def told(doing: str, *, cancelled: Callable[[], None] = lambda: None) -> Iterato
 def failure(doing: str, error: BaseException) -> SparkFailed:
     """Return the error for a person. The trace is left out: it stands in Spark's own log."""
     cause = first_cause(error)
-    whole = f"{cause} {error}"
+    whole = f"{cause} {_words(error)}"
     kind = SparkPassing if _PASSING.search(whole) else SparkFailed
     hint = next((text for pattern, text in _HINTS if pattern.search(whole)), "")
     return kind(f"{doing} failed: {cause}", hint=hint)
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # py4j asks Java for them
+        return ""
 
 
 def _is_sparks(error: BaseException) -> bool:
@@ -74,7 +82,10 @@ def _is_sparks(error: BaseException) -> bool:
 
 def first_cause(error: BaseException) -> str:
     """Return what went wrong at first, in a line or two: the innermost cause that says something."""
-    texts = [text for text in (useful(text) for text in _texts(error)) if text]
+    try:
+        texts = [text for text in (useful(text) for text in _texts(error)) if text]
+    except Exception:  # who could tell more, Java, is gone
+        texts = ["Spark has ended, and said no more."]
     return texts[-1] if texts else type(error).__name__
 
 

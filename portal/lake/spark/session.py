@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -173,7 +175,12 @@ def _session(sparks: Any, gateway: Any, cluster: Cluster, app: str, wanted: Mapp
         hard["spark.sql.extensions"] = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
     for name, value in hard.items():
         conf.set(name, value)
-    sparks.SparkContext(conf=conf, gateway=gateway)
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        sparks.SparkContext(conf=conf, gateway=gateway)
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, interrupt)  # pyspark takes it; what Ctrl-C means, the engine decides
     found: SparkSession = importlib.import_module("pyspark.sql").SparkSession.builder.getOrCreate()
     return found
 

@@ -23,6 +23,7 @@ from portal.transfer.conversions import Convert
 from portal.transfer.moving import move
 from portal.transfer.route import Route
 from portal.transfer.side import Side
+from portal.wire import tls
 from portal.wire.ends import Access
 
 _FEED_OBJECTS = 256
@@ -159,12 +160,18 @@ class _Clock:
 @contextmanager
 def _opened(order: Order, folder: Path) -> Iterator[Route]:
     """The same route as on one machine. Its credentials are not renewed here: who needs others stops, and is sent again with them."""
-    source, target = (replace(access, renew_at=float("inf")) for access in (order.source_access, order.target_access))
+    source, target = (_here(access) for access in (order.source_access, order.target_access))
     converting = order.conversion.opened(folder, str(order.how["job_id"])) if order.conversion else nullcontext(Opened(None, None, None))  # type: ignore[arg-type]
     with converting as opened:
         yield Route(
             Side(order.source, opened.source, lambda: source), Side(order.target, opened.target, lambda: target), convert=opened.convert, **order.how
         )  # fmt: skip
+
+
+def _here(access: Access) -> Access:
+    """The certificates that the driver trusts may lie elsewhere on this machine."""
+    ca_file = access.ca_file if not access.ca_file or Path(access.ca_file).exists() else tls.ca_file()
+    return replace(access, renew_at=float("inf"), ca_file=ca_file)
 
 
 def scratch() -> str:
