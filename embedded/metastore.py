@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import logging
 import subprocess
 import sys
@@ -109,8 +110,19 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     logging.getLogger("py4j").setLevel(logging.CRITICAL)  # it tells at length that Java has ended
     processes.stop_on_signals()
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), _alone(root):
         _serve(root, settings(root, warehouse), arguments.port)
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Derby's files are one process's; it says so in no way that anybody would understand."""
+    with (root / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"embedded.metastore: another one uses {root}: stop it, or give another --root.")
+        yield
 
 
 def _serve(root: Path, conf: Mapping[str, str], port: int) -> None:

@@ -83,6 +83,9 @@ def test_the_boxs_metastore_listens_here_only_survives_a_kill_and_ends_with_the_
     again = start("embedded.metastore", "--root", str(home / "box" / "metastore"))
     with Metastore([processes.wait_for_line(again, "ready ").split()[1]]) as hive:
         assert hive.databases() == ["default", "kept"]
+    second = start("embedded.metastore", "--root", str(home / "box" / "metastore"))
+    assert second.process.wait(20) == 1
+    assert second.output() == [f"embedded.metastore: another one uses {home / 'box' / 'metastore'}: stop it, or give another --root."]
     java_ = next(pid for pid in below(home) if b"py4j" in Path(f"/proc/{pid}/cmdline").read_bytes())
     os.kill(java_, signal.SIGKILL)
     assert again.process.wait(20) == 1
