@@ -17,7 +17,8 @@ volume, types it does not know. docs/snowflake.md lists these limits. A name tha
 Afterwards the metadata file that Snowflake shows, and its number of rows, are compared with the table's own. Unequal: the table fails, and is left as
 it is for inspection. One table that fails stops none of the others; running the job again does what is left.
 
---ddl-only writes all statements to register.sql, prints them, and sends nothing to Snowflake.
+--ddl-only writes all statements to register.sql, prints them, and sends nothing to Snowflake. Catalog and metadata are read all the same, to refuse
+what Snowflake cannot read; with --check none the statements of metadata files that are named are written without reaching anything.
 
 Examples:
   python -m engines.register_snowflake --tables 'sales.*' --catalog azure --database LAKE --schema-name SALES
@@ -260,7 +261,8 @@ def _result(params: Params, job: JobContext, outcomes: list[TableOutcome], batch
     failed = [item for item in outcomes if item.outcome == "failed"]
     if failed and len(failed) == len(outcomes):
         job.so_far = so_far
-        error = PortalError(f"None of the {len(failed)} tables could be registered: {failed[0].table}: {failed[0].reason}", hint=batch.hint)
+        what = f"None of the {len(failed)} tables could be registered. {failed[0].table}:" if len(failed) > 1 else f"{failed[0].table}:"
+        error = PortalError(f"{what} {failed[0].reason}", hint=batch.hint)
         error.retryable = any(item.retryable for item in failed)
         raise error
     if params.ddl_only:

@@ -198,6 +198,14 @@ def test_the_statements_alone_are_written_without_snowflake(lake: Lake, monkeypa
         check_parses(text.strip().removesuffix(";"))
 
 
+def test_named_metadata_files_can_be_written_down_where_nothing_is_reached(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portal.stores.opening.open_store", None)
+    where = "abfss://box@far/wh/t/metadata/1.metadata.json"
+    ran = lake.register(metadata=[f"t={where}"], ddl_only=True, check="none", create_volume=False, volume="")
+    script = (ran.job.folder / "register.sql").read_text()
+    assert ran.code == 0 and "EXTERNAL_VOLUME = 'PORTAL_FAR_BOX'" in script and "METADATA_FILE_PATH = 'wh/t/metadata/1.metadata.json'" in script
+
+
 def test_a_dry_run_changes_nothing(lake: Lake, sent: list[str]) -> None:
     lake.table("sales.orders", snapshots=1)
     job = lake.clouds.context(dry_run=True)

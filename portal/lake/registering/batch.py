@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from portal.errors import AccessDenied, Cancelled, PortalError, Unreachable, WarehouseError, causes
+from portal.errors import Cancelled, PortalError, Unreachable, WarehouseError, causes
 from portal.lake.catalogs.base import Catalog
 from portal.lake.catalogs.files import Files
 from portal.lake.iceberg.refusals import TableRefused
@@ -26,6 +26,7 @@ from portal.warehouse_names import TableName
 
 _GIVE_UP_AFTER = 3
 """Tables in a row that Snowflake did not answer for: the others are not tried."""
+_REASON_LETTERS = 1000
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,10 @@ class Batch:
         return unmatched
 
     def add_metadata(self, name: Source, location: str, files: Files) -> None:
-        self._add_table(name, files, lambda: location)
+        self._add_table(name, files, lambda: location, unread=not self.count)
 
-    def _add_table(self, name: Source, files: Files, location: Callable[[], str]) -> None:
+    def _add_table(self, name: Source, files: Files, location: Callable[[], str], *, unread: bool = False) -> None:
+        """`unread`: writing its statements down takes nothing but the location, so that it can be done where Azure is not reached."""
         target = naming.target(name, self.database, self.schema, self.names)
 
         def read() -> sources.Table:
@@ -89,7 +91,8 @@ class Batch:
             return Registrar(session, access, files, self.existing, self.count, self.check).register(read(), target)
 
         def write(script: Script) -> TableOutcome:
-            return plan(read(), target, self.wanted, files, self.count, self.check, script)
+            table = sources.Table(name, location(), {}) if unread else read()
+            return plan(table, target, self.wanted, files, self.count, self.check, script)
 
         self.items.append(Item(name, target, register, write))
 
@@ -158,7 +161,7 @@ class Batch:
 
     def _ended(self, item: Item, error: PortalError, how: str) -> TableOutcome:
         told = [str(cause) for cause in causes(error)]
-        reason = told[0] if len(told) == 1 or not isinstance(error, WarehouseError | AccessDenied) else f"{told[0]} {told[1]}"
+        reason = " ".join(told[: 2 if isinstance(error, WarehouseError) else 1])[:_REASON_LETTERS]
         hint = next((found for cause in causes(error) if (found := getattr(cause, "hint", ""))), "")
         if how == "failed":
             self.hint = self.hint or hint

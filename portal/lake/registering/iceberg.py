@@ -38,12 +38,13 @@ def plan(
     sql = statements.create_table(target, exact(volume.name), wanted.integration, path, guarded=True)
     script.add(f"{target} by {table.location}; the volume must lead to {volume.locations[0].url}", sql)
     script.add(f"when {target} was there already", statements.refresh_table(target, path))
-    told = f"{expected.rows} rows by the metadata, snapshot {table.snapshot_id or 'none'}" if expected else f"snapshot {table.snapshot_id or 'none'}"
+    rows = f"{expected.rows} rows" if expected else "as many rows as there are"
+    told = f"{rows} by the metadata{f', snapshot {table.snapshot_id}' if table.snapshot_id else ''}"
     script.add(told, statements.count(target))
     facts = {"rows_by_metadata": expected.rows} if expected else {}
     return TableOutcome(
         str(table.name), "excluded", reason=statements.ONLY_WRITTEN, target=str(target), way="ddl", metadata_location=table.location,
-        location=str(table.metadata["location"]), snapshot_id=table.snapshot_id, facts=facts,
+        location=str(table.metadata.get("location", "")), snapshot_id=table.snapshot_id, facts=facts,
     )  # fmt: skip
 
 
