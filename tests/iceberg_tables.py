@@ -83,6 +83,12 @@ def rest_server(root: Path, adls: Server | None = None) -> Iterator[Server]:
         servers.stop(server)
 
 
+def two_catalogs(home: Path, warehouse: str) -> None:
+    """Name the catalogs in the folders `old` and `lake` of a home as connections."""
+    for name, more in (("old", ""), ("lake", f'warehouse = "{warehouse}"')):
+        connections(home, f'[{name}]\nkind = "catalog"\ntype = "sql"\nuri = "sqlite:///{home}/{name}/catalog.db"\n{more}')
+
+
 def connections(home: Path, text: str) -> None:
     """Add connections to the home's connections.toml."""
     with (home / "connections.toml").open("a") as file:

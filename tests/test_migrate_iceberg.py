@@ -12,11 +12,19 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import Table
 
+from engines import migrate_iceberg
+from portal import settings
 from portal.connections import CatalogConnection, Connections
 from portal.context import JobContext
+from portal.engine import execute
 from portal.lake.catalogs.files import Files
 from portal.lake.catalogs.opening import open_catalog
 from portal.lake.iceberg.comparing import compare
+from portal.lake.iceberg.paths import read_path
+from portal.redact import Redactor
+from portal.stores.base import Store
+from portal.stores.opening import open_store
+from portal.stores.url import StoreURL
 from tests import iceberg_tables
 from tests.iceberg_tables import rows
 from tests.servers import ADLS_ACCOUNT, Server
@@ -27,23 +35,36 @@ HOST = f"{ADLS_ACCOUNT}.dfs.core.windows.net"
 
 @dataclass
 class Lake:
-    """A source catalog on S3, made by pyiceberg itself, and a target catalog over ADLS."""
+    """A source catalog and a target catalog, both made by pyiceberg itself, and a home that leads to them."""
 
-    clouds: Clouds
+    home: Path
     base: SqlCatalog
     target: Any
-
-    @property
-    def warehouse(self) -> str:
-        return f"abfss://{self.clouds.name}@{HOST}/wh"
+    warehouse: str
+    source: Store
+    store: Store
+    """Where the target's files are."""
+    runs: int = 0
 
     def table(self, name: str = "sales.orders", **options: Any) -> Table:
         made: Table = iceberg_tables.table(self.base, name, **options)
         return made
 
-    def run(self, *tables: str, job: Any = None, **params: Any) -> Ran:
+    def context(self, **options: Any) -> JobContext:
+        self.runs += 1
+        folder = self.home / "logs" / f"run-{self.runs}"
+        folder.mkdir()
+        return JobContext(f"run-{self.runs}", folder, settings.load(self.home), **options)
+
+    def run(self, *tables: str, job: JobContext | None = None, **params: Any) -> Ran:
         given = {"catalog": "old", "target_catalog": "lake", "tables": list(tables or ["sales.*"]), "processes": 1, **params}
-        return self.clouds.run("migrate_iceberg", job, **given)
+        job = job or self.context()
+        code = execute(migrate_iceberg.Params, migrate_iceberg.run, given, job, Redactor(["testing-secret"]))
+        return Ran(code, json.loads((job.folder / f"result-{job.attempt}.json").read_text()), job)
+
+    def files(self, below: str = "") -> list[str]:
+        """Keys of the target's files."""
+        return keys(self.store, f"{read_path(self.warehouse).key}/{below}")
 
     def arrived(self, name: str = "sales.orders") -> Table:
         """The table as pyiceberg reads it at the target, without anything of ours."""
@@ -62,21 +83,24 @@ class Lake:
 
 @pytest.fixture
 def lake(clouds: Clouds, s3_server: Server, adls_server: Server) -> Iterator[Lake]:
-    home = clouds.home
-    iceberg_tables.connections(home, f"""
-[old]
-kind = "catalog"
-type = "sql"
-uri = "sqlite:///{home}/old/catalog.db"
-[lake]
-kind = "catalog"
-type = "sql"
-uri = "sqlite:///{home}/lake/catalog.db"
-warehouse = "abfss://{clouds.name}@{HOST}/wh"
-""")
+    """From S3 to ADLS."""
+    home, warehouse = clouds.home, f"abfss://{clouds.name}@{HOST}/wh"
+    iceberg_tables.two_catalogs(home, warehouse)
     base = iceberg_tables.catalog(home / "old", f"{clouds.bucket}/wh", **iceberg_tables.s3_properties(s3_server))
     target = iceberg_tables.catalog(home / "lake", "", **iceberg_tables.adls_properties(adls_server))
-    yield Lake(clouds, base, target)
+    yield Lake(home, base, target, warehouse, clouds.s3, clouds.adls)
+    base.engine.dispose()
+    target.engine.dispose()
+
+
+@pytest.fixture
+def here(home: Path) -> Iterator[Lake]:
+    """From folder to folder: for what has nothing to do with stores."""
+    warehouse = (home / "data" / "lake").as_uri()
+    iceberg_tables.two_catalogs(home, warehouse)
+    base, target = iceberg_tables.catalog(home / "old", (home / "data" / "old").as_uri()), iceberg_tables.catalog(home / "lake", "")
+    store = open_store(StoreURL("file", ""), Connections.load(settings.load(home)).get("local"))
+    yield Lake(home, base, target, warehouse, store, store)
     base.engine.dispose()
     target.engine.dispose()
 
@@ -115,30 +139,30 @@ def test_a_second_run_brings_what_is_new_and_a_third_nothing(lake: Lake) -> None
     assert ran.counts["snapshots"] == len(made.snapshots()) - 2
     assert ran.counts["files"] == 2, "the new file, and the one that was written over"
     assert lake.arrived().properties["owner"] == "etl"
-    before = keys(lake.clouds.adls)
+    before = lake.files()
     again = lake.run()
     assert again.counts == {"selected": 1, "unchanged": 1, "rows": 22}
-    assert keys(lake.clouds.adls) == before
+    assert lake.files() == before
     assert again.result["report"]["arrived"] == ["sales.orders"]
 
 
-def test_less_of_the_history_goes_over_when_told(lake: Lake) -> None:
-    made = lake.table(snapshots=4)
+def test_less_of_the_history_goes_over_when_told(here: Lake) -> None:
+    made = here.table(snapshots=4)
     snapshots = [one.snapshot_id for one in made.snapshots()]
-    ran = lake.run(history="current")
-    assert [one.snapshot_id for one in lake.arrived().snapshots()] == snapshots[-1:], ran.result
-    assert lake.arrived().scan().to_arrow().num_rows == 40
-    assert lake.run(history=f"since {snapshots[1]}").code == 0
-    assert [one.snapshot_id for one in lake.arrived().snapshots()] == snapshots[1:]
-    assert lake.run().code == 0
-    lake.equal()
+    ran = here.run(history="current")
+    assert [one.snapshot_id for one in here.arrived().snapshots()] == snapshots[-1:], ran.result
+    assert here.arrived().scan().to_arrow().num_rows == 40
+    assert here.run(history=f"since {snapshots[1]}").code == 0
+    assert [one.snapshot_id for one in here.arrived().snapshots()] == snapshots[1:]
+    assert here.run().code == 0
+    here.equal()
 
 
 def test_a_table_that_fails_holds_up_no_other(lake: Lake) -> None:
     lake.table("sales.good")
     broken = lake.table("sales.bad")
     lost = next(iter(broken.scan().plan_files())).file.file_path
-    lake.clouds.s3.delete(lost.split("/", 3)[3])
+    lake.source.delete(lost.split("/", 3)[3])
     ran = lake.run("sales.*", "sales.none", "other.*")
     assert ran.code == 3
     assert ran.counts == {"selected": 3, "done": 1, "failed": 2, "rows": 20, "files": 2, "snapshots": 2}
@@ -146,68 +170,68 @@ def test_a_table_that_fails_holds_up_no_other(lake: Lake) -> None:
     assert lost.rpartition("/")[2] in reasons["sales.bad"] and "no table sales.none" in reasons["sales.none"]
     assert ran.result["report"]["undone"] == ["sales.bad", "sales.none"]
     assert lake.target.list_tables("sales") == [("sales", "good")], "half a table is known to a catalog"
-    assert not keys(lake.clouds.adls, "wh/sales/bad/"), "files were moved for a table that cannot be whole"
+    assert not lake.files("sales/bad/"), "files were moved for a table that cannot be whole"
     assert "other.*" in ran.result["warnings"][0]
     failed = lake.run("sales.bad")
     assert failed.code == 1 and "None of 1 tables" in failed.error["message"]
 
 
-def test_another_table_at_the_target_stays(lake: Lake) -> None:
-    lake.table()
-    assert lake.run().code == 0
-    lake.base.drop_table("sales.orders")
-    lake.table(location=f"{lake.clouds.bucket}/wh/again")
-    ran = lake.run()
+def test_another_table_at_the_target_stays(here: Lake) -> None:
+    here.table()
+    assert here.run().code == 0
+    here.base.drop_table("sales.orders")
+    here.table(location=(here.home / "data" / "again").as_uri())
+    ran = here.run()
     assert ran.code == 1 and "another table" in ran.error["message"]
-    lake.target.drop_table("sales.orders")
-    ran = lake.run()
+    here.target.drop_table("sales.orders")
+    ran = here.run()
     assert ran.code == 1 and "the folder of another table" in ran.error["message"], ran.error
 
 
-def test_a_table_that_was_changed_at_the_target_stays(lake: Lake) -> None:
-    made = lake.table()
-    assert lake.run().code == 0
-    lake.arrived().append(rows(500, 1))
+def test_a_table_that_was_changed_at_the_target_stays(here: Lake) -> None:
+    made = here.table()
+    assert here.run().code == 0
+    here.arrived().append(rows(500, 1))
     made.append(rows(600, 1))
-    ran = lake.run()
+    ran = here.run()
     assert ran.code == 1 and "was changed" in ran.error["message"]
-    assert lake.arrived().scan().to_arrow().num_rows == 21
+    assert here.arrived().scan().to_arrow().num_rows == 21
 
 
-def test_two_tables_of_one_name_do_not_become_one(lake: Lake) -> None:
-    lake.table("north.orders")
-    lake.table("south.orders")
-    ran = lake.run("*.orders", target_namespace="all")
+def test_two_tables_of_one_name_do_not_become_one(here: Lake) -> None:
+    here.table("north.orders")
+    here.table("south.orders")
+    ran = here.run("*.orders", target_namespace="all")
     assert ran.code == 3 and ran.counts["done"] == 1
     assert ran.result["report"]["arrived"] == ["all.orders"]
-    ran = lake.run("*.orders", target_namespace="{db}_azure")
+    ran = here.run("*.orders", target_namespace="{db}_azure")
     assert ran.result["report"]["arrived"] == ["north_azure.orders", "south_azure.orders"]
 
 
 def test_a_dry_run_writes_nothing_and_tells_what_would_be_done(lake: Lake) -> None:
     lake.table(snapshots=2)
     lake.target.engine.dispose()
-    (lake.clouds.home / "lake" / "catalog.db").unlink()
-    ran = lake.run(job=lake.clouds.context(dry_run=True))
+    (lake.home / "lake" / "catalog.db").unlink()
+    ran = lake.run(job=lake.context(dry_run=True))
     assert ran.code == 0, ran.error
-    assert not keys(lake.clouds.adls)
-    assert not (lake.clouds.home / "lake" / "catalog.db").exists()
+    assert not lake.files()
+    assert not (lake.home / "lake" / "catalog.db").exists()
     told = ran.result["report"]["tables"][0]
     assert (told["files"], told["snapshots"]) == (2, 2) and told["facts"]["files_by_kind"] == {"data": 2}
     assert next(iter(ran.result["report"]["transfers"].values()))["actions"]["copy"]["objects"] == 2
     assert not ran.result["outputs"]
 
 
-def test_nothing_that_is_meant_is_an_error(lake: Lake) -> None:
-    lake.table()
-    ran = lake.run("nothing.*")
+def test_nothing_that_is_meant_is_an_error(here: Lake) -> None:
+    here.table()
+    ran = here.run("nothing.*")
     assert ran.code == 1 and ran.error["type"] == "NothingMatched"
     for wrong in ({"tables": ["orders`"]}, {"history": "some"}, {"tables": []}):
-        assert lake.run(**wrong).code == 2
+        assert here.run(**wrong).code == 2
 
 
 def test_files_in_several_buckets_find_a_place(lake: Lake) -> None:
-    made = lake.table(properties={"write.data.path": f"{lake.clouds.bucket}/elsewhere/data"})
+    made = lake.table(properties={"write.data.path": f"{lake.source.url}elsewhere/data"})
     ran = lake.run()
     assert ran.code == 0, ran.error
     lake.equal()
@@ -217,11 +241,11 @@ def test_files_in_several_buckets_find_a_place(lake: Lake) -> None:
 
 def test_the_source_is_never_written_to(lake: Lake) -> None:
     lake.table()
-    before = {key: lake.clouds.s3.stat(key).etag for key in keys(lake.clouds.s3)}
-    rows_before = (lake.clouds.home / "old" / "catalog.db").read_bytes()
+    before = {key: lake.source.stat(key).etag for key in keys(lake.source)}
+    rows_before = (lake.home / "old" / "catalog.db").read_bytes()
     assert lake.run().code == 0
-    assert {key: lake.clouds.s3.stat(key).etag for key in keys(lake.clouds.s3)} == before
-    assert (lake.clouds.home / "old" / "catalog.db").read_bytes() == rows_before
+    assert {key: lake.source.stat(key).etag for key in keys(lake.source)} == before
+    assert (lake.home / "old" / "catalog.db").read_bytes() == rows_before
 
 
 @pytest.mark.parametrize("kind", ["rest", "hadoop"])
@@ -230,9 +254,9 @@ def test_other_catalogs_take_tables_and_what_is_new_of_them(lake: Lake, kind: st
     with iceberg_tables.rest_server(tmp_path / "rest", adls_server) as server:
         place = f'uri = "{server.url}"\ntoken = "{iceberg_tables.REST_TOKEN}"' if kind == "rest" else ""
         text = f'[other]\nkind = "catalog"\ntype = "{kind}"\nwarehouse = "{lake.warehouse}"\n{place}\n'
-        iceberg_tables.connections(lake.clouds.home, text)
+        iceberg_tables.connections(lake.home, text)
         fields = {"type": kind, "warehouse": lake.warehouse, **({"uri": server.url, "token": iceberg_tables.REST_TOKEN} if kind == "rest" else {})}
-        lookup = Connections.load(lake.clouds.config).get
+        lookup = Connections.load(settings.load(lake.home)).get
         for number in (1, 2):
             ran = lake.run(target_catalog="other", target=lake.warehouse)
             assert ran.code == 0, ran.error
@@ -249,35 +273,34 @@ def test_other_catalogs_take_tables_and_what_is_new_of_them(lake: Lake, kind: st
         assert lake.run(target_catalog="other").counts["unchanged"] == 1
 
 
-def test_its_own_folder_is_no_target(lake: Lake) -> None:
-    lake.table()
-    ran = lake.run(target=f"{lake.clouds.bucket}/wh/sales/orders/copy", target_namespace="n")
+def test_its_own_folder_is_no_target(here: Lake) -> None:
+    here.table()
+    ran = here.run(target=(here.home / "data" / "old" / "sales" / "orders" / "copy").as_uri(), target_namespace="n")
     assert ran.code == 1 and "one is within the other" in json.dumps(ran.result), ran.result
 
 
-def test_a_file_that_is_not_what_its_manifest_says_fails_the_table(lake: Lake) -> None:
-    made = lake.table()
-    place = next(iter(made.scan().plan_files())).file.file_path.split("/", 3)[3]
-    put(lake.clouds.s3, place, b"cut off")
-    ran = lake.run()
+def test_a_file_that_is_not_what_its_manifest_says_fails_the_table(here: Lake) -> None:
+    made = here.table()
+    put(here.source, read_path(next(iter(made.scan().plan_files())).file.file_path).key, b"cut off")
+    ran = here.run()
     assert ran.code == 1 and "has 7 bytes, and its manifest says" in ran.error["message"]
-    assert not keys(lake.clouds.adls)
+    assert not here.files()
 
 
-def test_another_attempt_tells_of_the_tables_of_the_first_one_too(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    lake.table("sales.a")
-    lake.table("sales.b")
-    job = lake.clouds.context()
+def test_another_attempt_tells_of_the_tables_of_the_first_one_too(here: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.table("sales.a")
+    here.table("sales.b")
+    job = here.context()
     with monkeypatch.context() as patch:
         patch.setattr("portal.lake.migrating.table.compare", _fails_at(2))
-        first = lake.run(job=job)
+        first = here.run(job=job)
     assert first.counts["done"] == first.counts["failed"] == 1
     assert "testing-secret" not in json.dumps(first.result) and "not known" in first.result["report"]["tables"][1]["reason"]
-    second = lake.run(job=JobContext(job.job_id, job.folder, lake.clouds.config, attempt=2))
+    second = here.run(job=JobContext(job.job_id, job.folder, settings.load(here.home), attempt=2))
     assert second.counts == {"selected": 2, "done": 2, "rows": 40, "files": 4, "snapshots": 4}
     assert len(second.table) == 4
-    lake.equal("sales.a")
-    lake.equal("sales.b")
+    here.equal("sales.a")
+    here.equal("sales.b")
 
 
 def _fails_at(number: int) -> Any:

@@ -72,18 +72,8 @@ DEATHS = {
 def local(home: Path) -> Iterator[tuple[SqlCatalog, SqlCatalog]]:
     """A source and a target on this machine, and a home that leads to both."""
     data = home / "data"
-    iceberg_tables.connections(home, f"""
-[old]
-kind = "catalog"
-type = "sql"
-uri = "sqlite:///{data}/old/catalog.db"
-[lake]
-kind = "catalog"
-type = "sql"
-uri = "sqlite:///{data}/lake/catalog.db"
-warehouse = "{(data / 'lake' / 'wh').as_uri()}"
-""")
-    source, target = (iceberg_tables.catalog(data / name, (data / name / "wh").as_uri()) for name in ("old", "lake"))
+    iceberg_tables.two_catalogs(home, (data / "lake" / "wh").as_uri())
+    source, target = (iceberg_tables.catalog(home / name, (data / name / "wh").as_uri()) for name in ("old", "lake"))
     yield source, target
     source.engine.dispose()
     target.engine.dispose()
