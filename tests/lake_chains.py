@@ -18,6 +18,7 @@ from portal.lake.table_outcome import TableOutcome
 from portal.spool import Spool, finishing
 
 MARK = "01K5A0000000000000000CHA1N"
+"""Of the chain that is usually looked at."""
 STEPS: Mapping[Step, Mapping[str, Any]] = {
     Step.INGEST: {"tables": ["sales.orders", "sales.lines", "sales.view"], "target_catalog": "ice"},
     Step.MIGRATE: {"target": "abfss://lake@account/tables", "target_catalog": "azure"}, Step.REGISTER: {"volume": "LAKE"},
@@ -29,11 +30,15 @@ INGESTED = (
 )  # fmt: skip
 
 
-def first_job(steps: Mapping[Step, Mapping[str, Any]] = STEPS, mark: str = MARK, **changes: Any) -> Job:
-    """The job that a chain is submitted as."""
-    made = chained(steps, mark=mark, name="nightly")
-    given = {"id": str(ULID()), "submitted_at": clock.iso(clock.now_ms()), "submitted_by": "ann", **changes}
-    return Job(engine=made.engine, params=made.params, then=made.then, labels=made.labels, **given)
+def first_job(steps: Mapping[Step, Mapping[str, Any]] = STEPS, **changes: Any) -> Job:
+    """The job that a chain is submitted as; its id is MARK, unless another is given."""
+    made = chained(steps, name="nightly")
+    given = {"id": MARK, "submitted_at": clock.iso(clock.now_ms()), "submitted_by": "ann", **changes}
+    return Job(**{"engine": made.engine, "params": made.params, "then": made.then, "labels": made.labels, **given})
+
+
+def new_id() -> str:
+    return str(ULID())
 
 
 def ended(spool: Spool, job: Job, status: Status, outcomes: Sequence[TableOutcome] = (), error: str | None = None) -> Job:

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from portal.errors import BadParameters
 from portal.jobs import Job, Status, When
 from portal.lake import chain_jobs
-from portal.lake.chain import ARRIVED, LABEL, STEPS, Step, chained
+from portal.lake.chain import ARRIVED, NAME_LABEL, STEPS, Step, chained
 from portal.lake.chain_view import view
 from portal.lake.table_outcome import TableOutcome
 from portal.settings import Settings
 from portal.spool import Spool
 from tests import lake_chains
-from tests.lake_chains import INGESTED, MARK, archived, as_told, ended, first_job, follow_ups, running
+from tests.lake_chains import INGESTED, MARK, archived, as_told, ended, first_job, follow_ups, new_id, running
 
 MOVED = (TableOutcome("sales_iceberg.orders", "done", target="lake.orders", way="copy", rows=3, snapshots=2),)
 REGISTERED = (TableOutcome("lake.orders", "unchanged", target="DB.S.ORDERS", way="refresh", rows=3),)
@@ -36,18 +36,18 @@ def states(spool: Spool, mark: str = MARK) -> dict[str, list[str]]:
 
 
 def test_a_chain_is_one_job_whose_follow_ups_take_what_arrived() -> None:
-    made = chained(lake_chains.STEPS, mark=MARK, name="nightly")
+    made = chained(lake_chains.STEPS, name="nightly")
     assert (made.engine, made.params) == ("ingest_hive", lake_chains.STEPS[Step.INGEST])
     migrate = made.then[0]
     register = migrate.then[0]
     assert (migrate.engine, migrate.when, dict(migrate.params["tables"])) == ("migrate_iceberg", When.ARRIVED, {"$result": "/report/arrived"})
     assert migrate.params["catalog"] == "ice" and register.params["catalog"] == "azure" and register.params["volume"] == "LAKE"
-    assert {made.labels[LABEL], migrate.labels[LABEL], register.labels[LABEL]} == {MARK}
+    assert {made.labels[NAME_LABEL], migrate.labels[NAME_LABEL], register.labels[NAME_LABEL]} == {"nightly"}
     assert register.labels["name"] == "nightly: Azure to Snowflake" and register.then == ()
 
 
 def test_a_step_may_name_another_catalog_than_the_one_before_wrote_to() -> None:
-    made = chained({Step.MIGRATE: {"tables": ["a.b"], "target_catalog": "azure"}, Step.REGISTER: {"catalog": "other"}}, mark=MARK)
+    made = chained({Step.MIGRATE: {"tables": ["a.b"], "target_catalog": "azure"}, Step.REGISTER: {"catalog": "other"}})
     assert made.then[0].params == {"catalog": "other", "tables": dict(ARRIVED)}
 
 
@@ -56,7 +56,7 @@ def test_a_step_may_name_another_catalog_than_the_one_before_wrote_to() -> None:
 )
 def test_a_chain_has_no_gap(steps: dict[Step, dict[str, str]], told: str) -> None:
     with pytest.raises(BadParameters, match=told):
-        chained(steps, mark=MARK)
+        chained(steps)
 
 
 def test_tables_go_their_own_ways_and_what_failed_is_shown_where(spool: Spool) -> None:
@@ -93,7 +93,7 @@ def test_a_step_that_fails_is_done_again_by_its_retry_and_the_others_follow(spoo
     assert states(spool)["sales.orders"] == ["done", "failed", "held"]
     assert found.rows[0].cells[Step.MIGRATE].reason == "The target cannot be reached."
 
-    again = spool.submit(second.evolve(id=first_job().id, retry_of=second.id, parent=second.id, status=Status.QUEUED, finished_at=None, error=None))
+    again = spool.submit(second.evolve(id=new_id(), retry_of=second.id, parent=second.id, status=Status.QUEUED, finished_at=None, error=None))
     assert states(spool)["sales.orders"] == ["done", "waiting", "waiting"]
     both = (*MOVED, TableOutcome("sales_iceberg.lines", "failed", "It is locked."))
     again = ended(spool, again, Status.PARTIAL, both)
@@ -110,7 +110,7 @@ def test_a_first_step_that_is_done_again_is_followed_anew(spool: Spool) -> None:
     first = ended(spool, spool.submit(first_job()), Status.PARTIAL, INGESTED)
     second = ended(spool, follow_ups(spool, first)[0], Status.SUCCEEDED, MOVED)
     ended(spool, follow_ups(spool, second)[0], Status.SUCCEEDED, REGISTERED)
-    again = spool.submit(first_job(retry_of=first.id, parent=first.id))
+    again = spool.submit(first_job(id=new_id(), retry_of=first.id, parent=first.id))
     assert chain_jobs.chains(spool).chains[0].state == "running"
     assert states(spool)["sales.lines"] == ["waiting", "waiting", "waiting"]
     orders = TableOutcome("sales.orders", "unchanged", target="sales_iceberg.orders")
@@ -143,10 +143,11 @@ def test_a_step_that_nothing_came_to_is_no_failure(spool: Spool) -> None:
 
 
 def test_chains_are_told_apart_the_latest_first(spool: Spool) -> None:
+    """What was run again with other parameters is another chain, though it has a parent; a job of another engine is none."""
     other = "01K5B0000000000000000CHA1N"
     old = ended(spool, spool.submit(first_job()), Status.FAILED, error="no")
-    archived(spool, old.evolve(id=first_job().id, engine="list", labels={}, then=()))
-    spool.submit(first_job(mark=other))
+    archived(spool, old.evolve(id=new_id(), engine="list", then=()))
+    spool.submit(first_job(id=other, parent=old.id))
     assert [found.mark for found in chain_jobs.chains(spool).chains] == [other, MARK]
     assert [found.mark for found in chain_jobs.chains(spool, most=1).chains] == [other]
     assert chain_jobs.one(spool, "01K5B0").mark == other  # type: ignore[union-attr]
@@ -156,12 +157,35 @@ def test_chains_are_told_apart_the_latest_first(spool: Spool) -> None:
 def test_a_search_that_takes_too_long_goes_on_with_the_next_look(spool: Spool) -> None:
     first = ended(spool, spool.submit(first_job()), Status.FAILED, error="no")
     for _ in range(5):
-        archived(spool, first.evolve(id=first_job().id, labels={}, then=()))
+        archived(spool, first.evolve(id=new_id(), engine="list", params={}, then=()))
     looks = 0
     while chain_jobs.chains(spool, budget_s=-1).searched_to is not None:
         looks += 1
     assert looks == 6, "each look opens one record at least"
     assert [found.mark for found in chain_jobs.chains(spool, budget_s=-1).chains] == [MARK]
+
+
+def test_a_job_that_somebody_else_chained_is_a_chain_too(spool: Spool) -> None:
+    """As a trigger or a job file makes it: nothing tells of a chain but its follow-ups."""
+    job = first_job()
+    first = ended(spool, spool.submit(job.evolve(labels={"name": "by night"})), Status.SUCCEEDED, INGESTED[:1])
+    follow_ups(spool, first)
+    found = chain_jobs.one(spool, MARK)
+    assert found and found.name == "by night" and [len(step.jobs) for step in found.steps] == [1, 1, 0]
+    alone = spool.submit(first_job({Step.MIGRATE: {"tables": ["a.b"]}}, id=new_id(), labels={}))
+    single = chain_jobs.one(spool, alone.id)
+    assert single and single.name == "" and [step.step for step in single.steps] == [Step.MIGRATE]
+
+
+def test_a_chain_that_began_before_the_days_looked_at_is_whole(spool: Spool) -> None:
+    first = ended(spool, spool.submit(first_job()), Status.SUCCEEDED, INGESTED[:1])
+    assert follow_ups(spool, first)
+    path = spool.archive_path(first)
+    old = spool.layout.archive / "2025" / "09" / "20"
+    old.mkdir(parents=True)
+    path.rename(old / path.name)
+    (found,) = chain_jobs.chains(spool).chains
+    assert (found.mark, [len(step.jobs) for step in found.steps]) == (MARK, [1, 1, 0])
 
 
 def test_a_damaged_file_of_tables_hides_nothing(spool: Spool, home: Path) -> None:
@@ -183,7 +207,7 @@ def test_whatever_the_jobs_tell_the_books_of_a_chain_balance(jobs: list[tuple[St
         job_id = f"01K5A00000000000000000000{number}"
         when = f"2026-11-21T10:00:0{number}.000Z"
         params = {"tables": ["a.x"]}
-        made.append(Job(job_id, step.value, params, when, status=status, finished_at=when if status.finished else None, labels={LABEL: MARK}))
+        made.append(Job(job_id, step.value, params, when, status=status, finished_at=when if status.finished else None))
         items = [TableOutcome(name, outcome, target=name) for name, outcome in tables.items()]  # type: ignore[arg-type]
         outcomes[job_id] = as_told(items)
     found = view(made, outcomes)

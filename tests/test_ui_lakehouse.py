@@ -16,7 +16,7 @@ from portal import settings
 from portal.connections import Connections
 from portal.jobs import Status
 from portal.lake import chain_jobs, looking, packages
-from portal.lake.chain import LABEL
+from portal.lake.chain import NAME_LABEL
 from portal.lake.lag import behind
 from portal.lake.looking import Listed, There
 from portal.lake.table_name import TableName
@@ -257,4 +257,4 @@ def test_tables_are_ticked_a_chain_is_started_and_watched(launcher: Launcher, pa
     expect(matrix.get_by_role("row", name=re.compile("sales.orders"))).to_contain_text("Running")
     matrix.get_by_role("link", name="Done").click()
     expect(page).to_have_url(re.compile(f"job.*{job.id}"))
-    assert json.loads((launcher.home / "queue" / "running" / f"{job.id}.json").read_text())["labels"][LABEL]
+    assert json.loads((launcher.home / "queue" / "running" / f"{job.id}.json").read_text())["labels"][NAME_LABEL] == "to the cloud"

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ulid import ULID
-
 from portal import catalog, submission
 from portal.cli import lake_text
 from portal.cli.parsing import PROGRAM, add_json, add_user, parser, read_object
@@ -19,7 +17,7 @@ from portal.cli.watch import Screen, exit_code, wait_chain
 from portal.connections import Connections
 from portal.errors import BadParameters, JobNotFound, PortalError
 from portal.lake import chain_jobs, looking
-from portal.lake.chain import LABEL, STEPS, Step, chained
+from portal.lake.chain import STEPS, Step, chained
 from portal.lake.chain_view import View
 from portal.lake.selection import chosen
 from portal.lake.table_name import TableName, joined, parts
@@ -150,12 +148,12 @@ def _chain(arguments: list[str], settings: Settings) -> int:
     add_user(made)
     add_json(made)
     given = made.parse_args(arguments)
-    order = chained(_steps(given), mark=str(ULID()), name=given.name)
+    order = chained(_steps(given), name=given.name)
     job = submission.new_job(
         settings, order.engine, order.params, by=given.user, priority=given.priority, key=given.key, then=order.then, labels=order.labels,
     )  # fmt: skip
     spool = Spool(settings)
-    return _started(spool, spool.submit(job).labels[LABEL], given)
+    return _started(spool, spool.submit(job).id, given)
 
 
 def _steps(given: argparse.Namespace) -> dict[Step, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The chain of the lakehouse: Hive → Iceberg → Iceberg on Azure → Snowflake, as one job with follow-ups. Values only.
 
-Each step takes the tables that arrived in the one before it, so that a table that fails holds up none of the others. All jobs of a chain carry
-its mark as a label, those of a retry too.
+Each step takes the tables that arrived in the one before it, so that a table that fails holds up none of the others. A chain is known by the id
+of its first job; the others are told by their descent, so that one that a trigger or a job file makes is a chain, too.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from typing import Any
 from portal.errors import BadParameters
 from portal.jobs import Followup, When
 
-LABEL = "lakehouse"
-"""Label of the jobs of a chain; its value is the chain's mark, a ULID."""
 NAME_LABEL = "lakehouse_name"
 """Label that holds what people call the chain."""
 ARRIVED: Mapping[str, str] = {"$result": "/report/arrived"}
@@ -47,13 +45,12 @@ class Chained:
     labels: Mapping[str, str]
 
 
-def chained(steps: Mapping[Step, Mapping[str, Any]], *, mark: str, name: str = "") -> Chained:
+def chained(steps: Mapping[Step, Mapping[str, Any]], *, name: str = "") -> Chained:
     """Make one job of the steps of a chain.
 
     Args:
         steps: parameters by step, of steps that follow one another. Of the first they are whole. The others take their tables from the step
             before, and their catalog too, unless they name another.
-        mark: tells the jobs of this chain from all others.
         name: for people.
 
     Raises:
@@ -67,8 +64,8 @@ def chained(steps: Mapping[Step, Mapping[str, Any]], *, mark: str, name: str = "
         raise BadParameters(told, hint="Each step takes what the one before it made.")
     then: tuple[Followup, ...] = ()
     for before, step in reversed(list(pairwise(order))):
-        then = (Followup(step.value, _following(step, before, steps), When.ARRIVED, labels=_labels(step, mark, name), then=then),)
-    return Chained(order[0].value, dict(steps[order[0]]), then, _labels(order[0], mark, name))
+        then = (Followup(step.value, _following(step, before, steps), When.ARRIVED, labels=_labels(step, name), then=then),)
+    return Chained(order[0].value, dict(steps[order[0]]), then, _labels(order[0], name))
 
 
 def _following(step: Step, before: Step, steps: Mapping[Step, Mapping[str, Any]]) -> dict[str, Any]:
@@ -77,6 +74,6 @@ def _following(step: Step, before: Step, steps: Mapping[Step, Mapping[str, Any]]
     return {**given, **steps[step], "tables": dict(ARRIVED)}
 
 
-def _labels(step: Step, mark: str, name: str) -> dict[str, str]:
+def _labels(step: Step, name: str) -> dict[str, str]:
     shown = f"{name}: {WORDS[step]}" if name else WORDS[step]
-    return {"name": shown, LABEL: mark, **({NAME_LABEL: name} if name else {})}
+    return {"name": shown, **({NAME_LABEL: name} if name else {})}

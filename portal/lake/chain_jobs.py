@@ -1,4 +1,4 @@
-"""Finds the jobs of the chains: by their label, among those alive and in the archive, and by what their ends started."""
+"""Finds the jobs of the chains: by their engines, among those alive and in the archive; which belong together is told by descent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from portal.errors import BadJobFile
 from portal.jobs import Job
-from portal.lake.chain import LABEL
+from portal.lake.chain import STEPS
 from portal.lake.chain_view import View, view
 from portal.lake.table_outcome import TABLES_FILE
 from portal.spool import Spool, records
@@ -27,8 +27,11 @@ DAYS = 30
 """Days of the archive that are looked through."""
 _BUDGET_S = 1.5
 _MOST_ALIVE = 5_000
+_LONGEST = 1_000
+"""Generations of a chain: retries of retries."""
 _MOST_TABLES_BYTES = 32 << 20
-_MARK = f'"{LABEL}"'.encode()
+_ENGINES = tuple(step.value for step in STEPS)
+_MARKS = tuple(f'"{name}"'.encode() for name in _ENGINES)
 
 
 @dataclass
@@ -53,35 +56,56 @@ class Found:
 
 def chains(spool: Spool, *, most: int = 20, days: int = DAYS, budget_s: float = _BUDGET_S) -> Found:
     """Return the latest chains that have a job alive or finished within so many days. The next call goes on where the budget ended this one."""
-    marks, searched_to = _by_mark(spool, days, budget_s)
-    latest = sorted(marks.values(), key=min, reverse=True)[:most]
-    return Found(tuple(_view(spool, known) for known in latest), searched_to)
+    grouped, searched_to = _grouped(spool, days, budget_s)
+    latest = sorted(grouped, key=lambda first: max(grouped[first]), reverse=True)[:most]
+    return Found(tuple(_view(spool, grouped[first]) for first in latest), searched_to)
 
 
 def one(spool: Spool, mark: str, *, days: int = DAYS, budget_s: float = _BUDGET_S) -> View | None:
-    """Return a chain by its mark, or by a beginning or end of it (4 letters or more) that is its alone; None when there is none."""
-    marks, _ = _by_mark(spool, days, budget_s)
-    fitting = [mark] if mark in marks else [name for name in marks if len(mark) >= 4 and (name.startswith(mark) or name.endswith(mark))]
-    return _view(spool, marks[fitting[0]]) if len(fitting) == 1 else None
+    """Return a chain by the id of its first job, or by a beginning or end of it (4 letters or more) that is its alone; None: there is none."""
+    grouped, _ = _grouped(spool, days, budget_s)
+    fitting = [mark] if mark in grouped else [name for name in grouped if len(mark) >= 4 and (name.startswith(mark) or name.endswith(mark))]
+    return _view(spool, grouped[fitting[0]]) if len(fitting) == 1 else None
 
 
-def _by_mark(spool: Spool, days: int, budget_s: float) -> tuple[dict[str, dict[str, Job]], date | None]:
-    jobs, searched_to = _labelled(spool, days, budget_s)
-    marks: dict[str, dict[str, Job]] = {}
-    for job in jobs:
-        marks.setdefault(job.labels[LABEL], {})[job.id] = job
-    return marks, searched_to
+def _grouped(spool: Spool, days: int, budget_s: float) -> tuple[dict[str, dict[str, Job]], date | None]:
+    """The jobs of each chain by id, by the id of the chain's first job."""
+    known, searched_to = _found(spool, days, budget_s)
+    grouped: dict[str, dict[str, Job]] = {}
+    for job in list(known.values()):
+        line = _line(spool, job, known)
+        grouped.setdefault(line[-1].id, {}).update({each.id: each for each in line})
+    return grouped, searched_to
 
 
-def _labelled(spool: Spool, days: int, budget_s: float) -> tuple[list[Job], date | None]:
+def _line(spool: Spool, job: Job, known: dict[str, Job]) -> list[Job]:
+    """A job and those it comes from, up to the first of its chain. What somebody ran again with other parameters begins a chain of its own."""
+    line = [job]
+    while (parent_id := line[-1].parent) and len(line) < _LONGEST:
+        parent = known.get(parent_id) or _one_more(spool, parent_id)
+        if parent is None or (line[-1].retry_of != parent_id and line[-1].id not in child_ids(parent)):
+            break
+        line.append(parent)
+    return line
+
+
+def _one_more(spool: Spool, job_id: str) -> Job | None:
+    """A job from before the days that were looked through."""
+    with suppress(BadJobFile):
+        job = spool.find(job_id)
+        return job if job and job.engine in _ENGINES else None
+    return None
+
+
+def _found(spool: Spool, days: int, budget_s: float) -> tuple[dict[str, Job], date | None]:
     alive = chain(spool.running(), islice(spool.each_waiting(), _MOST_ALIVE))
-    found = {job.id: job for job in alive if LABEL in job.labels}
+    found = {job.id: job for job in alive if job.engine in _ENGINES}
     paths, searched_to = _archived(spool, days, time.monotonic() + budget_s)
     for path in paths:
         job = _read(path)
-        if job and LABEL in job.labels:
+        if job and job.engine in _ENGINES:
             found[job.id] = job
-    return list(found.values()), searched_to
+    return found, searched_to
 
 
 def _archived(spool: Spool, days: int, stop_at: float) -> tuple[list[Path], date | None]:
@@ -113,7 +137,8 @@ def _look(known: _Day, folder: Path, job_ids: Iterable[str], stop_at: float) -> 
         if job_id in known.seen:
             continue
         with suppress(OSError):  # retention may have taken it just now
-            if _MARK in (folder / f"{job_id}.json").read_bytes():
+            data = (folder / f"{job_id}.json").read_bytes()
+            if any(mark in data for mark in _MARKS):
                 known.hits[job_id] = None
         known.seen.add(job_id)
         if time.monotonic() > stop_at:
@@ -142,7 +167,7 @@ def _descendants(spool: Spool, job: Job, known: Mapping[str, Job]) -> Iterator[J
         if child is None:
             with suppress(BadJobFile):
                 child = spool.find(child_id)
-            if child is not None:
+            if child is not None and child.engine in _ENGINES:
                 yield child
         if child is not None:
             yield from _descendants(spool, child, known)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from portal.jobs import Job, Status
-from portal.lake.chain import LABEL, NAME_LABEL, STEPS, Step
+from portal.lake.chain import NAME_LABEL, STEPS, WORDS, Step
 from portal.lake.selection import is_pattern
 from portal.lake.table_outcome import ARRIVED as ENDS_THAT_ARRIVED
 from portal.lake.table_outcome import Ended
@@ -125,16 +125,21 @@ def view(jobs: Sequence[Job], outcomes: Mapping[str, Sequence[Mapping[str, Any]]
     """Put a chain together.
 
     Args:
-        jobs: all jobs of one chain, one at least.
+        jobs: all jobs of one chain, the first one among them: a chain is known by its id.
         outcomes: by job id, what is known of its tables (see `TableOutcome`), also while it runs.
     """
     ordered = sorted(jobs, key=lambda job: (job.submitted_at, job.id))
-    labels = ordered[0].labels
     steps = tuple(StepView(step, tuple(job for job in ordered if job.engine == step.value)) for step in _steps_of(ordered))
     known: Known = {job_id: {str(item.get("table")): item for item in items} for job_id, items in outcomes.items()}
     asked = {job.id: frozenset(name for name in _asked(job) if not is_pattern(name)) for job in ordered}
     rows = tuple(_row(name, steps, known, asked) for name in _names(steps, known, asked))
-    return View(labels.get(LABEL, ""), labels.get(NAME_LABEL, ""), steps, rows)
+    return View(ordered[0].id, _name(ordered[0]), steps, rows)
+
+
+def _name(first: Job) -> str:
+    """What people call a chain: its own name, else that of its first job unless it is only the step's."""
+    own = first.labels.get("name", "")
+    return first.labels.get(NAME_LABEL) or ("" if own in WORDS.values() else own)
 
 
 def _asked(job: Job) -> list[str]:

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
-from ulid import ULID
 
 from portal import catalog
 from portal.errors import BadParameters, PortalError
-from portal.lake.chain import LABEL, STEPS, WORDS, Chained, Step, chained
+from portal.lake.chain import STEPS, WORDS, Chained, Step, chained
 from portal.ui import actions, boxes, engine_form, forms, lake_choice, listing, review, state
 from portal.ui.actions import Order
 from portal.ui.lake_choice import Choice
@@ -86,7 +85,7 @@ def ordered(choice: Choice, steps: Sequence[Step], connection: str, name: str) -
     params = {step: parameters(step, choice.given.get(step, {})) for step in steps}
     first = next(step for step in STEPS if step in params)
     params[first] |= {"tables": basket, **({"catalog": connection} if connection else {})}
-    made: Chained = chained(params, mark=str(ULID()), name=name)
+    made: Chained = chained(params, name=name)
     return Order(made.engine, made.params, key=f"chain-{choice.id}", then=made.then, labels=made.labels)
 
 
@@ -109,4 +108,4 @@ def dialog(order: Order, steps: list[Step]) -> None:
             done = actions.submit(order)
             lake_choice.start()
             listing.forget()
-            state.go("lakehouse", chain=done.labels[LABEL])
+            state.go("lakehouse", chain=done.id)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from portal.errors import PortalError
 from portal.lake.hive.hive_type import HiveType
+from portal.lake.hive.partitions import NOTHING
 from portal.lake.hive.table import HiveTable
 from portal.lake.hive.type_mapping import Zone, mapped
 from portal.lake.ingesting.units import PartitionColumn, literal, quoted
@@ -107,6 +108,8 @@ def _column(
 ) -> IngestedColumn:  # fmt: skip
     found = mapped(hive, zone)
     expression, notes = quoted(name), list(found.notes)
+    if partition and hive.name in ("string", "char", "varchar"):
+        expression = f"NULLIF({expression}, {literal(NOTHING)})"  # Hive's own classes in Spark read NULL's folder so
     if read != kind:
         if moved_to and hive.name == "timestamp":
             expression = f"CONVERT_TIMEZONE('UTC', {literal(moved_to)}, CAST({expression} AS TIMESTAMP_NTZ))"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from portal.errors import PortalError
+from portal.lake.ingesting.java_threads import mapped
 from portal.lake.ingesting.units import NO_FILES, Files, Key, Unit, chunks
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _owner(folder: str, owners: Mapping[str, Key]) -> str:
     while folder not in owners:
         above = folder.rpartition("/")[0]
         if not above or above == folder:
-            raise LookupError(folder)
+            raise PortalError(f"Spark lists files in {folder}, which is the folder of no partition.", hint="Please report it.")
         folder = above
     return folder
 
@@ -91,5 +92,4 @@ def _there(spark: SparkSession, folders: list[str]) -> list[str]:
         path = jvm.org.apache.hadoop.fs.Path(folder)  # type: ignore[union-attr]
         return bool(path.getFileSystem(conf).exists(path))
 
-    with ThreadPoolExecutor(_LOOKERS) as pool:
-        return [folder for folder, there in zip(folders, pool.map(is_there, folders), strict=True) if there]
+    return [folder for folder, there in zip(folders, mapped(is_there, folders, _LOOKERS), strict=True) if there]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from portal.lake.ingesting.choosing import IN_PLACE, Way
 from portal.lake.ingesting.columns import Columns
+from portal.lake.ingesting.java_threads import mapped
 from portal.lake.ingesting.target import BATCH, MAIN, Target
 from portal.lake.ingesting.units import Folder, Unit, batches, condition
 
@@ -71,10 +71,9 @@ class Loader:
         append = table.newAppend() if self.branch == MAIN else table.newAppend().toBranch(self.branch)
         reader = _Footers(self.spark, table, [column.name for column in self.columns.partitions])
         folders = [folder for unit in units if unit.files.count for folder in unit.folders]
-        with ThreadPoolExecutor(_READERS) as pool:
-            for files in pool.map(reader.files, folders):
-                for file in files:
-                    append.appendFile(file)
+        for files in mapped(reader.files, folders, _READERS):
+            for file in files:
+                append.appendFile(file)
         append.set(BATCH, mark)
         append.commit()
 

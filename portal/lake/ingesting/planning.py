@@ -142,9 +142,20 @@ class Planner:
         if known is not None and known.schema == schema_text(self.table):
             return state.compared(known.units, units)
         if evolution.differences(self.target, mapping).changed:
-            return Changes(changed=_ordered(units))
+            has = set(known.units) if known is not None else self._target_keys(mapping)
+            return Changes(
+                tuple(unit for unit in _ordered(units) if unit.key not in has), tuple(unit for unit in _ordered(units) if unit.key in has),
+                tuple(sorted(has - set(units), key=order)),
+            )  # fmt: skip
         found, keys = Sides(self.spark, self.source, self.target, MAIN, mapping, self.options.depth).compare(None, all_keys=True)
         return state.unlike(units, keys) if found.different else Changes(unchanged=len(units))
+
+    def _target_keys(self, mapping: Columns) -> set[Key]:
+        """Which units the target has rows of."""
+        if not mapping.partitions:
+            return {()}
+        rows = self.spark.table(self.target.sql).select(*[quoted(column.name) for column in mapping.partitions]).distinct().collect()
+        return {tuple(column.text_of(value) for column, value in zip(mapping.partitions, row, strict=True)) for row in rows}
 
 
 def source_sql(table: HiveTable) -> str:

@@ -16,6 +16,7 @@ from portal.errors import AlreadyExists, Cancelled, NotFound, NothingMatched, Po
 from portal.lake.catalogs.spark_conf import spark_conf
 from portal.lake.hive.metastore import Metastore
 from portal.lake.hive.table import HiveTable
+from portal.lake.ingesting.java_threads import talking
 from portal.lake.ingesting.leftovers import clear
 from portal.lake.ingesting.planning import Options, Planned
 from portal.lake.ingesting.table import Ingestion
@@ -247,9 +248,10 @@ def _cancelled_with(job: JobContext, spark: SparkSession) -> Iterator[None]:
     context.setJobGroup(job.job_id, "ingest_hive", interruptOnCancel=True)
 
     def watch() -> None:
-        while not over.wait(_LOOK_EVERY_S):
-            if job.cancelled():
-                context.cancelJobGroup(job.job_id)
+        with talking():
+            while not over.wait(_LOOK_EVERY_S):
+                if job.cancelled():
+                    context.cancelJobGroup(job.job_id)
 
     watcher = threading.Thread(target=watch, name="cancel", daemon=True)
     watcher.start()

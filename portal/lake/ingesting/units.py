@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from portal.lake.hive.hive_type import HiveType
-from portal.lake.hive.partitions import value_of
+from portal.lake.hive.partitions import NOTHING, value_of
 
 Key = tuple[str | None, ...]
 """A unit's values as text, one for each partition column; None where the rows have NULL. `()` is all of a table without partitions."""
@@ -52,6 +52,10 @@ class PartitionColumn:
     name: str
     kind: HiveType
 
+    @property
+    def is_text(self) -> bool:
+        return self.kind.name in ("string", "char", "varchar")
+
     def text(self, value: str | None) -> str | None:
         """Return what a partition's text means in this column, as the one text for it; None for NULL, and for what Spark reads as NULL."""
         try:
@@ -73,11 +77,15 @@ class PartitionColumn:
         return value.isoformat(sep=" ") if isinstance(value, datetime) else str(value)
 
     def condition(self, text: str | None, spark_type: str | None = None) -> str:
-        """Return what Spark selects the rows of a value by; `spark_type`: of the column, where it is not Hive's own."""
+        """Return what Spark selects the rows of a value by; `spark_type`: of the column, where the table is not Hive's.
+
+        Where Spark leaves the reading to Hive's own classes it takes the name of NULL's folder for the value."""
         column = quoted(self.name)
+        if text is None and self.is_text and spark_type is None:
+            return f"({column} IS NULL OR {column} = {literal(NOTHING)})"
         if text is None:
             return f"{column} IS NULL"
-        if self.kind.name in ("string", "char", "varchar"):
+        if self.is_text:
             return f"{column} = {literal(text)}"
         return f"{column} = CAST({literal(text)} AS {spark_type or self.kind})"
 
