@@ -7,7 +7,7 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --constraint .lock --universal --pyt
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help native demo demo-lake portal test lint types war bench bench-queue bench-transfer bench-convert bench-upload lock clean
+.PHONY: help native demo demo-lake portal test lint types war bench bench-queue bench-transfer bench-convert bench-upload bench-spark lock clean
 
 help:            ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -61,6 +61,9 @@ bench-upload: $(MARK)-bench native   ## the uploader beside aws s3 cp, rclone an
 
 bench-convert: $(MARK)-bench native   ## the converter beside DuckDB, polars, pyarrow and pandas: how fast, how large, and whose values are right
 	$(BIN)/python -m bench.convert
+
+bench-spark: $(MARK)-test native   ## copies and listings on a Spark cluster of one executor and of two, far from the stores and near them
+	$(BIN)/python -m bench.spark
 
 lock: $(MARK)-test     ## compile the requirement files from pyproject.toml, all against one resolution
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --quiet --output-file .lock
