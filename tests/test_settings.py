@@ -11,6 +11,7 @@ import pytest
 from portal import settings
 from portal.connections import DEFAULT_VARIABLES, Connections
 from portal.errors import SettingError, explain
+from portal.lake.spark import cluster
 from portal.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -101,7 +102,7 @@ def explained() -> dict[str, str]:
 
 def test_env_example_explains_every_setting_and_nothing_else() -> None:
     wanted = {f"PORTAL_{name.upper()}" for name in Settings.model_fields}
-    wanted |= {name for variables in DEFAULT_VARIABLES.values() for name in variables.values()}
+    wanted |= {name for variables in DEFAULT_VARIABLES.values() for name in variables.values()} | set(cluster.VARIABLES)
     assert set(explained()) == wanted
     assert not [name for name, comment in explained().items() if len(comment) < 15]
 

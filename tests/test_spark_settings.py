@@ -13,7 +13,7 @@ import pytest
 
 from portal.errors import AccessDenied, PortalError, SettingError, explain
 from portal.lake.spark import answers, failures, java, own_code, session
-from portal.lake.spark.cluster import LOCAL_MASTER, Cluster
+from portal.lake.spark.cluster import LOCAL_MASTER, VARIABLES, Cluster
 
 SECRET = {"SPARK_AUTHENTICATE_SECRET": "a-secret-of-the-cluster"}
 
@@ -169,3 +169,15 @@ def test_a_conflicting_setting_of_a_running_session_is_refused() -> None:
     running: Any = SimpleNamespace(conf=SimpleNamespace(get=lambda name, default: None, isModifiable=lambda name: False))
     with pytest.raises(PortalError, match=r"spark\.hadoop\.hive\.metastore\.uris"), session._also(running, {"spark.hadoop.hive.metastore.uris": "x"}):
         pass
+
+
+def test_every_variable_that_is_told_of_is_read_and_no_other() -> None:
+    asked: list[str] = []
+
+    class Asked(dict[str, str]):
+        def get(self, name: str, default: Any = None) -> Any:
+            asked.append(name)
+            return {"SPARK_MASTER": "local[2]"}.get(name, default)
+
+    Cluster.of(Asked())
+    assert set(asked) == set(VARIABLES)

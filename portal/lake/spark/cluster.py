@@ -13,6 +13,11 @@ from typing import Self
 from portal.errors import SettingError
 from portal.lake.spark.failures import SparkPassing
 
+VARIABLES = (
+    "SPARK_MASTER", "SPARK_AUTHENTICATE_SECRET_FILE", "SPARK_AUTHENTICATE_SECRET", "SPARK_AUTHENTICATE", "SPARK_DRIVER_HOST", "PYSPARK_PYTHON",
+    "SPARK_DRIVER_MEMORY", "SPARK_EXECUTOR_MEMORY", "SPARK_EXECUTOR_CORES", "SPARK_CORES_MAX",
+)  # fmt: skip
+"""All that is read here; whatever else Spark knows stands in its own configuration (SPARK_CONF_DIR)."""
 LOCAL_MASTER = "local[*,4]"
 """Every processor of this machine; what fails is tried four times, as on a cluster."""
 _MASTER = re.compile(r"local(\[[^\]]+\])?|(spark|yarn|k8s|mesos)(://\S+)?")
