@@ -5,17 +5,29 @@ from __future__ import annotations
 import gc
 import io
 import json
+import pickle
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import SecretStr
 
 from portal import settings
+from portal.connections import AdlsConnection, S3Connection
+from portal.lake.spark.converting import place
 from portal.lake.spark.session import spark_session
 from portal.planning.spreading import spread_lister
+from portal.settings import CODE_ROOT
+from portal.stores.base import Store
+from portal.stores.url import StoreURL
+from portal.transfer.side import Side
+from portal.wire.ends import Access
 from tests.spark_cluster import small
 from tests.transferring import Clouds, Ran, get, keys, put
 
@@ -89,15 +101,15 @@ def told(ran: Ran) -> list[dict[str, Any]]:
 def test_executors_convert_as_this_machine_does(more: dict[str, Any], clouds: Clouds, spark: None) -> None:
     fill_raw(clouds, one=ROWS, two=ROWS.replace("näme", "other"), three=ROWS)
     rans = {}
-    for place in ("local", "spark"):
-        rans[place] = clouds.run("convert", source=f"{clouds.bucket}/raw/", target=f"{clouds.lake}/{place}/", run_on=place, **more)
-        assert rans[place].code == 0, rans[place].result["error"]
+    for where in ("local", "spark"):
+        rans[where] = clouds.run("convert", source=f"{clouds.bucket}/raw/", target=f"{clouds.lake}/{where}/", run_on=where, **more)
+        assert rans[where].code == 0, rans[where].result["error"]
     local, there = rans["local"], rans["spark"]
     assert local.counts == there.counts and there.counts["rows_in"] == 900
     assert told(local) == told(there)
     tables = [
-        pa.concat_tables([pq.read_table(io.BytesIO(get(clouds.adls, key))) for key in keys(clouds.adls, f"{place}/") if key.endswith("parquet")])
-        for place in rans
+        pa.concat_tables([pq.read_table(io.BytesIO(get(clouds.adls, key))) for key in keys(clouds.adls, f"{where}/") if key.endswith("parquet")])
+        for where in rans
     ]
     assert tables[0].num_rows == 900 and tables[0].equals(tables[1])
 
@@ -133,3 +145,32 @@ def test_what_is_converted_on_the_way_and_what_is_copied_go_together(clouds: Clo
     assert [ran.code for ran in rans] == [0, 0], rans[1].result["error"]
     assert rans[0].counts == rans[1].counts and rans[1].counts["converted"] == 2 and rans[1].counts["copied"] == 1
     assert told(rans[0]) == told(rans[1])
+
+
+def side_of(connection: S3Connection | AdlsConnection, access: Access) -> Side:
+    return Side(StoreURL.parse("s3://b/x"), cast(Store, None), lambda: access, connection)
+
+
+def test_an_executor_gets_the_keys_of_a_profile_and_where_it_leads() -> None:
+    access = Access("s3", "b", "http", "minio.example.com", 9000, "", "eu-1", True, ("AKIA", "s3cr3t", "t0ken"))
+    found = place(side_of(S3Connection(profile="lab", role_arn="arn:aws:iam::123456789012:role/NAME"), access)).connection
+    assert (found.access_key_id, found.secret_access_key.get_secret_value(), found.session_token.get_secret_value()) == access.keys
+    assert (found.profile, found.role_arn, found.endpoint_url, found.region) == ("", "", "http://minio.example.com:9000", "eu-1")
+    assert place(side_of(S3Connection(), replace(access, host="b.s3.eu-west-1.amazonaws.com"))).connection.endpoint_url == ""
+
+
+def test_an_executor_gets_a_signature_for_one_container_instead_of_the_account_key() -> None:
+    given = AdlsConnection(account="a", account_key=SecretStr("bWFzdGVy"))
+    found = place(side_of(given, Access("blob", "c", sas="sv=1&sig=only-this"))).connection
+    assert found.sas_token.get_secret_value() == "sv=1&sig=only-this" and not found.account_key.get_secret_value()
+    assert "bWFzdGVy" not in str(pickle.dumps(found)) and given.account_key.get_secret_value(), "what was given is as it was"
+    assert "only-this" not in repr(found)
+
+
+def test_spark_submit_can_start_any_engine() -> None:
+    program = [sys.executable, str(CODE_ROOT / "deploy" / "spark" / "run_engine.py")]
+    there = subprocess.run([*program, "list", "--help"], cwd="/", capture_output=True, text=True, check=True)
+    assert "--run-on" in there.stdout
+    for wrong in ([], ["../list"], ["nothing"]):
+        refused = subprocess.run([*program, *wrong], cwd="/", capture_output=True, text=True, check=False)
+        assert refused.returncode == 2 and "Traceback" not in refused.stderr and refused.stderr

@@ -51,9 +51,17 @@ def place(side: Side) -> Place:
         key, secret, token = access.keys
         update = {"access_key_id": key, "secret_access_key": SecretStr(secret), "session_token": SecretStr(token), "region": access.region}
         update |= dict.fromkeys(("profile", "credentials_file", "role_arn", "external_id", "role_session_name", "expires_at"), "")
+        update["endpoint_url"] = side.connection.endpoint_url or _endpoint(access)
     elif access.sas:
         update = {"sas_token": SecretStr(access.sas), "account_key": SecretStr("")}
     return Place(side.url.root, side.connection.model_copy(update=update))
+
+
+def _endpoint(access: Access) -> str:
+    """Return the service that a profile leads to, which is on this machine alone; '' for AWS."""
+    if ".amazonaws." in access.host:
+        return ""
+    return f"{access.scheme}://{access.host.removeprefix(f'{access.container}.')}:{access.port}{access.base_path}"
 
 
 @dataclass
