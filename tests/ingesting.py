@@ -1,14 +1,18 @@
-"""What the tests of ingest_hive share: a database of Hive, its tables, and the engine run in this process on the tests' own Spark."""
+"""What the tests of ingest_hive share: a database of Hive, its tables, the engine run in this process on the tests' own Spark, and three readers."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
+import duckdb
 import pytest
+from pyiceberg.table import StaticTable
 
 from portal import settings
 from portal.context import JobContext
@@ -16,6 +20,11 @@ from portal.engine import execute
 from portal.redact import Redactor
 from tests.lake import Metastore, lake_variables
 from tests.transferring import Ran
+
+Row = dict[str, Any]
+
+SOCKETS_OF_PYSPARK = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
+"""pyspark leaves the sockets that it fetches results through to the collector."""
 
 
 @dataclass
@@ -46,9 +55,79 @@ class Hive:
         self.runs.append(Ran(code, json.loads((job.folder / f"result-{job.attempt}.json").read_text()), job))
         return self.runs[-1]
 
+    def one(self, table: str, **params: Any) -> Row:
+        """Ingest one table, and return what came of it."""
+        return outcomes(self.ingest(table, **params))[table]
+
+    def rows(self, name: str) -> list[Row]:
+        """The rows of a table as Spark reads them, sorted."""
+        self.spark.catalog.clearCache()
+        self.sql(f"refresh table {name}")
+        return ordered([plain(row) for row in self.spark.table(name.replace("{db}", self.db)).collect()])
+
+    def tables(self, namespace: str = "{db}_iceberg") -> list[str]:
+        return sorted(table for _, table, is_temporary in self.sql(f"show tables in {namespace}") if not is_temporary)
+
+    def location(self, table: str) -> Path:
+        [text] = [value for name, value, _ in self.sql(f"describe formatted {{db}}.{table}") if name == "Location"]
+        return Path(unquote(urlsplit(text).path))
+
+    def fingerprint(self, table: str) -> dict[str, tuple[float, str]]:
+        """Every file of a table's folder with its time of change and a checksum."""
+        root = self.location(table)
+        files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+        return {str(path.relative_to(root)): (path.stat().st_mtime, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files}
+
 
 @pytest.fixture
 def hive(spark: Any, metastore: Metastore, database: str, home: Path) -> Hive:
     with (home / ".env").open("a") as env:
         env.writelines(f"{name}={value}\n" for name, value in lake_variables(metastore).items())
+    # For three rows, having Java compile each query costs more than all else.
+    spark.conf.set("spark.sql.codegen.wholeStage", "false")
+    spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     return Hive(spark, metastore, database, home)
+
+
+def outcomes(ran: Ran) -> dict[str, Row]:
+    """What came of each table, by its name without the database."""
+    return {item["table"].rpartition(".")[2]: item for item in ran.result["report"]["tables"]}
+
+
+def plain(value: Any) -> Any:
+    """A value as all readers agree on: rows and structs are dicts, maps lists of pairs in order."""
+    if hasattr(value, "asDict"):
+        return {name: plain(item) for name, item in value.asDict().items()}
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return bytes(value) if isinstance(value, bytearray) else value
+
+
+def mapped(row: Row, *names: str) -> Row:
+    """A row with some columns that hold maps as pairs in order, whichever way a reader gives them."""
+    return {name: _pairs(value) if name in names and value is not None else value for name, value in row.items()}
+
+
+def _pairs(value: Any) -> Any:
+    pairs = value.items() if isinstance(value, dict) else value
+    return sorted([key, item] for key, item in pairs)
+
+
+def ordered(rows: list[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: [str(value) for value in row.values()])
+
+
+def by_pyiceberg(metadata_location: str) -> list[Row]:
+    return ordered([plain(row) for row in StaticTable.from_metadata(metadata_location).scan().to_arrow().to_pylist()])
+
+
+def by_duckdb(metadata_location: str) -> list[Row]:
+    """The table's data files, which pyiceberg names, read by DuckDB."""
+    tasks = StaticTable.from_metadata(metadata_location).scan().plan_files()
+    files = [urlsplit(task.file.file_path).path for task in tasks]
+    with duckdb.connect() as connection:
+        found = connection.execute("select * from read_parquet(?, hive_partitioning = false)", [files])
+        names = [column[0] for column in found.description]
+        return ordered([plain(dict(zip(names, row, strict=True))) for row in found.fetchall()])
