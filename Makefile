@@ -7,7 +7,7 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --constraint .lock --universal --pyt
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help native demo demo-lake portal test lint types war bench bench-queue bench-transfer bench-convert bench-upload bench-spark lock clean
+.PHONY: help native demo demo-lake portal test lint types war bench bench-queue bench-transfer bench-convert bench-lake bench-upload bench-spark lock clean
 
 help:            ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -58,6 +58,9 @@ bench-transfer: $(MARK)-test native   ## the mover beside rclone, AzCopy and the
 
 bench-upload: $(MARK)-bench native   ## the uploader beside aws s3 cp, rclone and s5cmd: small files and large ones, start-up told apart
 	$(BIN)/python -m bench.upload
+
+bench-lake: $(MARK)-bench native   ## our migration of Iceberg tables beside Spark's rewrite_table_path and a copy, and who gets deletes right
+	$(BIN)/python -m bench.lake
 
 bench-convert: $(MARK)-bench native   ## the converter beside DuckDB, polars, pyarrow and pandas: how fast, how large, and whose values are right
 	$(BIN)/python -m bench.convert

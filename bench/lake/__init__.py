@@ -1,0 +1,1 @@
+"""Our migration of Iceberg tables beside Spark's own way: `make bench-lake`."""
