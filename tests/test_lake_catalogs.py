@@ -183,6 +183,25 @@ def test_a_hadoop_catalog_has_levels_and_believes_no_old_hint(home: Path, source
         catalog.register(TableName(("north",), "other"), metadata_files(source, "sales.orders")[1])
 
 
+def test_a_commit_to_folders_between_look_and_write_is_not_overtaken(home: Path, source: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, current = metadata_files(source, "sales.orders")
+    catalog = opened(home, type="hadoop", warehouse=(home / "data" / "wh").as_uri())
+    name = TableName(("sales",), "orders")
+    place = catalog.register(name, first)
+    look = catalog.metadata_location
+
+    def looked(wanted: TableName) -> str:
+        found = look(wanted)
+        monkeypatch.undo()
+        catalog.replace(wanted, place, current)
+        return found
+
+    monkeypatch.setattr(catalog, "metadata_location", looked)
+    with pytest.raises(TableChanged):
+        catalog.replace(name, place, first)
+    assert look(name).endswith("v2.metadata.json")
+
+
 def test_files_are_reached_with_the_portals_own_connections(clouds: Clouds) -> None:
     from pyiceberg.catalog.sql import SqlCatalog
 
@@ -214,21 +233,17 @@ def test_files_are_reached_with_the_portals_own_connections(clouds: Clouds) -> N
     files.close()
 
 
-def test_a_tables_own_properties_do_not_choose_what_reads_it(home: Path) -> None:
+def test_a_tables_own_properties_do_not_choose_what_reads_it(home: Path, target: tuple[str, Catalog, TableName], source: Any) -> None:
     """A table that came from elsewhere could name any class of any module, which pyiceberg would then import."""
-    base = iceberg_tables.catalog(home / "data", (home / "data" / "wh").as_uri())
-    iceberg_tables.table(base, "sales.evil", snapshots=1, properties={"py-io-impl": "tests.iceberg_tables.Trap"})
-    name = TableName(("sales",), "evil")
-    target = opened(home, type="sql", uri=f"sqlite:///{home}/target.db", create=True)
-    target.create_namespace(("sales",))
-    source = opened(home, type="sql", uri=f"sqlite:///{home}/data/catalog.db")
+    _, catalog, name = target
+    iceberg_tables.table(source, "sales.evil", snapshots=1, properties={"py-io-impl": "tests.iceberg_tables.Trap"})
     seen = iceberg_tables.Trap.made
     assert seen, "pyiceberg by itself falls into it"
-    target.register(name, source.metadata_location(name))
-    assert target.metadata_location(name) and iceberg_tables.Trap.made == seen
-    for one in (source, target):
-        one.close()
-    base.engine.dispose()
+    first, current = metadata_files(source, "sales.evil")
+    seen = iceberg_tables.Trap.made
+    evil = TableName(name.namespace, "evil")
+    catalog.replace(evil, catalog.register(evil, first), current)
+    assert catalog.metadata_location(evil) and iceberg_tables.Trap.made == seen
 
 
 def test_spark_is_told_of_a_catalog_and_of_its_secrets_apart() -> None:
