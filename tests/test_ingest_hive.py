@@ -315,3 +315,24 @@ def test_killed_at_any_step_nothing_is_half_seen_and_the_next_attempt_goes_on(hi
         marks = [row[0] for row in hive.sql("select summary['portal.batch'] from {db}_iceberg.t.snapshots") if row[0]]
         assert len(marks) == len(set(marks)), "no batch was loaded twice"
         seen.append(wanted)
+
+
+def test_a_catalog_that_cannot_rename_shows_an_empty_table_until_the_rows_are_checked(hive: Hive, monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse = hive.home / "data" / "lake"
+    (hive.home / "connections.toml").write_text(f'[folders]\nkind = "catalog"\ntype = "hadoop"\nwarehouse = "{warehouse.as_uri()}"\n')
+    hive.sql("create table {db}.t (id int, s string) partitioned by (p string) stored as textfile")
+    hive.sql("insert into {db}.t partition (p) values (1, 'a', 'x'), (2, null, null)")
+    job = hive.context(job_id="folders")
+    with monkeypatch.context() as patched, suppress(Died):
+        dies_after(patched, Loader, "_add")
+        hive.ingest("t", job=job, target_catalog="folders")
+    metadata = warehouse / f"{hive.db}_iceberg" / "t" / "metadata"
+    newest = max(metadata.glob("*.metadata.json"), key=lambda path: int(path.name[1:].partition(".")[0]))
+    assert by_pyiceberg(newest.as_uri()) == []
+    ran = hive.ingest("t", job=hive.context(job_id="folders", attempt=2), target_catalog="folders")
+    found = outcomes(ran)["t"]
+    assert found["outcome"] == "done", found["reason"]
+    assert by_pyiceberg(found["metadata_location"]) == [{"id": 1, "s": "a", "p": "x"}, {"id": 2, "s": None, "p": None}]
+    hive.sql("alter table {db}.t drop partition (p='x')")
+    kept = outcomes(hive.ingest("t", target_catalog="folders", dropped="keep"))["t"]
+    assert (kept["outcome"], kept["facts"]["partitions"]["dropped"]["done"], kept["rows"]) == ("unchanged", "kept", 2)

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +26,7 @@ from portal.lake.selection import is_pattern
 from portal.lake.spark.session import spark_session
 from portal.lake.table_name import TableName, parts
 from portal.lake.table_outcome import TableOutcome
+from portal.redact import Redactor
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -96,8 +98,8 @@ class Ingest:
             found = self._planned(ingestion)
         except Cancelled:
             raise
-        except PortalError as error:
-            self._failed(ingestion, error)
+        except Exception as error:
+            self._failed(ingestion, self._known(error))
             return
         told = self._told(ingestion, found)
         self.planned.append(told)
@@ -128,8 +130,8 @@ class Ingest:
             outcome = ingestion.bring(self._planned(ingestion))
         except Cancelled:
             raise
-        except PortalError as error:
-            self._failed(ingestion, error, time.monotonic() - began)
+        except Exception as error:
+            self._failed(ingestion, self._known(error), time.monotonic() - began)
             return
         self.outcomes.append(outcome)
         self.job.log.info(
@@ -165,6 +167,15 @@ class Ingest:
             str(ingestion.table.name), "failed", reason=reason, target=str(ingestion.target.name), seconds=round(seconds, 3),
             cause=_word(error), retryable=error.retryable,
         ))  # fmt: skip
+
+    def _known(self, error: Exception) -> PortalError:
+        """What nobody foresaw fails its table, too, and no other one."""
+        if isinstance(error, PortalError):
+            return error
+        place = self.job.artefact(f"traceback-{self.job.attempt}-{len(self.outcomes)}.txt")
+        redact = Redactor(self.job.connections.secrets())
+        place.write_text(redact("".join(traceback.format_exception(error))), "utf-8", "backslashreplace")
+        return PortalError(f"It failed in a way that nobody knows: {type(error).__name__}.", hint=f"The traceback is in {place}; please report it.")
 
     def _ingestions(self, spark: SparkSession, catalog: str) -> Iterator[Ingestion]:
         """Yield what is to be done, table by table; a table that was dropped meanwhile fails."""

@@ -14,12 +14,13 @@ from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+from portal.errors import PortalError
 from portal.lake.hive.table import HivePartition, HiveTable
 from portal.lake.ingesting import evolution, state
 from portal.lake.ingesting.checking import Compared, RowsDiffer, Sides
 from portal.lake.ingesting.choosing import IN_PLACE, excluded
 from portal.lake.ingesting.listing import with_files
-from portal.lake.ingesting.loading import Loader, set_name_mapping
+from portal.lake.ingesting.loading import NAME_MAPPING, Loader, set_name_mapping
 from portal.lake.ingesting.planning import Options, Planned, Planner, schema_text, source_sql
 from portal.lake.ingesting.state import Changes, State
 from portal.lake.ingesting.target import BATCH, KEPT, MAIN, PLAN, RUN, SOURCE, STATE, WAY, Target
@@ -34,6 +35,12 @@ STAGING = "__ingesting_"
 """Between a table's name and its run's: the name under which it is made."""
 _CHECKED_AT_ONCE = 500
 """Units whose rows are compared by one query when not all are."""
+
+
+class TargetChanged(PortalError):
+    """Somebody else changed the target meanwhile."""
+
+    retryable = True
 
 
 class Ingestion:
@@ -113,6 +120,7 @@ class Ingestion:
         if staging.exists():
             properties = staging.properties()
             if properties.get(PLAN) == plan:
+                self._name_columns(staging, planned)
                 return
             staging.drop(purge=properties.get(WAY) == "ctas")
         properties = self._properties(planned, plan)
@@ -126,8 +134,11 @@ class Ingestion:
             )
             return
         staging.create(planned.columns, planned.location, properties)
-        if planned.way in IN_PLACE:
-            set_name_mapping(staging)
+        self._name_columns(staging, planned)
+
+    def _name_columns(self, target: Target, planned: Planned) -> None:
+        if planned.way in IN_PLACE and NAME_MAPPING not in target.properties():
+            set_name_mapping(target)
 
     def _properties(self, planned: Planned, plan: str) -> dict[str, str]:
         shared = {"gc.enabled": "false"} if planned.way in IN_PLACE else {}
@@ -137,22 +148,24 @@ class Ingestion:
     def _make_in_place(self, planned: Planned) -> TableOutcome:
         """For a catalog that cannot rename: the table is there, empty, until its rows are checked."""
         self.target.create(planned.columns, "", self._properties(planned, self._mark(planned)))
-        if planned.way in IN_PLACE:
-            set_name_mapping(self.target)
         return self._update(replace(planned, exists=True))
 
     def _update(self, planned: Planned) -> TableOutcome:
         changes, target = planned.changes, self.target
-        if changes.none:
-            return self._done(planned, "", None, "unchanged")
         plan, branch = self._mark(planned), f"portal_{self.options.run}"
+        dropped = sorted(changes.dropped, key=order) if self._deletes(planned) else []
+        if not changes.loading and not dropped:
+            target.remove_branch(branch)
+            if changes.dropped:
+                self._remember(planned, target, plan)
+            return self._done(planned, "", None, "unchanged")
         evolution.follow(target, planned.columns)
+        self._name_columns(target, planned)
         loader = Loader(self.spark, self.source, planned.columns, target, planned.way, branch)
         compared = None
         if not self._landed(loader, plan, changes):
             self._make_branch(branch)
-            dropped = list(changes.dropped) if self._deletes(planned) else []
-            for keys in chunks(sorted(dropped, key=order), _CHECKED_AT_ONCE):
+            for keys in chunks(dropped, _CHECKED_AT_ONCE):
                 target.delete(planned.columns.partitions, keys, branch)
             loader.load(changes.loading, {unit.key for unit in changes.changed}, plan, self._loading)
             try:
@@ -160,10 +173,18 @@ class Ingestion:
             except RowsDiffer as error:
                 self._left(error, planned, None, branch)
                 raise
-            target.land(branch)
+            self._land(branch)
         self._remember(planned, target, plan)
         target.remove_branch(branch)
         return self._done(planned, plan, compared)
+
+    def _land(self, branch: str) -> None:
+        try:
+            self.target.land(branch)
+        except Exception:
+            if self.target.head() in [number for number, _ in self.target.ancestry(branch)]:
+                raise
+            raise TargetChanged(f"Somebody else changed {self.target.name} meanwhile.", hint="Another attempt begins with what it is now.") from None
 
     def _landed(self, loader: Loader, plan: str, changes: Changes) -> bool:
         """Tell whether an earlier attempt got as far as that readers see everything."""
