@@ -206,7 +206,7 @@ def test_a_killed_driver_leaves_nothing_behind_and_its_job_is_gone_on_with(
     started: dict[int, bytes] = {}
 
     def kill() -> None:
-        started.update({pid: command(pid) for pid in descendants(driver.pid)})
+        started.update({pid: line for pid in descendants(driver.pid) if (line := command(pid))})
         driver.kill()
 
     adls.rules = [Rule(faults.before(once(kill)), asks("PUT", r"/\d{3}\.csv"), times=1, skip=20)]
