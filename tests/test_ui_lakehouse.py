@@ -174,7 +174,7 @@ def test_a_chain_shows_its_steps_and_what_to_restart(home: Path, spool: Spool, m
 def test_the_latest_chains_are_listed(home: Path, spool: Spool) -> None:
     ended(spool, spool.submit(first_job()), Status.FAILED, error="no")
     app = opened("lakehouse")
-    assert "nightly" in labels(app) and "3 tables, 3 failed · Hive to Iceberg → Iceberg to Azure → Azure to Snowflake" in words(app)
+    assert "nightly" in labels(app) and "3 tables, 3 failed · Hive → Iceberg → Azure → Snowflake · by ann" in words(app)
 
 
 def test_other_forms_offer_the_tables_of_the_catalog(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +184,7 @@ def test_other_forms_offer_the_tables_of_the_catalog(home: Path, monkeypatch: py
     boxes["Catalog"].select("ice").run()
     (tables,) = [box for box in app.multiselect if box.label == "Tables *"]
     assert tables.options == ["sales.*", "sales.lines", "sales.orders", "sales.returns"]
-    assert "3 tables in sales" in words(app)
+    assert "3 Iceberg tables in sales" in words(app)
     monkeypatch.setattr(packages, "there", lambda *names: False)
     app = opened("new", engine="migrate_iceberg")
     assert "Tables are not listed: the packages of the lakehouse are not installed here" in words(app)

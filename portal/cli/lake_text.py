@@ -29,13 +29,8 @@ def listed(chains: Sequence[View]) -> str:
     for view in chains:
         counts = view.counts
         numbers = [counts[name] for name in ("tables", "whole", "excluded", "failed")]
-        rows.append([view.mark, view.name, view.state, _way(view), *numbers, short(view.jobs[0].submitted_at)])
+        rows.append([view.mark, view.name, view.state, view.way, *numbers, short(view.jobs[0].submitted_at)])
     return table(["chain", "name", "state", "way", "tables", "arrived", "left out", "failed", "started (UTC)"], rows)
-
-
-def _way(view: View) -> str:
-    words = [WORDS[step.step] for step in view.steps]
-    return " → ".join([words[0].partition(" ")[0], *(word.rpartition(" ")[2] for word in words)])
 
 
 def matrix(view: View) -> str:

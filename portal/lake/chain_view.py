@@ -78,6 +78,12 @@ class View:
     rows: tuple[Row, ...]
 
     @property
+    def way(self) -> str:
+        """The places it leads through, as `Hive → Iceberg → Azure`."""
+        words = [WORDS[step.step] for step in self.steps]
+        return " → ".join([words[0].partition(" ")[0], *(word.rpartition(" ")[2] for word in words)])
+
+    @property
     def jobs(self) -> list[Job]:
         return [job for step in self.steps for job in step.jobs]
 

@@ -38,7 +38,7 @@ def show(draft: Draft, spec: EngineSpec, specs: Sequence[FieldSpec], given: dict
 
     own: dict[str, Callable[[FieldSpec], Mapping[str, Any]]] = dict.fromkeys(pairs, functools.partial(_pair, draft, spec))
     if table_picker.is_for(spec):
-        own["tables"] = lambda item: table_picker.show(item, draft.values.get(item.name), given, f"{prefix}.tables")
+        own["tables"] = lambda item: table_picker.show(spec, item, draft.values.get(item.name), given, f"{prefix}.tables")
     form = forms.Form(draft.values, prefix, connect, own, given, form_needs.needs_of(spec))
     form.show(item for item in specs if item.name.removesuffix("_connection") not in pairs or item.name in pairs)
 

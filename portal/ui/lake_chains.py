@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import streamlit as st
 
 from portal.lake import chain_jobs
 from portal.lake.chain import WORDS
 from portal.lake.chain_view import StepView, View
+from portal.lake.table_outcome import Ended
 from portal.spool import Spool
 from portal.ui import access, actions, boxes, job_rows, lake_rows, state, wording
 from portal.ui.accounts import Role
@@ -44,18 +45,13 @@ def latest(spool: Spool) -> None:
 
 
 def _line(view: View) -> None:
+    first = view.jobs[0]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _badge(view.state, lake_rows.CHAIN_WORDS[view.state])
-        if st.button(plain(view.name or _steps(view)), key=f"open-{view.mark}", type="tertiary"):
+        if st.button(plain(view.name or view.way), key=f"open-{view.mark}", type="tertiary"):
             state.go("lakehouse", chain=view.mark)
-        st.caption(plain(f"{lake_rows.tally(view)} · {_steps(view)}") if view.name else plain(lake_rows.tally(view)), width="content")
-        st.space("stretch")
-        first = view.jobs[0]
-        st.caption(plain(f"by {first.submitted_by} · {wording.moment(first.submitted_at)} UTC"), width="content")
-
-
-def _steps(view: View) -> str:
-    return " → ".join(WORDS[step.step] for step in view.steps)
+        parts = [lake_rows.tally(view), view.way if view.name else "", f"by {first.submitted_by}", f"{wording.moment(first.submitted_at)} UTC"]
+        st.caption(plain(" · ".join(part for part in parts if part)), width="content")
 
 
 def _badge(name: str, word: str) -> None:
@@ -148,8 +144,8 @@ def _step(spool: Spool, view: View, step: StepView, place: int) -> None:
     again = f" · {count_of(len(step.jobs), 'try', 'tries')}" if len(step.jobs) > 1 else ""
     if st.button(f"Job {job_rows.short(job.id)}", key=f"job-{job.id}", type="tertiary", icon=":material/article:"):
         state.go("job", id=job.id)
-    counts = {name: count for name, count in ((job.result or {}).get("counts") or {}).items() if count}
-    told = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    counts = (job.result or {}).get("counts") or {}
+    told = ", ".join(f"{counts[name]:,} {lake_rows.STATE_WORDS[name].lower()}" for name in get_args(Ended) if counts.get(name))
     if told or again:
         st.caption(plain(told + again))
 

@@ -44,6 +44,12 @@ def names(catalog: str, database: str) -> list[TableName]:
     return listing.kept(("tables", catalog, database), lambda: looking.names(known, catalog, database))
 
 
+def iceberg_names(catalog: str, database: str) -> list[TableName]:
+    """Those of them that are Iceberg tables."""
+    known = connections()
+    return listing.kept(("iceberg", catalog, database), lambda: looking.iceberg_tables(known, catalog, database))
+
+
 def described(catalog: str, wanted: Sequence[TableName]) -> list[Listed]:
     known = connections()
     return listing.kept(("described", catalog, tuple(wanted)), lambda: looking.described(known, catalog, wanted))

@@ -106,7 +106,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
 def _note(cell: Cell) -> str:
     if cell.state in ("failed", "excluded", "cancelled"):
         return cell.reason.partition("\n")[0]
-    rows_there, way = cell.outcome.get("rows"), str(cell.outcome.get("way") or "")
+    rows_there, way = cell.outcome.get("rows"), str(cell.outcome.get("way") or "") if cell.state == "done" else ""
     counted = count_of(int(rows_there), "row") if isinstance(rows_there, int) else ""
     return " · ".join(word for word in (counted, way.replace("_", " ")) if word)
 

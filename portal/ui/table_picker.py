@@ -10,6 +10,7 @@ import streamlit as st
 from portal.catalog import EngineSpec, FieldSpec
 from portal.errors import PortalError, explain
 from portal.lake import packages
+from portal.lake.chain import Step
 from portal.lake.table_name import joined
 from portal.ui import lake_listing
 from portal.ui.wording import count_of, plain
@@ -23,11 +24,11 @@ def is_for(spec: EngineSpec) -> bool:
     return names.get("tables") == "list" and names.get("catalog") == "connection"
 
 
-def show(item: FieldSpec, value: Any, given: Mapping[str, Any], key: str) -> dict[str, Any]:
+def show(spec: EngineSpec, item: FieldSpec, value: Any, given: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Show the field; `given` names the catalog. Without packages or catalog, tables are typed."""
     chosen = [str(name) for name in value or ()]
     catalog = str(given.get("catalog") or "")
-    offered, told = _offered(catalog, key)
+    offered, told = _offered(catalog, key, iceberg=spec.name != Step.INGEST)
     tables = st.multiselect(
         item.title + (" *" if item.required else ""), list(dict.fromkeys([*chosen, *offered])), chosen, key=f"{key}.{catalog}",
         help=f"{item.help} Type one and press Enter.", placeholder=item.placeholder or "None", accept_new_options=True, persist_state="session",
@@ -37,8 +38,8 @@ def show(item: FieldSpec, value: Any, given: Mapping[str, Any], key: str) -> dic
     return {item.name: tables}
 
 
-def _offered(catalog: str, key: str) -> tuple[list[str], str]:
-    """What can be chosen without typing, and what there is to say."""
+def _offered(catalog: str, key: str, *, iceberg: bool) -> tuple[list[str], str]:
+    """What can be chosen without typing, and what there is to say. `iceberg`: Iceberg tables alone."""
     if not packages.there("pyiceberg"):
         return [], "Tables are not listed: the packages of the lakehouse are not installed here (pip install -r requirements-lake.txt)."
     try:
@@ -49,9 +50,10 @@ def _offered(catalog: str, key: str) -> tuple[list[str], str]:
         )  # fmt: skip
         if not database:
             return [], ""
-        names = lake_listing.names(catalog, database)
+        names = (lake_listing.iceberg_names if iceberg else lake_listing.names)(catalog, database)
     except PortalError as problem:
         return [], ":material/help: Tables are not listed: " + plain(explain(problem).partition("\n")[0])
     every = joined(names[0].namespace) + ".*" if names else ""
     more = f"; the first {_MOST_OFFERED:,} are offered" if len(names) > _MOST_OFFERED else ""
-    return [every, *map(str, names[:_MOST_OFFERED])] if names else [], f"{count_of(len(names), 'table')} in {plain(database)}{more}"
+    told = f"{count_of(len(names), 'Iceberg table' if iceberg else 'table')} in {plain(database)}{more}"
+    return ([every, *map(str, names[:_MOST_OFFERED])] if names else []), told
