@@ -25,6 +25,7 @@ from portal import settings
 from portal.context import JobContext
 from portal.lake.spark import distributing
 from portal.lake.spark.session import spark_session
+from portal.ledger.journal import JOURNAL_FILE
 from portal.planning import plan
 from portal.processes import descendants
 from tests.proxy import Proxy, Rule, asks, faults
@@ -206,10 +207,11 @@ def test_a_killed_driver_leaves_nothing_behind_and_its_job_is_gone_on_with(
     started: dict[int, bytes] = {}
 
     def kill() -> None:
+        eventually(lambda: b'"end"' in (work / JOURNAL_FILE).read_bytes())
         started.update({pid: line for pid in descendants(driver.pid) if (line := command(pid))})
         driver.kill()
 
-    adls.rules = [Rule(faults.before(once(kill)), asks("PUT", r"/\d{3}\.csv"), times=1, skip=20)]
+    adls.rules = [Rule(faults.before(once(kill)), asks("PUT", r"/\d{3}\.csv"), times=1, skip=33)]
     assert driver.wait(_WITHIN_S * 2) == -signal.SIGKILL
     for kind in (b"java", b"pyspark.daemon", b"portal.movers.process"):
         assert any(kind in line for line in started.values())
@@ -218,7 +220,7 @@ def test_a_killed_driver_leaves_nothing_behind_and_its_job_is_gone_on_with(
     before = s3.count("GET", r"/in/\d")
     job = JobContext(plan.job_of(work / plan.PLAN_FILE), work, clouds.config, attempt=2)
     arrived(clouds, expected, moved(clouds, job))
-    assert s3.count("GET", r"/in/\d") - before < len(expected)  # what stood there already was looked at, not read again
+    assert s3.count("GET", r"/in/\d") - before < len(expected)  # what had ended is left alone
 
 
 def test_no_secret_rests_where_spark_leaves_things(clouds: Clouds, grid: tuple[Cluster, Any]) -> None:
