@@ -22,9 +22,9 @@ LEVELS = [
      "portal.native"],
     ["portal.transfer", "portal.planning", "portal.comparing", "portal.ledger", "portal.movers", "portal.tabular", "portal.audit", "portal.seal",
      "portal.retention", "portal.warehouse", "portal.probe", "portal.lake", "portal.notices", "portal.notifying"],
-    ["portal.catalog", "portal.context", "portal.transfer.sides", "portal.lake.ingesting.run", "portal.work_folder", "portal.engine", "portal.submission", "portal.runner",
+    ["portal.catalog", "portal.context", "portal.transfer.sides", "portal.work_folder", "portal.engine", "portal.submission", "portal.runner",
      "portal.engine_process", "portal.warm", "portal.starting", "portal.worker", "portal.sealer", "portal.chore", "portal.backup",
-     "portal.check", "portal.triggers", "portal.health", "portal.metrics"],
+     "portal.check", "portal.triggers", "portal.health", "portal.metrics", "portal.lake.ingesting.run"],
     ["engines", "portal.ui", "portal.cli", "portal.__main__"],
     ["app", "worker"],
 ]  # fmt: skip
