@@ -185,7 +185,19 @@ def test_a_chain_that_began_before_the_days_looked_at_is_whole(spool: Spool) -> 
     old.mkdir(parents=True)
     path.rename(old / path.name)
     (found,) = chain_jobs.chains(spool).chains
+    assert chain_jobs.one(spool, MARK, days=1) == found
     assert (found.mark, [len(step.jobs) for step in found.steps]) == (MARK, [1, 1, 0])
+
+
+def test_a_chain_is_found_by_its_id_however_old_and_while_it_is_on_its_way(spool: Spool) -> None:
+    first = ended(spool, spool.submit(first_job({Step.MIGRATE: {"tables": ["a.b"]}})), Status.SUCCEEDED, MOVED)
+    path = spool.archive_path(first)
+    old = spool.layout.archive / "2025" / "09" / "20"
+    old.mkdir(parents=True)
+    path.rename(old / path.name)
+    assert chain_jobs.chains(spool).chains == ()
+    found = chain_jobs.one(spool, MARK)
+    assert found and found.state == "succeeded"
 
 
 def test_a_damaged_file_of_tables_hides_nothing(spool: Spool, home: Path) -> None:

@@ -162,6 +162,8 @@ def test_a_chain_shows_its_steps_and_what_to_restart(home: Path, spool: Spool, m
     assert rows[0]["cells"][0] == {"state": "failed", "look": "failed", "word": "Failed", "note": "The counts differ.", "job": first.id,
                                    "title": "The counts differ."}  # fmt: skip
     assert rows[1]["cells"][1]["word"] == "Running" and rows[1]["cells"][1]["job"] == second.id
+    app.button[labels(app).index("Cancel chain")].click().run()
+    assert spool.cancel_requested(second.id) and not app.exception
     ended(spool, second, Status.FAILED, error="The target cannot be reached.")
     app = opened("lakehouse", chain=MARK)
     assert "The target cannot be reached." in words(app)

@@ -37,6 +37,7 @@ actions:
 
 _PLACES = {"hive": None, "iceberg": Step.INGEST, "azure": Step.MIGRATE, "snowflake": Step.REGISTER}
 """By the name of a place: the step that leads there."""
+_CODES = {"succeeded": 0, "partial": 3}
 _SHORT = {"ingest": Step.INGEST, "migrate": Step.MIGRATE, "register": Step.REGISTER}
 
 
@@ -203,8 +204,9 @@ def _started(spool: Spool, mark: str, given: argparse.Namespace) -> int:
         print(mark, flush=True)
     code = 0
     if given.wait:
-        code = exit_code(wait_chain(spool, view.jobs[0].id, Screen()))
+        jobs = wait_chain(spool, view.jobs[0].id, Screen())
         view = _one(spool, mark)
+        code = _CODES.get(view.state, exit_code(jobs))
         if not given.json:
             print(lake_text.matrix(view))
     elif not given.json:
@@ -255,8 +257,9 @@ def _restart(arguments: list[str], settings: Settings) -> int:
     if old is None:
         raise PortalError(f"The chain {view.mark} has nothing to restart: it {'still runs' if view.running else 'succeeded'}.")
     job = submission.retry(settings, spool, old.id, by=given.user)
-    code = exit_code(wait_chain(spool, job.id, Screen())) if given.wait else 0
+    jobs = wait_chain(spool, job.id, Screen()) if given.wait else []
     view = _one(spool, view.mark)
+    code = _CODES.get(view.state, exit_code(jobs)) if given.wait else 0
     print(as_json(lake_text.public(view)) if given.json else lake_text.matrix(view))
     return code
 

@@ -64,6 +64,8 @@ def chains(spool: Spool, *, most: int = 20, days: int = DAYS, budget_s: float = 
 def one(spool: Spool, mark: str, *, days: int = DAYS, budget_s: float = _BUDGET_S) -> View | None:
     """Return a chain by the id of its first job, or by a beginning or end of it (4 letters or more) that is its alone; None: there is none."""
     grouped, _ = _grouped(spool, days, budget_s)
+    if mark not in grouped and (first := _one_more(spool, mark)):  # older, or on its way from one folder to the next while they were looked at
+        return _view(spool, {first.id: first})
     fitting = [mark] if mark in grouped else [name for name in grouped if len(mark) >= 4 and (name.startswith(mark) or name.endswith(mark))]
     return _view(spool, grouped[fitting[0]]) if len(fitting) == 1 else None
 
@@ -90,7 +92,7 @@ def _line(spool: Spool, job: Job, known: dict[str, Job]) -> list[Job]:
 
 
 def _one_more(spool: Spool, job_id: str) -> Job | None:
-    """A job from before the days that were looked through."""
+    """A job that was not among those found."""
     with suppress(BadJobFile):
         job = spool.find(job_id)
         return job if job and job.engine in _ENGINES else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from portal.connections import CatalogConnection, Connections, SnowflakeConnection
-from portal.errors import NotFound, PortalError, SettingError, explain
+from portal.errors import CatalogError, NotFound, PortalError, SettingError, explain
 from portal.lake import packages
 from portal.lake.catalogs.base import Catalog
 from portal.lake.catalogs.files import Files
@@ -24,6 +24,8 @@ from portal.warehouse_names import identifier
 
 _AT_A_TIME = 8
 _SNOWFLAKE_S = 20
+_MOST_BYTES = 64 << 20
+"""A metadata file that is larger is left to the engines."""
 HIVE = "hive"
 
 
@@ -158,6 +160,8 @@ def _compared(ours: Catalog, our_files: Files, theirs: Catalog, their_files: Fil
 
 def _metadata(catalog: Catalog, files: Files, name: TableName) -> Mapping[str, Any]:
     location = catalog.metadata_location(name)
+    if (size := files.stat(location).size_bytes) > _MOST_BYTES:
+        raise CatalogError(f"The metadata of {name} has {size >> 20:,} MiB, too much to look at here.")
     return parsed(files.read(location), location)
 
 

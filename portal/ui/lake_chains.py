@@ -119,12 +119,18 @@ def _head(view: View) -> None:
         st.title(plain(view.name or "Chain"), width="content")
         _badge(view.state, lake_rows.CHAIN_WORDS[view.state])
         st.space("stretch")
-        job = view.retryable
-        if job and st.button(
-            f"Restart from: {WORDS[next(step.step for step in view.steps if job in step.jobs)]}", icon=":material/replay:",
-            disabled=not access.may(state.config(), Role.OPERATOR), help="Does again what did not succeed in this step; the steps after it follow",
+        may_act = access.may(state.config(), Role.OPERATOR)
+        alive = [job for job in view.jobs if not job.status.finished]
+        if alive and st.button("Cancel chain", icon=":material/stop_circle:", disabled=not may_act, help="Ends what runs; nothing follows"):
+            for job in alive:
+                actions.cancel(job.id)
+            st.toast("The chain was asked to end.", icon=":material/stop_circle:")
+        again = view.retryable
+        if again and st.button(
+            f"Restart from: {WORDS[next(step.step for step in view.steps if again in step.jobs)]}", icon=":material/replay:",
+            disabled=not may_act, help="Does again what did not succeed in this step; the steps after it follow",
         ):  # fmt: skip
-            actions.retry(job.id)
+            actions.retry(again.id)
             st.rerun()
     first = view.jobs[0]
     st.caption(f"`{view.mark}` · {plain(lake_rows.tally(view))} · by {plain(first.submitted_by)} · {plain(wording.moment(first.submitted_at))} UTC")

@@ -88,7 +88,7 @@ def _page(
     takes_iceberg = not steps or steps[0] is not Step.INGEST
     free = [str(item.name) for item in listed if lake_rows.takes(item, takes_iceberg)]
     of = f" of {count:,}" if len(fitting) != count else ""
-    st.caption(count_of(len(fitting), "table") + of + _why_locked(len(listed) - len(free), takes_iceberg))
+    st.caption(count_of(len(fitting), "table") + of + (_why_locked(len(listed) - len(free), takes_iceberg) if steps else ""))
     table_table(
         lake_rows.rows(listed, basket, elsewhere, takes_iceberg=takes_iceberg), selectable=bool(steps), place=f"{connection}.{database}.{page}",
         key=f"{choice.id}.tables", on_tick=partial(_ticked, basket, set(free)),

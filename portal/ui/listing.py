@@ -25,6 +25,8 @@ _WAIT_S = 20.0
 _KEEP_S = 120.0
 _CACHE = "_listings"
 _POOL = ThreadPoolExecutor(max_workers=8, thread_name_prefix="listing")
+_BEHIND = ThreadPoolExecutor(max_workers=4, thread_name_prefix="begun")
+"""Nobody waits for these, so they must not be in the way of what somebody waits for."""
 _Answer = TypeVar("_Answer")
 
 
@@ -91,7 +93,7 @@ def kept(key: tuple[Any, ...], ask: Callable[[], _Answer]) -> _Answer:
 
 def begun(key: tuple[Any, ...], ask: Callable[[], _Answer]) -> Future[_Answer]:
     """Begin to ask in another thread, or return what was begun a moment ago: for what a page can do without until it is there."""
-    begun: Future[_Answer] = kept(("begun", *key), lambda: _POOL.submit(ask))
+    begun: Future[_Answer] = kept(("begun", *key), lambda: _BEHIND.submit(ask))
     return begun
 
 
