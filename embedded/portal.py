@@ -2,7 +2,8 @@
 
 When .env in the project's folder names a real cloud (AWS_… or AZURE_… variables), the portal's state is the project's folder and no box is
 started. Otherwise state and box are in .portal/, with a few finished jobs to look at, and a trigger of each kind: what is dropped into
-.portal/data/Watch/ goes to S3, is announced by SQS, and comes back into .portal/data/DownloadedFromS3/.
+.portal/data/Watch/ goes to S3, is announced by SQS, and comes back into .portal/data/DownloadedFromS3/. Where the packages of the lakehouse are
+installed (`make demo-lake` does), there is a Hive with tables, too, and `azure`, a catalog for their copies.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def setting(name: str, default: str) -> str:
     return os.environ.get(name) or dotenv_values(processes.ROOT / ".env", interpolate=False).get(name) or default
 
 
-def run(home: Path, host: str, port: int) -> int:
+def run(home: Path, host: str, port: int, lake: bool) -> int:
     """Run everything until Ctrl-C; returns the exit code."""
     processes.stop_on_signals()
     children: list[Child] = []
@@ -80,7 +81,7 @@ def run(home: Path, host: str, port: int) -> int:
         if processes.port_in_use(port, host):
             raise ChildFailed(f"Port {port} of {host} is in use: stop what uses it, or set PORTAL_PORT to another.")
         if not real:
-            _start_box(portal, children)
+            _start_box(portal, children, lake)
         children.append(portal.start_worker())
         if not real:
             _submit_for_show(portal)
@@ -100,9 +101,8 @@ def run(home: Path, host: str, port: int) -> int:
         processes.stop(children)
 
 
-def _start_box(portal: Commands, children: list[Child]) -> None:
+def _start_box(portal: Commands, children: list[Child], lake: bool) -> None:
     portal.home.mkdir(parents=True, exist_ok=True)
-    lake = box_lake.installed()
     command = [sys.executable, "-m", "embedded.box", "--home", str(portal.home), *(["--lake"] if lake else [])]
     children.append(processes.start("box", command, portal.home / "box.log", portal.env))
     processes.wait_for_line(children[0], "ready ", _LAKE_READY_S if lake else _READY_S)
@@ -167,8 +167,10 @@ def main() -> None:
                         help=f"address of the launcher (default: PORTAL_HOST, else {DEFAULT_HOST})")  # fmt: skip
     parser.add_argument("--port", type=int, default=setting("PORTAL_PORT", DEFAULT_PORT), metavar="N",
                         help=f"port of the launcher (default: PORTAL_PORT, else {DEFAULT_PORT})")  # fmt: skip
+    parser.add_argument("--lake", action=argparse.BooleanOptionalAction, default=box_lake.installed(),
+                        help="the box with a Hive Metastore and sample tables (default: when requirements-lake.txt is installed)")  # fmt: skip
     arguments = parser.parse_args()
-    sys.exit(run(arguments.home.resolve(), arguments.host, arguments.port))
+    sys.exit(run(arguments.home.resolve(), arguments.host, arguments.port, arguments.lake))
 
 
 if __name__ == "__main__":

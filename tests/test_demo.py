@@ -142,7 +142,7 @@ def test_the_box_is_left_out_when_env_names_a_cloud(tmp_path: Path, env: str, re
 @pytest.mark.timeout(200)
 def test_the_portal_runs_with_jobs_to_look_at_until_it_is_stopped(start: Start, tmp_path: Path) -> None:
     home, port = tmp_path / "home", free_port()
-    child = start("embedded.portal", "--home", str(home), "--port", str(port))
+    child = start("embedded.portal", "--home", str(home), "--port", str(port), "--no-lake")
     processes.wait_for_line(child, "The portal is at ", 120)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
         assert page.status == 200
@@ -168,7 +168,7 @@ def test_a_taken_port_of_the_portal_is_named(start: Start, tmp_path: Path) -> No
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        child = start("embedded.portal", "--home", str(tmp_path / "home"), "--port", str(port))
+        child = start("embedded.portal", "--home", str(tmp_path / "home"), "--port", str(port), "--no-lake")
         said = end_of(child, 20)
     assert child.process.returncode == 1
     assert f"Port {port} of 127.0.0.1 is in use" in said and "PORTAL_PORT" in said
