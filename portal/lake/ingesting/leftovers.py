@@ -13,10 +13,10 @@ _OLD_MS = 24 * 3600 * 1000
 
 
 def clear(ingestion: Ingestion, now_ms: int) -> Iterator[str]:
-    """Drop what other runs of this table left behind a day ago or earlier; yield a warning for what stays."""
+    """Drop what other runs of this table left behind a day ago or earlier; yield a warning for what stays. Makes the namespace if need be."""
     target, own = ingestion.target, ingestion.options.run
     with told(f"Looking at {target.name}"):
-        target.namespace_location()
+        target.create_namespace()
         for name in target.beginning_with(f"{target.name.table}{STAGING}"):
             if not name.endswith(f"{STAGING}{own}"):
                 yield from _one(target.named(name), str(ingestion.table.name), now_ms)

@@ -68,7 +68,7 @@ class Planner:
         self.source = source_sql(table)
 
     def plan(self, partitions: Iterable[HivePartition]) -> Planned:
-        """Look at both sides; changes nothing but that the target's namespace is made. Raises PortalErrors."""
+        """Look at both sides; changes nothing. Raises PortalErrors."""
         with told(f"Reading {self.table.name}", cancelled=self.check):
             return self._plan(partitions)
 

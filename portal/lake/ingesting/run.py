@@ -85,7 +85,7 @@ class Ingest:
                 self.outcomes.append(TableOutcome(name, "failed", reason="There is no such table.", cause="not-found"))
 
     def plan(self) -> list[TableOutcome]:
-        """Tell what would be done with each table; nothing is made but the target's namespaces."""
+        """Tell what would be done with each table; nothing is made."""
         with self._spark() as (spark, catalog):
             for ingestion in self._ingestions(spark, catalog):
                 self._look(ingestion)

@@ -58,7 +58,7 @@ class Ingestion:
         return self._outcome("excluded", reason=why) if why else None
 
     def plan(self, partitions: Iterable[HivePartition]) -> Planned:
-        """Look at both sides; changes nothing but that the target's namespace is made. Raises PortalErrors."""
+        """Look at both sides; changes nothing. Raises PortalErrors."""
         return Planner(self.spark, self.table, self.target, self.options, self._check).plan(partitions)
 
     def bring(self, planned: Planned) -> TableOutcome:

@@ -43,18 +43,36 @@ class Target:
         """Tell whether the catalog has an Iceberg table of this name."""
         return bool(self._catalog().tableExists(self._identifier(self.name.identifier)))
 
+    def create_namespace(self) -> None:
+        """No error when it is there already."""
+        if not self._catalog().namespaceExists(self._namespace(self.name.namespace)):
+            place = self._new_namespace_location()
+            clause = f" LOCATION {literal(place)}" if place else ""
+            self.spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {'.'.join(quoted(part) for part in (self.catalog, *self.name.namespace))}{clause}")
+
     def namespace_location(self) -> str:
-        """Return the URL of its namespace's folder, '' where the catalog tells of none. Makes the namespace when it is not there."""
-        self.spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {'.'.join(quoted(part) for part in (self.catalog, *self.name.namespace))}")
+        """Return the URL of its namespace's folder, as it is or would be made; '' where the catalog tells of none."""
+        catalog, namespace = self._catalog(), self._namespace(self.name.namespace)
+        if not catalog.namespaceExists(namespace):
+            return self._new_namespace_location()
+        return str(catalog.loadNamespaceMetadata(namespace).get("location") or "")
+
+    def _new_namespace_location(self) -> str:
+        """Hive's own places; without a warehouse in the configuration Spark would choose a folder below where it was started."""
+        conf, prefix = self.spark.conf, f"spark.sql.catalog.{self.catalog}"
+        if conf.get(f"{prefix}.type", "") != "hive":
+            return ""
+        base = conf.get(f"{prefix}.warehouse", "") or self._catalog().loadNamespaceMetadata(self._namespace(("default",))).get("location")
+        return f"{str(base).rstrip('/')}/{'.'.join(self.name.namespace)}.db"
+
+    def _namespace(self, parts: Sequence[str]) -> Any:
         jvm: Any = self.spark._jvm
-        namespace = jvm.org.apache.iceberg.catalog.Namespace.of(self._array(self.name.namespace))
-        return str(self._catalog().loadNamespaceMetadata(namespace).get("location") or "")
+        return jvm.org.apache.iceberg.catalog.Namespace.of(self._array(parts))
 
     def beginning_with(self, start: str) -> list[str]:
         """Return the names of the namespace's Iceberg tables that begin so."""
-        jvm: Any = self.spark._jvm
-        namespace = jvm.org.apache.iceberg.catalog.Namespace.of(self._array(self.name.namespace))
-        return sorted(found.name() for found in self._catalog().listTables(namespace) if found.name().startswith(start))
+        found = self._catalog().listTables(self._namespace(self.name.namespace))
+        return sorted(table.name() for table in found if table.name().startswith(start))
 
     def _catalog(self) -> Any:
         jvm: Any = self.spark._jvm
