@@ -142,7 +142,9 @@ def copied_vectors(data: bytes) -> bytes:
 def test_deletion_vectors_keep_their_places_and_name_the_new_files(compressed: bool) -> None:
     blobs = [({"properties": {"referenced-data-file": f"s3://old/{n}", "cardinality": str(n)}}, bytes([n]) * 3_000_000) for n in (1, 2)]
     source = puffin([*blobs, ({"type": "other", "properties": {}}, b"x")], compressed=compressed)
-    found = PuffinFile(copied_vectors(source))
+    copied = copied_vectors(source)
+    assert copied[:6_000_005] == source[:6_000_005] and copied[6_000_005:6_000_010] == b"PFA1{", "the footer follows the last blob"
+    found = PuffinFile(copied)
     assert [blob.properties.get("referenced-data-file") for blob in found.footer.blobs] == [
         "abfss://a-much-longer-new-place/1", "abfss://a-much-longer-new-place/2", None]  # fmt: skip
     assert [found.get_blob_payload(blob)[:1] for blob in found.footer.blobs] == [b"\x01", b"\x02", b"x"]

@@ -142,6 +142,36 @@ def test_a_second_run_brings_only_what_is_new_and_touches_nothing_that_is_there(
     again.close()
 
 
+def test_a_second_run_that_died_before_its_commit_is_done_again_without_writing_over(tmp_path: Path, copying: Copying, orders: Any) -> None:
+    copying.run()
+    known = [snapshot.snapshot_id for snapshot in orders.snapshots()]
+    orders.append(rows(500, 3).append_column("note", pa.array(["z"] * 3)))
+    for job in ("second", "third"):
+        again = Copying(tmp_path, orders.metadata_location, job=job)
+        again.run(known=known)
+        again.close()
+        files = {path: path.stat().st_ino for path in (tmp_path / "target" / "metadata").glob("*.avro")}
+        if job == "second":
+            written = files
+    assert files == written
+
+
+def test_manifests_that_were_merged_name_old_files_which_do_not_go_over_again(tmp_path: Path, copying: Copying, orders: Any) -> None:
+    copying.run()
+    known = [snapshot.snapshot_id for snapshot in orders.snapshots()]
+    with orders.transaction() as change:
+        change.set_properties({"commit.manifest-merge.enabled": "true", "commit.manifest.min-count-to-merge": "1"})
+    orders.append(rows(500, 3).append_column("note", pa.array(["z"] * 3)))
+    statuses = {entry["status"] for manifest in manifests_of(orders) for entry in Container(io.BytesIO(manifest.read_bytes()), "m").records()}
+    assert statuses >= {0, 1}, "one that is carried along, and a new one"
+    again = Copying(tmp_path, orders.metadata_location, job="again")
+    target = again.run(known=known)
+    assert len(list(again.walked.moved())) == 1
+    again.compare()
+    assert values(target).equals(values(orders))
+    again.close()
+
+
 def test_what_an_earlier_run_brought_and_somebody_removed_is_told(tmp_path: Path, copying: Copying, orders: Any) -> None:
     copying.run()
     known = [snapshot.snapshot_id for snapshot in orders.snapshots()]
