@@ -46,6 +46,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 
 LONGEST = (
+    "test_lake_chain.py",
     "test_chain.py", "test_upload_crashes.py", "test_folder_crashes.py", "test_triggers_cron.py", "test_download.py", "test_chain_strict_s3.py",
 )  # fmt: skip
 """Files that take a minute or so: they begin first, that nobody waits for one of them alone at the end (`--no-loadscope-reorder`)."""

@@ -78,8 +78,10 @@ def test_tables_go_from_hive_to_snowflake_and_one_that_fails_is_brought_after_th
     azure.create_table(foreign, iceberg_tables.SCHEMA, location=(portal.home / "data" / "foreign").as_uri())
 
     schema = unique.upper()
-    given = ("ingest.check=counts", "migrate.target_catalog=azure", f"register.schema_name={schema}", "register.create_schema=true", "register.create_volume=true",
-             "register.create_integration=true", "register.azure_tenant_id=00000000-0000-0000-0000-000000000000")  # fmt: skip
+    given = (
+        "ingest.check=counts", "migrate.target_catalog=azure", f"register.schema_name={schema}", "register.create_schema=true",
+        "register.create_volume=true", "register.create_integration=true", "register.azure_tenant_id=00000000-0000-0000-0000-000000000000",
+    )  # fmt: skip
     words = [word for text in given for word in ("--set", text)]
     told = portal.json("lake", "chain", f"{unique}.*", *words, "--wait", check=False)
     assert told["state"] == "partial" and [step["state"] for step in told["steps"]] == ["succeeded", "partial", "succeeded"], told
