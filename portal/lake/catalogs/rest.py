@@ -1,12 +1,16 @@
-"""An Iceberg REST catalog. It writes a table's metadata itself: what is newer is told to it as changes, with what must be so until then."""
+"""An Iceberg REST catalog. It writes a table's metadata itself: what is newer is told to it as changes, with what must be so until then.
+
+It is somebody else's server: of what it says about how to reach it nothing is taken but how its paths are made up.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pyiceberg.catalog.rest import RestCatalog
+from pyiceberg.catalog.rest import NAMESPACE_SEPARATOR_PROPERTY, PREFIX, RestCatalog, TableResponse
 from pyiceberg.exceptions import NamespaceAlreadyExistsError
 from pyiceberg.serializers import FromInputFile
+from pyiceberg.table import Table
 from requests import PreparedRequest, Response, Session
 from requests.adapters import HTTPAdapter
 
@@ -20,6 +24,9 @@ from portal.lake.catalogs.troubles import translated
 from portal.lake.table_name import TableName, joined
 
 _TIMEOUT_S = (10.0, 120.0)
+_TAKEN = (PREFIX, NAMESPACE_SEPARATOR_PROPERTY)
+"""What a server may say of itself: the parts of its own paths. With anything else (`auth`, `uri`, `ssl`, `rest.sigv4-enabled`, `header.…`) it would
+choose programs that run here, where credentials go, and what is signed with them."""
 
 
 def open_catalog(connection: CatalogConnection, files: Files, create: bool) -> RestTables:
@@ -48,11 +55,21 @@ class _Timed(HTTPAdapter):
 
 
 class _Rest(RestCatalog):
-    """pyiceberg's, which would wait for ever, and let the server choose what files are read with."""
+    """pyiceberg's, which would wait for ever, and let the server choose how it is signed in to and what files are read with."""
 
     def __init__(self, files: Files, properties: dict[str, Any]) -> None:
         self._files = files
         super().__init__("rest", **properties)
+
+    def _fetch_config(self) -> None:
+        ours = dict(self.properties)
+        super()._fetch_config()  # it merges all that the server says into ours, and the session that stays is made of that afterwards
+        self.properties = {**ours, **{name: self.properties[name] for name in _TAKEN if name in self.properties}}
+        self.uri = ours["uri"]
+
+    def _response_to_table(self, identifier_tuple: tuple[str, ...], table_response: TableResponse) -> Table:
+        bare = table_response.model_copy(update={"config": {}, "storage_credentials": []})
+        return super()._response_to_table(identifier_tuple, bare)
 
     def _create_session(self) -> Session:
         session: Session = super()._create_session()
