@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from portal import settings
 from portal.connections import CatalogConnection, Connections
+from portal.errors import CatalogError
 from portal.lake.catalogs.base import Catalog
 from portal.lake.catalogs.files import Files
 from portal.lake.catalogs.opening import open_catalog
@@ -134,3 +135,18 @@ def test_what_a_server_says_of_a_table_chooses_nothing(home: Path, tmp_path: Pat
         assert {one.headers["authorization"] for one in asked} == {"Bearer a-t0ken-of-ours"}
         assert "authorization" not in {header.lower() for header in catalog._inner._session.headers}  # type: ignore[attr-defined]
     assert iceberg_tables.Trap.made == seen
+
+
+def test_namespaces_without_end_come_to_one(home: Path) -> None:
+    def endless(path: str) -> Any:
+        parent = parse_qs(urlsplit(path).query).get("parent", [""])[0]
+        return {"defaults": {}, "overrides": {}, "namespaces": [[*filter(None, parent.split("\x1f")), "again"]]}
+
+    with server(endless) as (url, asked), opened(home, url) as catalog:
+        with pytest.raises(CatalogError, match="levels"):
+            catalog.namespaces()
+        assert len(asked) < 50
+    with server(lambda path: {"defaults": {}, "overrides": {}, "namespaces": [["a"], ["a"], ["a", "b"], []]}) as (url, asked):
+        with opened(home, url) as catalog:
+            assert catalog.namespaces() == [("a",), ("a", "b")], "one that does not look at what it is asked for repeats itself"
+        assert len(asked) == 4

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from portal.errors import CatalogError
 from portal.lake.selection import chosen, is_pattern
 from portal.lake.table_name import TableName, parts
 
 Namespace = tuple[str, ...]
+_MOST_LEVELS, _MOST_NAMESPACES = 20, 100_000
+"""Beyond them is no catalog that anybody keeps, but a server that answers without end."""
 
 
 class Catalog(Protocol):
@@ -46,6 +49,25 @@ class Catalog(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def every_namespace(below: Callable[[Namespace], Iterable[Sequence[str]]]) -> list[Namespace]:
+    """Return the namespaces of all levels, in order, where `below` tells those in one. What it repeats or tells of another one is left out.
+
+    Raises CatalogError when there is no end to them."""
+    known: set[Namespace] = set()
+    waiting: list[Namespace] = [()]
+    while waiting:
+        parent = waiting.pop()
+        fresh = {tuple(name) for name in below(parent)} - known
+        children = [name for name in fresh if len(name) > len(parent) and name[: len(parent)] == parent]
+        if any(len(name) > _MOST_LEVELS for name in children):
+            raise CatalogError(f"The catalog has namespaces of more than {_MOST_LEVELS} levels: there may be no end to them.")
+        known.update(children)
+        if len(known) > _MOST_NAMESPACES:
+            raise CatalogError(f"The catalog has more than {_MOST_NAMESPACES:,} namespaces: there may be no end to them.")
+        waiting += children
+    return sorted(known)
 
 
 def found(catalog: Catalog, patterns: Sequence[str]) -> tuple[list[TableName], list[str]]:

@@ -16,7 +16,7 @@ from requests.adapters import HTTPAdapter
 
 from portal.connections import CatalogConnection
 from portal.errors import NotFound, TableChanged
-from portal.lake.catalogs.base import Namespace
+from portal.lake.catalogs.base import Namespace, every_namespace
 from portal.lake.catalogs.changes import changes, requirements
 from portal.lake.catalogs.file_io import PortalIO
 from portal.lake.catalogs.files import Files
@@ -89,14 +89,7 @@ class RestTables:
 
     def namespaces(self) -> list[Namespace]:
         with translated("Listing namespaces", self.label):
-            return sorted(self._below(()))
-
-    def _below(self, parent: Namespace) -> list[Namespace]:
-        found: list[Namespace] = []
-        for each in self._inner.list_namespaces(parent):
-            name = tuple(each)
-            found += [name, *self._below(name)]
-        return found
+            return every_namespace(self._inner.list_namespaces)
 
     def tables(self, namespace: Namespace) -> list[TableName]:
         with translated(f"Listing the tables of {joined(namespace)}", self.label):

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from portal.connections import CatalogConnection
 from portal.errors import NotFound, SettingError, TableChanged
-from portal.lake.catalogs.base import Namespace
+from portal.lake.catalogs.base import Namespace, every_namespace
 from portal.lake.catalogs.file_io import PortalIO
 from portal.lake.catalogs.files import Files
 from portal.lake.catalogs.troubles import translated
@@ -89,7 +89,7 @@ class SqlTables:
 
     def namespaces(self) -> list[Namespace]:
         with translated("Listing namespaces", self.label):
-            return sorted(_below(self._inner, ()))
+            return every_namespace(self._inner.list_namespaces)
 
     def tables(self, namespace: Namespace) -> list[TableName]:
         with translated(f"Listing the tables of {joined(namespace)}", self.label):
@@ -140,13 +140,3 @@ class SqlTables:
 
     def close(self) -> None:
         self._inner.engine.dispose()
-
-
-def _below(inner: IcebergCatalog, parent: Namespace) -> list[Namespace]:
-    """Return the namespaces below one, of all levels."""
-    found: list[Namespace] = []
-    for each in inner.list_namespaces(parent):
-        name = tuple(each)
-        if len(name) > len(parent) and name not in found:
-            found += [name, *_below(inner, name)]
-    return found
