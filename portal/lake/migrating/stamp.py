@@ -12,13 +12,16 @@ from typing import Any
 from portal.lake.iceberg.reading import Metadata
 
 SOURCE, HISTORY, STATE = "portal.migrated-from", "portal.migrated-history", "portal.migrated-state"
-_OURS = (SOURCE, HISTORY, STATE)
+LOCATION = "portal.migrated-location"
+"""The source's location that names at the target were made from. It stays when the source's changes: names depend on it."""
+_OURS = (SOURCE, HISTORY, STATE, LOCATION)
 _NONE = (None, -1)
 
 
-def stamped(metadata: Metadata, source: str, history: str) -> Metadata:
-    """Return metadata with the stamp: the source's metadata file, how much of its history was chosen, and the state that is committed."""
-    stamp = {SOURCE: source, HISTORY: history, STATE: state(metadata)}
+def stamped(metadata: Metadata, source: str, history: str, location: str) -> Metadata:
+    """Return metadata with the stamp: the source's metadata file, how much of its history was chosen, the location that names were made from, and
+    the state that is committed."""
+    stamp = {SOURCE: source, HISTORY: history, LOCATION: location, STATE: state(metadata)}
     return {**metadata, "properties": {**(metadata.get("properties") or {}), **stamp}}
 
 

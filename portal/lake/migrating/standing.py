@@ -9,6 +9,7 @@ from portal.lake.catalogs.base import Catalog
 from portal.lake.catalogs.files import Files
 from portal.lake.iceberg.paths import Paths, identity, read_path, written_path
 from portal.lake.iceberg.reading import Metadata, parsed, read_metadata
+from portal.lake.iceberg.refusals import TargetIncomplete
 from portal.lake.migrating import stamp
 from portal.lake.table_name import TableName
 
@@ -32,6 +33,21 @@ class Standing:
         """Whether this very state of the source, with as much of its history, was brought there."""
         found = self.metadata
         return found is not None and (stamp.property_of(found, stamp.SOURCE), stamp.property_of(found, stamp.HISTORY)) == (source, history)
+
+    def names_from(self, location: str) -> str:
+        """Return the location of the source that names are made from, given its present one: what has a name at the target keeps it."""
+        return stamp.property_of(self.metadata or {}, stamp.LOCATION) or location
+
+    def refuse_other_names(self, metadata: Metadata, paths: Paths) -> None:
+        """Snapshots that are there are not written again, so their names must be the ones that they have. Raises TargetIncomplete."""
+        there = {item["snapshot-id"]: item["manifest-list"] for item in (self.metadata or {}).get("snapshots") or []}
+        for item in metadata.get("snapshots") or []:
+            snapshot = item["snapshot-id"]
+            if snapshot in there and read_path(there[snapshot]) != read_path(paths.written(item["manifest-list"])):
+                raise TargetIncomplete(
+                    f"Files of snapshot {snapshot} would get other names than they have at the target ({there[snapshot]}).",
+                    hint="The source's location may have changed since. Drop the table at the target, and migrate it into an empty folder.",
+                )
 
 
 def look(catalog: Catalog, name: TableName, files: Files, source: Metadata, paths: Paths) -> Standing:

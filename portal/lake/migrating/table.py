@@ -58,7 +58,7 @@ class TableMigration:
         location, paths, standing = self._looked()
         if standing.has(location, str(self.wanted.history)):
             return self._outcome("unchanged", standing.metadata_location, standing.metadata or {}, "is there already")
-        with self._walked(location, standing) as walked:
+        with self._walked(location, paths, standing) as walked:
             files = DataFiles(self.moving, walked, paths, self.scratch, self._told("moving files"))
             moved = files.run()
             rewritten = Rewriting(
@@ -75,7 +75,7 @@ class TableMigration:
         location, paths, standing = self._looked()
         if standing.has(location, str(self.wanted.history)):
             return self._outcome("unchanged", standing.metadata_location, standing.metadata or {}, "is there already"), []
-        with self._walked(location, standing) as walked:
+        with self._walked(location, paths, standing) as walked:
             transfers = list(DataFiles(self.moving, walked, paths, self.scratch, self._told("planning")).transfers())
             totals = walked.inventory.totals()
             facts = {"files_by_kind": {kind: count for kind, (count, _, _) in totals.items()}, "notes": list(walked.notes)}
@@ -87,13 +87,16 @@ class TableMigration:
         location = self.source.metadata_location(self.wanted.name)
         metadata = read_metadata(self.moving.source, location)
         paths = Paths(metadata["location"], self.wanted.folder)
-        return location, paths, look(self.target, self.wanted.target, self.moving.target, metadata, paths)
+        standing = look(self.target, self.wanted.target, self.moving.target, metadata, paths)
+        paths = Paths(standing.names_from(metadata["location"]), self.wanted.folder)
+        standing.refuse_other_names(metadata, paths)
+        return location, paths, standing
 
-    def _walked(self, location: str, standing: Standing) -> Walked:
+    def _walked(self, location: str, paths: Paths, standing: Standing) -> Walked:
         self.tell("reading the table's metadata", 0, None, 0)
         self.scratch.mkdir(parents=True, exist_ok=True)
         walked = walk(self.moving.source, location, self.wanted.history, self.scratch, self.moving.check, known=standing.known)
-        return replace(walked, metadata=stamp.stamped(stamp.unstamped(walked.metadata), location, str(self.wanted.history)))
+        return replace(walked, metadata=stamp.stamped(stamp.unstamped(walked.metadata), location, str(self.wanted.history), str(paths.source)))
 
     def _compared(self, location: str, rewritten: Rewritten, paths: Paths, walked: Walked) -> list[SnapshotCompared]:
         if self.wanted.check == "none":

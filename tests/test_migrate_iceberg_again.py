@@ -1,0 +1,83 @@
+"""A table that was brought over once, and then something happens: to its source, to its files at the target, to what it says of itself."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+from pyiceberg.table import Table
+
+from tests.iceberg_lake import Lake, between_folders
+from tests.iceberg_tables import rows
+
+
+@pytest.fixture
+def here(home: Path) -> Iterator[Lake]:
+    with between_folders(home) as found:
+        yield found
+
+
+def place(path: str) -> Path:
+    return Path(path.removeprefix("file://"))
+
+
+def files_of(table: Table) -> list[Path]:
+    """The data files of the current snapshot, in order of their names."""
+    return sorted(place(one.file.file_path) for one in table.scan().plan_files())
+
+
+def rewritten(here: Lake, **changes: Any) -> Table:
+    """Let the source have another metadata file, as another program would commit it; None takes a field away."""
+    old = here.base.load_table("sales.orders").metadata_location
+    told = {**json.loads(place(old).read_text()), **changes}
+    fresh = place(old).with_name(f"00099-{uuid.uuid4()}.metadata.json")
+    fresh.write_text(json.dumps({name: value for name, value in told.items() if value is not None}))
+    with here.base.engine.begin() as base:
+        base.execute(sqlalchemy.text("UPDATE iceberg_tables SET metadata_location = :new WHERE table_name = 'orders'"), {"new": fresh.as_uri()})
+    return here.base.load_table("sales.orders")
+
+
+def outcome(ran: Any) -> str:
+    return str(ran.result["report"]["tables"][0]["outcome"])
+
+
+# the source's location
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_a_source_that_gets_another_location_keeps_its_names_at_the_target(here: Lake, append: bool) -> None:
+    made = here.table()
+    assert here.run().code == 0
+    before = {one.snapshot_id: one.manifest_list for one in here.arrived().snapshots()}
+    made = rewritten(here, location=made.location() + "_moved")
+    if append:
+        made.append(rows(500, 7))
+    ran = here.run(check="rows")
+    assert ran.code == 0 and outcome(ran) == "done", ran.error
+    here.equal()
+    now = {one.snapshot_id: one.manifest_list for one in here.arrived().snapshots()}
+    assert before.items() <= now.items()
+    assert outcome(here.run(check="rows")) == "unchanged"
+    made.append(rows(600, 2))
+    assert here.run(check="rows").code == 0
+    here.equal()
+
+
+def test_names_that_are_not_the_ones_at_the_target_are_never_committed(here: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the stamp says: snapshots that are there keep their manifest lists, or the table stays as it is."""
+    made = here.table()
+    assert here.run().code == 0
+    rewritten(here, location=made.location() + "_moved")
+    monkeypatch.setattr("portal.lake.migrating.stamp.property_of", lambda metadata, name: _without_location(metadata, name))
+    ran = here.run(check="none")
+    assert ran.code == 1 and "other names" in ran.error["message"], ran.error
+    assert here.arrived().scan().to_arrow().num_rows == 20
+
+
+def _without_location(metadata: dict[str, Any], name: str) -> str:
+    return "" if name.endswith("-location") else str(metadata.get("properties", {}).get(name, ""))
