@@ -81,3 +81,16 @@ def test_names_that_are_not_the_ones_at_the_target_are_never_committed(here: Lak
 
 def _without_location(metadata: dict[str, Any], name: str) -> str:
     return "" if name.endswith("-location") else str(metadata.get("properties", {}).get(name, ""))
+
+
+# files that are not what manifests say
+
+
+def test_two_files_of_a_wrong_size_whose_sum_is_right_fail_the_table(here: Lake) -> None:
+    first, second = files_of(here.table())
+    shorter, longer = first.read_bytes()[:-4], second.read_bytes() + b"PAR1"
+    first.write_bytes(shorter)
+    second.write_bytes(longer)
+    ran = here.run()
+    assert ran.code == 1 and f"has {len(shorter):,} bytes, and its manifest says {len(shorter) + 4:,}" in ran.error["message"], ran.error
+    assert not here.files()

@@ -120,14 +120,12 @@ class DataFiles:
 
     def _refuse_other_sizes(self, root: str, planned: Planned) -> None:
         """A reader believes the manifests: a file of another size than they say is damaged, and would be at the target too."""
-        if planned.survey.bytes == sum(file.size_bytes for file in self.walked.moved(root)):
-            return
-        store = self.moving.source.store(StoreURL.parse(root).root)
-        for file in self.walked.moved(root):
-            self.moving.check()
-            if (size := store.stat(read_path(file.path).key).size_bytes) != file.size_bytes:
+        for file, entry in zip(self.walked.moved(root), plan.read(planned.path), strict=True):
+            if read_path(file.path).key != entry.key:
+                raise TransferFailed(f"The plan has {entry.key}, where the table has {file.path}.", hint="Run it again in a new job.")
+            if entry.size_bytes != file.size_bytes:
                 raise TransferFailed(
-                    f"{file.path} has {size:,} bytes, and its manifest says {file.size_bytes:,}: it was cut off or written over.",
+                    f"{file.path} has {entry.size_bytes:,} bytes, and its manifest says {file.size_bytes:,}: it was cut off or written over.",
                     hint="The table is damaged at the source. See whether history=current leaves that file out, or restore it there.",
                 )
 
