@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from typing import Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from portal.connections_base import AnyConnection, Endpoint
 from portal.stores.url import StoreURL
 
-_SECRET_WORDS = re.compile(r"(?i)token|secret|password|credential|key")
+_SECRET_WORDS = re.compile(r"(?i)token|secret|passw|passphrase|pwd|credential|key|signature|\b(?:pass|sig)\b")
+_QUERY_NAME = re.compile(r"([^&;?#=]+)=")
 _SCHEMES = {"hive": ("thrift",), "rest": ("https", "http"), "hadoop": ()}
 
 
@@ -50,22 +51,34 @@ class CatalogConnection(AnyConnection):
     @model_validator(mode="after")
     def _leads_somewhere(self) -> Self:
         for each in self.uris:
-            parts = urlsplit(each)
             schemes = _SCHEMES.get(self.type)
-            if schemes is not None and parts.scheme not in schemes:
+            if schemes is not None and each.partition("://")[0].lower() not in schemes:
                 wanted = " or ".join(f"{one}://" for one in schemes)
                 raise ValueError(f"the uri of a {self.type} catalog begins with {wanted}" if wanted else f"a {self.type} catalog has no uri")
-            if parts.password or "@" in parts.netloc:
-                raise ValueError("no user or password belongs into the uri, which is shown: put them into user and password")
+            _refuse_secrets(each)
         if self.type == "hadoop" and not self.warehouse:
             raise ValueError("warehouse is missing: a hadoop catalog is the folder that its tables are in")
         return self
 
     @property
     def uris(self) -> list[str]:
-        """The addresses, of which any will do."""
-        return [part.strip() for part in self.uri.split(",") if part.strip()]
+        """The addresses, of which any will do; only a metastore has several."""
+        parts = self.uri.split(",") if self.type == "hive" else [self.uri]
+        return [part.strip() for part in parts if part.strip()]
 
     @property
     def label(self) -> str:
         return f"{self.type} {self.uri or self.warehouse}".strip()
+
+
+def _refuse_secrets(uri: str) -> None:
+    """Raises ValueError for a uri that may hold a user, a password or a token.
+
+    What reads it later (SQLAlchemy, thrift, requests) does not agree on where a password ends that has , / # or @ in it: so no @ is let pass but
+    in the path of a local file, and whatever could be the name in a query is looked at, also in one that is written within another."""
+    rest = uri.split("://", 1)[-1]
+    if "@" in rest and not rest.startswith("/"):
+        raise ValueError("no user or password belongs into the uri, which is shown: put them into user and password (and no other @ either)")
+    query = unquote(unquote(re.split(r"[?#]", rest, maxsplit=1)[-1])) if re.search(r"[?#]", rest) else ""
+    if any(_SECRET_WORDS.search(name) for name in _QUERY_NAME.findall(query)):
+        raise ValueError("what follows the ? of the uri looks like a secret, and the uri is shown: secrets stand in password, token or credential")
