@@ -111,10 +111,11 @@ class Params(EngineParams):
 
 
 def run(params: Params, job: JobContext) -> Result:
-    from portal.lake import table_outcome
+    from portal.lake import packages, table_outcome
     from portal.lake.hive.metastore import Metastore
     from portal.lake.ingesting.run import Ingest
 
+    packages.need("pyiceberg", "pyspark")
     source = job.connection("catalog", params.catalog)
     target = job.connection("catalog", params.target_catalog or params.catalog)
     with Metastore.of(source) as metastore:

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from engines import ingest_hive
 from portal import settings
 from portal.connections import CatalogConnection, Connections
+from portal.context import JobContext
 from portal.errors import AccessDenied, AlreadyExists, CatalogError, NotFound, PortalError, SettingError, TableChanged, Unreachable, explain
 from portal.lake import packages
 from portal.lake.catalogs.base import Catalog, found
@@ -150,6 +152,35 @@ def test_who_is_not_there_is_told_in_words(home: Path) -> None:
         opened(home, type="hive")
     with pytest.raises(SettingError):
         opened(home, type="sql", uri="nosuch://host/base")
+    with pytest.raises(SettingError, match="No module named 'psycopg2'") as trouble:
+        opened(home, type="sql", uri="postgresql+psycopg2://127.0.0.1:9/base")
+    assert "driver" in trouble.value.hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "uri"),
+    [
+        ("sql", "postgresql+psycopg2://etl:sec,ret9@host/db"), ("sql", "postgresql+psycopg2://etl:sec/ret9@host/db"),
+        ("sql", "postgresql+psycopg2://etl:p#ss9@host/db"), ("sql", "postgresql+psycopg2://etl:p?ss9@host/db"), ("sql", "mysql://etl@host/db"),
+        ("sql", "postgresql://host/db?user=etl&password=ret9"), ("sql", "postgresql://host/db?user=etl&pass%77ord=ret9"),
+        ("sql", "mssql+pyodbc:///?odbc_connect=DRIVER%3DX%3BUID%3Detl%3BPWD%3Dret9"), ("sql", "mysql+pymysql://h/db?passwd=ret9"),
+        ("sql", "mysql+pymysql://h/db?pass=ret9"), ("sql", "sqlite:////data/a.db?key=ret9"), ("rest", "https://host/api?token=ret9"),
+        ("rest", "https://host/api#access_token=ret9"), ("rest", "https://u:ret9@host/"), ("rest", "https://u:re/t9@host/"),
+        ("rest", "https://host/,https://u:ret9@host/"), ("hive", "thrift://host:9083,thrift://u:ret9@host:9083"),
+        ("hive", "thrift://u:re/t9@host:9083"), ("sql", "etl:ret9@host/db"), ("rest", "https://host/?x=tokenret9="),
+    ],
+)  # fmt: skip
+def test_a_uri_with_a_secret_is_refused(kind: str, uri: str) -> None:
+    with pytest.raises(ValueError, match=r"which is shown|is shown") as refused:
+        CatalogConnection(type=kind, uri=uri)
+    assert "t9" not in str(refused.value) and "ss9" not in str(refused.value)
+
+
+def test_a_uri_without_a_secret_is_taken_whole() -> None:
+    for kind, uri in (("sql", "sqlite:////data/a@b,c.db"), ("sql", "postgresql+psycopg2://h1:5432,h2:5432/db?target_session_attrs=any&sslmode=require"),
+                      ("sql", "postgresql:///db?host=/run/pg"), ("rest", "https://host/a,b?warehouse=w")):  # fmt: skip
+        assert CatalogConnection(type=kind, uri=uri).uris == [uri]
+    assert CatalogConnection(uri="thrift://a:9083, thrift://b:9083").uris == ["thrift://a:9083", "thrift://b:9083"]
 
 
 def test_a_hive_table_is_no_iceberg_table(home: Path, metastore: Any) -> None:
@@ -267,6 +298,13 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "requirements-lake.txt" in missing.value.hint
     packages.need("pyiceberg")
     assert not packages.there("pyspark")
+
+
+def test_missing_packages_are_told_before_anything_else(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SettingError, match="pyiceberg and pyspark") as missing:
+        ingest_hive.run(ingest_hive.Params(tables=("sales.*",)), JobContext("job", tmp_path, settings.load(home)))
+    assert "requirements-lake.txt" in missing.value.hint
 
 
 def test_small_files_are_put_once(clouds: Clouds) -> None:

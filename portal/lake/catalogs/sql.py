@@ -49,11 +49,12 @@ def _url(connection: CatalogConnection) -> URL:
     try:
         url = make_url(connection.uri)
         found = url.set(username=connection.user or None, password=connection.password.get_secret_value() or None)
-        found.get_dialect()
+        found.get_dialect().import_dbapi()
         return found
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         hint = "Write sqlite:////absolute/path.db or postgresql+psycopg2://HOST:5432/DATABASE, and install that database's driver."
-        raise SettingError(f"The uri {connection.uri!r} leads to no database that can be used here.", hint=hint) from error
+        why = f": {error}" if isinstance(error, ImportError) else ""
+        raise SettingError(f"The uri {connection.uri!r} leads to no database that can be used here{why}.", hint=hint) from error
 
 
 def _catalog_names(engine: Engine) -> list[str] | None:
