@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from embedded.snowflake.statement import read
 from portal.errors import SettingError
-from portal.lake.registering import limits, naming, statements
+from portal.lake.registering import limits, naming, sources, statements
 from portal.lake.registering.places import Place, base_url, readable
 from portal.lake.registering.session import Script
 from portal.lake.registering.sql_text import exact, named, text
@@ -151,3 +151,28 @@ def metadata(**fields: Any) -> dict[str, Any]:
 def test_what_snowflake_cannot_read_is_known_by_the_metadata(fields: dict[str, Any], reason: str) -> None:
     found = limits.refusals(metadata(**fields))
     assert (reason in found[0] and len(found) == 1) if reason else found == []
+
+
+def state(number: int, *before: int, sequence: int = 0, at: int = 0) -> tuple[str, sources.Table]:
+    location = f"abfss://box@lake.dfs.core.windows.net/t/metadata/{number}.json"
+    log = [{"metadata-file": f"abfss://box@lake/t/metadata/{one}.json"} for one in before]
+    return location, sources.Table(Source(("a",), "t"), location, {"last-sequence-number": sequence, "last-updated-ms": at, "metadata-log": log})
+
+
+@pytest.mark.parametrize(
+    ("known", "table", "newer"),
+    [
+        (state(2, 1, at=5), state(1, at=5), True),
+        (state(2, 1, at=5), state(1, at=9), True),
+        (state(1, at=9), state(2, 1, at=5), False),
+        (state(9, 8, sequence=9, at=5), state(1, sequence=1, at=9), True),
+        (state(1, sequence=1, at=9), state(9, 8, sequence=9, at=5), False),
+        (state(9, 8, at=9), state(1, at=5), True),
+        (state(1, at=5), state(9, 8, at=9), False),
+        (state(1, at=5), state(1, at=5), False),
+    ],
+)  # fmt: skip
+def test_the_later_of_two_states_is_told_by_logs_then_commits_then_clocks(
+    known: tuple[str, sources.Table], table: tuple[str, sources.Table], newer: bool
+) -> None:
+    assert sources.is_newer(known[1].metadata, known[0], table[1]) is newer

@@ -114,11 +114,11 @@ class Registrar:
         known = sources.earlier(self.files, url) if url else None
         why = ""
         if known is None:
-            if not url or (dirname(url.key) != dirname(table.url.key) and not _logged(there, table)):
+            if not url or (dirname(url.key) != dirname(table.url.key) and not sources.logged(table.metadata, places.told(there.metadata))):
                 why = f"it shows the table of {there.metadata or 'no metadata file'}"
         elif str(known.get("table-uuid", "")) != table.uuid:
             why = f"it shows another table, that of {there.metadata}"
-        elif int(known.get("last-sequence-number") or 0) > table.sequence:
+        elif sources.is_newer(known, there.metadata, table):
             raise WarehouseError(
                 f"{target} shows a newer state of the table than {table.location}.", hint="Register its current metadata file, or migrate it again."
             )
@@ -183,8 +183,3 @@ def _within(volume: Volume, table: Table) -> str:
 
 def _same(told: str, table: Table) -> bool:
     return places.told(told) == Place.of(table.url)
-
-
-def _logged(there: There, table: Table) -> bool:
-    was = places.told(there.metadata)
-    return was is not None and any(Place.of_file(path) == was for path in sources.log(table.metadata))

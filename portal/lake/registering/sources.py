@@ -11,7 +11,8 @@ from portal.lake.catalogs.base import Catalog, found
 from portal.lake.catalogs.files import Files
 from portal.lake.iceberg.paths import read_path
 from portal.lake.iceberg.reading import read_metadata
-from portal.lake.registering import limits
+from portal.lake.registering import limits, places
+from portal.lake.registering.places import Place
 from portal.lake.selection import is_pattern
 from portal.lake.table_name import TableName
 from portal.stores.url import StoreURL
@@ -33,11 +34,6 @@ class Table:
     @property
     def uuid(self) -> str:
         return str(self.metadata.get("table-uuid", ""))
-
-    @property
-    def sequence(self) -> int:
-        """Grows with each commit; 0 in Iceberg's first format, which has none."""
-        return int(self.metadata.get("last-sequence-number") or 0)
 
     @property
     def snapshot_id(self) -> str:
@@ -70,6 +66,27 @@ def earlier(files: Files, url: StoreURL) -> Mapping[str, Any] | None:
         return None
 
 
-def log(metadata: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the metadata files that a table had before."""
+def is_newer(known: Mapping[str, Any], location: str, table: Table) -> bool:
+    """Tell whether metadata that Snowflake has of a table, from the file at `location`, is a later state than `table`.
+
+    What each lists as the files before it says so surely. Those lists are cut off at some length, so then the number of commits counts, and for
+    equal ones (format 1 has none, and a change of the schema alone is none) the clock of who wrote them.
+    """
+    if logged(known, Place.of(table.url)):
+        return True
+    if logged(table.metadata, places.told(location)):
+        return False
+    return _age(known) > _age(table.metadata)
+
+
+def _age(metadata: Mapping[str, Any]) -> tuple[int, int]:
+    return int(metadata.get("last-sequence-number") or 0), int(metadata["last-updated-ms"])
+
+
+def logged(metadata: Mapping[str, Any], file: Place | None) -> bool:
+    """Tell whether a metadata file is one that a table had before."""
+    return file is not None and any(Place.of_file(path) == file for path in _log(metadata))
+
+
+def _log(metadata: Mapping[str, Any]) -> Iterator[str]:
     yield from (str(entry["metadata-file"]) for entry in metadata.get("metadata-log") or ())
