@@ -29,6 +29,10 @@ NO_GRAMMAR = (
     "SHOW STORAGE",
 )  # fmt: skip
 """What sqlglot takes as it is, without looking into it."""
+SEEN = (
+    "SELECT COUNT(*) AS ROW_COUNT, COUNT(DISTINCT METADATA$FILENAME) AS FILE_COUNT, MIN(METADATA$FILENAME) AS FIRST_FILE, "
+    "MAX(METADATA$FILENAME) AS LAST_FILE FROM"
+)
 
 
 @pytest.fixture
@@ -126,8 +130,10 @@ def test_a_name_that_shows_another_table_is_refused_or_replaced_as_told(lake: La
     assert [item["target"].rpartition(".")[2] for item in apart.result["report"]["tables"]] == ["OTHER_ORDERS", "SALES_ORDERS"]
 
 
-def test_an_older_state_never_takes_the_place_of_a_newer_one(lake: Lake) -> None:
-    table = lake.table("sales.orders", snapshots=1)
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_an_older_state_never_takes_the_place_of_a_newer_one(lake: Lake, version: str) -> None:
+    """Format 1 numbers no commits."""
+    table = lake.table("sales.orders", snapshots=1, properties={"format-version": version})
     old = table.metadata_location
     table.append(iceberg_tables.rows(50, 5))
     assert lake.register(tables=["sales.orders"]).code == 0
@@ -190,9 +196,9 @@ def test_the_statements_alone_are_written_without_snowflake(lake: Lake, monkeypa
     assert script.partition("\n")[2] in capsys.readouterr().out
     assert "20 rows by the metadata" in script and "REFRESH 'wh/sales/orders/metadata/" in script and "\"o'r\"\"ders\"" in script
     statements = [text.partition("\n")[2] for text in script.split("\n\n-- ")[1:]]
-    assert [" ".join(text.split()[:3]) for text in statements] == [
+    assert [text.partition(' "')[0].partition(" IF ")[0] for text in statements] == [
         "CREATE EXTERNAL VOLUME", "CREATE CATALOG INTEGRATION", "CREATE ICEBERG TABLE", "ALTER ICEBERG TABLE", "SELECT COUNT(*) FROM",
-        "CREATE STORAGE INTEGRATION", "CREATE STAGE IF", "CREATE OR REPLACE", "SELECT COUNT(*) FROM",
+        "CREATE STORAGE INTEGRATION", "CREATE STAGE", "CREATE EXTERNAL TABLE", SEEN,
     ]  # fmt: skip
     for text in statements:
         check_parses(text.strip().removesuffix(";"))
@@ -296,3 +302,53 @@ def test_partitioned_tables_and_all_types_are_read_alike(lake: Lake) -> None:
         with pytest.raises(WarehouseError) as caught:
             lake.ask(change)
         assert "read-only" in str(caught.value.__cause__), "Snowflake never changes what it does not manage"
+
+
+def test_a_stage_that_leads_to_another_folder_is_refused_or_replaced_as_told(lake: Lake) -> None:
+    """Both folders have as many rows: only where they come from tells them apart."""
+    put_rows(lake, "theirs/a.parquet", pa.table({"id": [7, 8, 9]}))
+    put_rows(lake, "mine/a.parquet", pa.table({"id": [1, 2, 3]}))
+    theirs, mine = ([f"x={lake.clouds.lake}/{name}/"] for name in ("theirs", "mine"))
+    assert lake.register(folders=theirs).code == 0
+    refused = lake.register(folders=mine)
+    assert refused.code == 1 and "leads to azure://" in refused.result["error"]["message"], "our own table of another folder is none of this one"
+    lake.ask("drop external table HERE.x")
+    assert lake.register(folders=mine).result["report"]["tables"][0]["cause"] == "AlreadyExists", "its stage stayed"
+    replaced = lake.register(folders=mine, existing="replace")
+    assert replaced.code == 0 and lake.ask("select id from HERE.x order by 1") == [(1,), (2,), (3,)]
+    assert lake.register(folders=mine).result["counts"]["unchanged"] == 1
+    lake.ask(f"create or replace stage HERE.x_files url='{theirs_url(lake)}' storage_integration={files_integration(lake)}")
+    assert lake.register(folders=mine).code == 1, "a table that is ours hangs on a stage that is not"
+    assert lake.register(folders=mine, existing="replace").result["report"]["tables"][0]["way"] == "replace"
+
+
+def theirs_url(lake: Lake) -> str:
+    return f"azure://devaccount.blob.core.windows.net/{lake.clouds.name}/theirs/"
+
+
+def files_integration(lake: Lake) -> str:
+    return f"PORTAL_DEVACCOUNT_{lake.clouds.name.upper()}_FILES"
+
+
+def test_rows_of_other_files_fail_the_table_however_many_they_are(lake: Lake) -> None:
+    """A stage without a slash at its end leads to every folder whose name begins so."""
+    put_rows(lake, "theirs/a.parquet", pa.table({"id": [7, 8]}))
+    put_rows(lake, "mine/a.parquet", pa.table({"id": [1, 2]}))
+    put_rows(lake, "mine/none.parquet", pa.table({"id": pa.array([], pa.int64())}))
+    assert lake.register(folders=[f"x={lake.clouds.lake}/mine/"]).code == 0, "a file without rows is not missed"
+    lake.ask(f"create stage HERE.other url='{theirs_url(lake)}' storage_integration={files_integration(lake)}")
+    comment = lake.warehouse.query(f'show external tables in schema {DATABASE}."{lake.schema}"').rows[0][6]
+    columns = "\"ID\" NUMBER(38, 0) AS (GET(VALUE, 'id')::NUMBER(38, 0))"
+    how = f"AUTO_REFRESH = FALSE FILE_FORMAT = (TYPE = PARQUET) COMMENT = '{comment}'"
+    lake.ask(f"create or replace external table HERE.x ({columns}) LOCATION = @HERE.other {how}")
+    told = lake.register(folders=[f"x={lake.clouds.lake}/mine/"]).result["report"]["tables"][0]
+    assert told["cause"] == "ProofFailed" and "1 from theirs/a.parquet to theirs/a.parquet; listed are 1 from mine/a.parquet" in told["reason"]
+
+
+@pytest.mark.parametrize("existing", ["refuse", "replace"])
+def test_statements_that_are_written_down_replace_only_when_told(lake: Lake, existing: str) -> None:
+    put_rows(lake, "mine/a.parquet", pa.table({"id": [1]}))
+    ran = lake.register(folders=[f"x={lake.clouds.lake}/mine/"], ddl_only=True, existing=existing)
+    script = (ran.job.folder / "register.sql").read_text()
+    begins = "CREATE OR REPLACE" if existing == "replace" else "CREATE"
+    assert ran.code == 0 and f"\n{begins} EXTERNAL TABLE " in script and f"\n{begins} STAGE " in script

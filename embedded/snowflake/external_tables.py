@@ -1,7 +1,7 @@
 """Stages on Azure and external tables over the Parquet files in them, filled when they are created or refreshed.
 
 The expressions of a table's columns are evaluated: sqlglot turns them into DuckDB's SQL, `GET(VALUE, 'name')` being the file's column and
-METADATA$FILENAME the file's path in the container.
+METADATA$FILENAME the file's path in the container. It is a column that `SELECT *` shows here, and at Snowflake does not.
 """
 
 from __future__ import annotations
@@ -46,6 +46,13 @@ class ExternalTables:
             return None
         columns = ("parent_property", "property", "property_type", "property_value", "property_default")
         return rows_sql(columns, [("STAGE_LOCATION", "URL", "String", f'["{found["url"]}"]', "")])
+
+    def show_stages(self, statement: Statement) -> str | None:
+        """Answer SHOW STAGES … LIKE with those on Azure; None when there is none, so that fakesnow shows its own."""
+        scope, pattern = tuple(statement.options.get("IN", ())), str(statement.options.get("LIKE", "%"))
+        found = [(name, facts) for name, facts in self._objects.all(STAGE) if name[: len(scope)] == scope and like(name[2], pattern)]
+        rows = [[SINCE, name[2], name[0], name[1], facts["url"], "EXTERNAL", "AZURE"] for name, facts in found]
+        return rows_sql(("created_on", "name", "database_name", "schema_name", "url", "type", "cloud"), rows) if rows else None
 
     def answer(self, statement: Statement, name: Name, duck: Any) -> str:
         """Return a statement that answers CREATE, ALTER … REFRESH or DROP. Raises Refused."""
@@ -97,7 +104,7 @@ class ExternalTables:
         duck.execute("begin")
         try:
             columns = ", ".join(f"{quoted((column,))} {kind}" for column, kind, _ in facts["columns"])
-            duck.execute(f"create or replace table {quoted(name)} ({columns})")
+            duck.execute(f"create or replace table {quoted(name)} ({columns}, {quoted((_FILENAME,))} varchar)")
             for file in files:
                 self._add(name, facts["columns"], Place(place.account, place.container, file), duck)
             duck.execute("commit")
@@ -114,7 +121,8 @@ class ExternalTables:
                 chosen = ", ".join(_duck_sql(text, there) for _, _, text in columns)
                 reader = pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(1 << 16))
                 duck.register("arriving", reader)
-                duck.execute(f"insert into {quoted(name)} select {chosen} from (select *, ? as \"{_FILENAME}\" from arriving)", [place.path])  # noqa: S608
+                rows = f"select *, ? as {quoted((_FILENAME,))} from arriving"  # noqa: S608 - a quoted name
+                duck.execute(f"insert into {quoted(name)} select {chosen}, {quoted((_FILENAME,))} from ({rows})", [place.path])  # noqa: S608
                 duck.unregister("arriving")
         except (pa.ArrowException, OSError) as error:
             raise Refused(CANNOT_READ, f"File {place.path} cannot be read as Parquet: {error}") from error

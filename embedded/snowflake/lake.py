@@ -47,7 +47,7 @@ class Lake:
             return self._volumes.answer(statement)
         tables = self._iceberg if statement.kind == ICEBERG else self._external
         if statement.verb == "SHOW":
-            return tables.show(statement) if statement.kind != "STAGE" else None
+            return self._external.show_stages(statement) if statement.kind == "STAGE" else tables.show(statement)
         name = _whole(statement.name, session)
         if statement.kind == "STAGE":
             doing = {"CREATE": lambda: self._external.make_stage(statement, name), "DESCRIBE": lambda: self._external.describe_stage(name)}

@@ -16,7 +16,7 @@ from embedded.snowflake.answers import SYNTAX, Refused
 KINDS = (
     ("EXTERNAL", "VOLUME"), ("CATALOG", "INTEGRATION"), ("STORAGE", "INTEGRATION"), ("ICEBERG", "TABLE"), ("EXTERNAL", "TABLE"), ("STAGE",),
 )  # fmt: skip
-_BEGINS = re.compile(r"\s*(create|show|desc|describe|alter|drop)\s+(or\s+replace\s+)?(external|catalog|storage|iceberg|stage)\b", re.IGNORECASE)
+_BEGINS = re.compile(r"\s*(create|show|desc|describe|alter|drop)\s+(or\s+replace\s+)?(external|catalog|storage|iceberg|stages?)\b", re.IGNORECASE)
 _FUNCTION = re.compile(r"\s*select\s+(system\$\w+)\s*\(", re.IGNORECASE)
 _VERBS = {"DESC": "DESCRIBE"}
 

@@ -109,7 +109,7 @@ class Batch:
                 raise
 
         def write(script: Script) -> TableOutcome:
-            return plan_folder(str(name), scanned(store, url, self.check), target, self.wanted, script)
+            return plan_folder(str(name), scanned(store, url, self.check), target, self.wanted, self.existing, script)
 
         self.items.append(Item(name, target, register, write))
 

@@ -62,6 +62,11 @@ class Folder:
     files: int = 0
     bytes: int = 0
     rows: int = 0
+    filled: int = 0
+    """Files that have rows."""
+    first: str = ""
+    """The key that sorts first of those files, '' when there are none."""
+    last: str = ""
 
 
 def scanned(store: Store, url: StoreURL, check: Callable[[], None]) -> Folder:
@@ -108,6 +113,9 @@ def _add(found: Folder, info: ObjectInfo, name: str, footer: Any) -> None:
     found.files += 1
     found.bytes += info.size_bytes
     found.rows += rows
+    if rows:
+        found.filled += 1
+        found.first, found.last = min(found.first or info.key, info.key), max(found.last, info.key)
 
 
 def _wider(known: pa.DataType, other: pa.DataType, column: str, file: str) -> pa.DataType:

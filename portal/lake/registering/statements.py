@@ -100,12 +100,13 @@ def create_storage_integration(name: str, base_url: str, tenant_id: str) -> str:
 
 
 def create_stage(stage: TableName, url: str, integration: str, *, replace: bool = False) -> str:
-    begin = f"CREATE {'OR REPLACE ' if replace else ''}STAGE {'' if replace else 'IF NOT EXISTS '}{stage.sql}"
+    """Never IF NOT EXISTS: a stage of the name may lead elsewhere."""
+    begin = f"CREATE {'OR REPLACE ' if replace else ''}STAGE {stage.sql}"
     return f"{begin} URL = {text(url)} STORAGE_INTEGRATION = {identifier(integration)} COMMENT = {text(COMMENT)}"
 
 
-def describe_stage(stage: TableName) -> str:
-    return f"DESCRIBE STAGE {stage.sql}"
+def show_stages(stage: TableName) -> str:
+    return f"SHOW STAGES LIKE {like(stage.table)} IN SCHEMA {stage.schema_sql}"
 
 
 def show_external(table: TableName) -> str:
@@ -124,6 +125,13 @@ def create_external(table: TableName, stage: TableName, columns: Sequence[tuple[
     begin = f"CREATE {'OR REPLACE ' if replace else ''}EXTERNAL TABLE {table.sql} ({listed}){by}"
     how = f"AUTO_REFRESH = {flag(False)} FILE_FORMAT = (TYPE = PARQUET)"
     return f"{begin} LOCATION = @{stage.sql} {how} {'COPY GRANTS ' if replace else ''}COMMENT = {text(COMMENT)}"
+
+
+def seen(table: TableName) -> str:
+    """Tells how many rows an external table has, and from which files."""
+    name = "METADATA$FILENAME"
+    files = f"COUNT(DISTINCT {name}) AS FILE_COUNT, MIN({name}) AS FIRST_FILE, MAX({name}) AS LAST_FILE"
+    return f"SELECT COUNT(*) AS ROW_COUNT, {files} FROM {table.sql}"  # noqa: S608 - a quoted name
 
 
 def refresh_external(table: TableName) -> str:
