@@ -131,6 +131,8 @@ def run(params: Params, job: JobContext) -> Result:
     from portal.lake.registering.session import Script
 
     packages.need("pyiceberg", "fastavro")
+    if not (params.tables or params.metadata or params.folders):
+        raise NothingMatched("Nothing is named that could be registered.", hint="Name tables of a catalog, metadata files or folders.")
     script = Script()
     with ExitStack() as stack:
         batch = _batch(params, job, stack)

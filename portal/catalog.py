@@ -96,7 +96,7 @@ def read_params(kind: type[EngineParams], params: Mapping[str, Any]) -> Any:
     try:
         return kind.model_validate(dict(params))
     except ValidationError as error:
-        problems = [_problem(kind, item) for item in error.errors(include_url=False)]
+        problems = [_problem(kind, item) for item in _causes(error)]
     raise _wrong(problems)
 
 
@@ -108,8 +108,15 @@ def check_partly(name: str, params: Mapping[str, Any], later: Collection[str]) -
     try:
         kind.model_validate({key: value for key, value in params.items() if key not in later})
     except ValidationError as error:
-        if found := [_problem(kind, item) for item in error.errors(include_url=False) if item["loc"] and item["loc"][0] not in later]:
+        if found := [_problem(kind, item) for item in _causes(error) if item["loc"] and item["loc"][0] not in later]:
             raise _wrong(found) from None
+
+
+def _causes(error: ValidationError) -> list[Any]:
+    """Return what is wrong, without lists that are too short for pydantic only because it has left out their wrong items."""
+    found = error.errors(include_url=False)
+    holders = {item["loc"][:end] for item in found for end in range(len(item["loc"]))}
+    return [item for item in found if item["type"] != "too_short" or item["loc"] not in holders]
 
 
 def _wrong(problems: list[str]) -> BadParameters:

@@ -88,6 +88,17 @@ def test_every_wrong_parameter_is_named_at_once() -> None:
     assert "rows" in text and "many" in text and "verify" in text and "typo is not a parameter" in text
 
 
+def test_a_list_whose_items_are_wrong_is_not_called_too_short_as_well() -> None:
+    class Lists(EngineParams):
+        names: tuple[StoreURL, ...] = param(help="Names", min_length=1)
+
+    with pytest.raises(BadParameters) as caught:
+        catalog.read_params(Lists, {"names": ["bucket/prefix"]})
+    assert "names.0" in str(caught.value) and "at least" not in str(caught.value)
+    with pytest.raises(BadParameters, match="at least 1 item"):
+        catalog.read_params(Lists, {"names": []})
+
+
 def test_a_wrong_url_says_how_to_write_it() -> None:
     with pytest.raises(BadParameters, match="s3://bucket/prefix"):
         catalog.read_params(Params, {"source": "bucket/prefix"})

@@ -20,7 +20,7 @@ from portal.context import JobContext
 from portal.errors import Cancelled, WarehouseError
 from tests import iceberg_tables
 from tests.registering import DATABASE, Lake, delete_positions, lake, let_in
-from tests.transferring import put
+from tests.transferring import Clouds, put
 
 __all__ = ["lake", "let_in"]
 
@@ -283,6 +283,11 @@ def test_a_folder_that_is_no_table_is_left_out_with_the_reason(lake: Lake, files
 def test_wrong_parameters_are_refused(params: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         register_snowflake.Params(**params)
+
+
+def test_without_anything_named_that_is_said_first(clouds: Clouds) -> None:
+    ran = clouds.run("register_snowflake", None)
+    assert ran.code == 1 and ran.result["error"]["message"] == "Nothing is named that could be registered."
 
 
 def test_partitioned_tables_and_all_types_are_read_alike(lake: Lake) -> None:
