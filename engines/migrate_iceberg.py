@@ -7,6 +7,7 @@ partition specs, sort orders, statistics, sequence numbers and row lineage stay 
 What happens to a table, in this order:
 
   look       a table of that name at the target must be the one that an earlier run brought there, unchanged since; else it is left as it is
+             what that run brought must still be there, each file with its size; what was lost is brought again
   walk       every file of the chosen snapshots is found, each once
   move       what the target lacks is copied; files that are there as copies of this very version stay
   write      position deletes, manifests, manifest lists and last the metadata file
@@ -178,7 +179,7 @@ def _run(params: Params, job: JobContext, source: Catalog, place: Place, moving:
     finally:
         merged(job.artefact("ledger.parquet"), tables.ledgers())
         told = {"transfers": _dry_run(done, job)} if job.dry_run else {}
-        job.so_far = _result(done, job, tuple(f"no table is meant by {pattern}" for pattern in missing), told)
+        job.so_far = _result(done, job, (*(f"no table is meant by {pattern}" for pattern in missing), *_elsewhere(done)), told)
     _refuse_failure(done)
     return job.so_far
 
@@ -198,6 +199,14 @@ def _result(done: Migrated, job: JobContext, warnings: tuple[str, ...], told: di
     return Result(
         outcome="partial" if failed else "succeeded", counts={**table_outcome.counts(outcomes), **sums}, bytes=done.bytes, outputs=outputs,
         warnings=warnings, report={**table_outcome.told(outcomes), **told},
+    )  # fmt: skip
+
+
+def _elsewhere(done: Migrated) -> tuple[str, ...]:
+    """Tell of files that come from other containers than their table's, of which somebody has allowed that."""
+    return tuple(
+        f"{one.table}: {place['files']:,} files ({place['bytes']:,} bytes) come from {place['container']}, which is not the table's own container"
+        for one in done.outcomes for place in one.facts.get("elsewhere", [])
     )  # fmt: skip
 
 

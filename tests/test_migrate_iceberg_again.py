@@ -94,3 +94,53 @@ def test_two_files_of_a_wrong_size_whose_sum_is_right_fail_the_table(here: Lake)
     ran = here.run()
     assert ran.code == 1 and f"has {len(shorter):,} bytes, and its manifest says {len(shorter) + 4:,}" in ran.error["message"], ran.error
     assert not here.files()
+
+
+# files at the target
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut off", "manifest", "list"])
+@pytest.mark.parametrize("append", [False, True])
+def test_what_was_lost_at_the_target_is_brought_again(here: Lake, damage: str, append: bool) -> None:
+    made = here.table()
+    assert here.run().code == 0
+    arrived = here.arrived()
+    snapshot = arrived.current_snapshot()
+    assert snapshot
+    if damage in ("gone", "cut off"):
+        path = files_of(arrived)[0]
+    else:
+        path = place(snapshot.manifests(arrived.io)[0].manifest_path if damage == "manifest" else snapshot.manifest_list)
+    if damage == "cut off":
+        path.write_bytes(path.read_bytes()[:-9])
+    else:
+        path.unlink()
+    if append:
+        made.append(rows(50, 2))
+    ran = here.run()
+    assert ran.code == 0 and outcome(ran) == "done", ran.error
+    reason = ran.result["report"]["tables"][0]["reason"]
+    assert path.name in reason and "brought again" in reason
+    here.equal()
+    assert outcome(here.run()) == "unchanged"
+
+
+def test_what_was_lost_at_both_sides_is_told(here: Lake) -> None:
+    made = here.table()
+    assert here.run().code == 0
+    for one in (files_of(here.arrived())[0], files_of(made)[0]):
+        one.unlink()
+    ran = here.run()
+    assert ran.code == 1 and "1 of the table's files cannot be read" in ran.error["message"], ran.error
+    made.append(rows(50, 2))
+    assert here.run(check="none").code == 0, "who asks for no check gets none"
+
+
+def test_a_file_that_goes_while_rows_are_compared_is_told_in_words(here: Lake) -> None:
+    made = here.table()
+    assert here.run(check="none").code == 0
+    gone = files_of(made)[0]
+    gone.unlink()
+    made.append(rows(50, 2))
+    ran = here.run(check="rows")
+    assert ran.code == 1 and "not known" not in ran.error["message"] and gone.name in ran.error["message"], ran.error

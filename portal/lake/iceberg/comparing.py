@@ -28,6 +28,7 @@ from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import StaticTable, Table
 from pyiceberg.table.snapshots import Snapshot
 
+from portal.errors import AccessDenied, NotFound
 from portal.lake.iceberg.comparing_rows import rows_compared
 from portal.lake.iceberg.parallel import each
 from portal.lake.iceberg.paths import Paths
@@ -35,6 +36,7 @@ from portal.lake.iceberg.position_deletes import PATH_ID
 from portal.lake.iceberg.refusals import TablesDiffer
 from portal.lake.iceberg.walk import WORKERS
 
+_GONE = "One at the source is lost: restore it, choose a history that does without it, or check=counts. One at the target is brought again next time."
 _READ_AS = 2
 """Format of the schema that entries are read by; what format 3 adds is left out."""
 _FIELDS = (
@@ -99,9 +101,14 @@ def compare(
         rows: also read every row of every snapshot, and compare their values, whatever their order
         tell: told snapshots done and in all
 
-    Raises TablesDiffer, saying where."""
+    Raises TablesDiffer, saying where, and NotFound or AccessDenied for a file that one side's table needs and this reader does not get."""
     clear_manifest_cache()  # it goes by paths alone, and knows what stood there before
-    return _Comparison(source.table(), target.table(), paths, rows, check, workers).run(snapshots, tell)
+    try:
+        return _Comparison(source.table(), target.table(), paths, rows, check, workers).run(snapshots, tell)
+    except FileNotFoundError as error:
+        raise NotFound(f"Both sides were compared, and a file of the table was not there: {error}", hint=_GONE) from error
+    except PermissionError as error:
+        raise AccessDenied(f"Both sides were compared, and a file of the table could not be read: {error}") from error
 
 
 @dataclass(frozen=True)

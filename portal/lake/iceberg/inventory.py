@@ -138,6 +138,11 @@ class Inventory:
         kinds = ", ".join(f"'{kind}'" for kind in MOVED)
         return [row[0] for row in self._rows(f"SELECT DISTINCT root FROM files WHERE kind IN ({kinds}) ORDER BY root")]  # noqa: S608
 
+    def totals_by_root(self) -> dict[str, tuple[int, int]]:
+        """Return files and bytes in each container, by its URL."""
+        rows = self._rows("SELECT root, count(*), sum(size) FROM files GROUP BY root ORDER BY root")
+        return {root: (count, size) for root, count, size in rows}
+
     def totals(self) -> dict[str, tuple[int, int, int]]:
         """Return files, bytes and records of each kind."""
         rows = self._rows("SELECT kind, count(*), sum(size), sum(records) FROM files GROUP BY kind")
@@ -167,6 +172,16 @@ class Inventory:
 
     def set_facts(self, url: str, facts: Facts) -> None:
         self._write("UPDATE files SET written = ? WHERE url = ?", [(json.dumps(astuple(facts)), url)])
+
+    def set_there(self, rows: Iterable[tuple[str, int]]) -> None:
+        """Note which files a listing shows, by URL and size in bytes: those that have the size they should are there."""
+        self._write("UPDATE files SET written = 'there' WHERE url = ? AND size = ?", rows)
+
+    def not_there(self) -> tuple[int, str, int]:
+        """Return how many files no listing showed, and path and size of the first."""
+        count = int(self._rows("SELECT count(*) FROM files WHERE written IS NULL")[0][0])
+        first = self._rows("SELECT path, size FROM files WHERE written IS NULL ORDER BY url LIMIT 1")
+        return (count, *first[0]) if first else (0, "", 0)
 
     def _paged(self, table: str, key: str, columns: str, conditions: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """A page at a time: others may write meanwhile."""

@@ -11,6 +11,7 @@ from portal.lake.iceberg.paths import Paths, identity, read_path, written_path
 from portal.lake.iceberg.reading import Metadata, parsed, read_metadata
 from portal.lake.iceberg.refusals import TargetIncomplete
 from portal.lake.migrating import stamp
+from portal.lake.migrating.presence import NOTHING_LOST, Lost
 from portal.lake.table_name import TableName
 
 _ANOTHER = "Choose another target_namespace or target, or drop the table there if nobody needs it."
@@ -23,10 +24,14 @@ class Standing:
     metadata_location: str = ""
     """'' when there is no such table."""
     metadata: Metadata | None = None
+    lost: Lost = NOTHING_LOST
+    """Files of it that are not there as they should be."""
 
     @property
     def known(self) -> frozenset[int]:
-        """Ids of the snapshots that are there with all their files."""
+        """Ids of the snapshots that are there with all their files: none when files were lost, and then every snapshot is brought again."""
+        if self.lost:
+            return frozenset()
         return frozenset(item["snapshot-id"] for item in (self.metadata or {}).get("snapshots") or [])
 
     def has(self, source: str, history: str) -> bool:

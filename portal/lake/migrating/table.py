@@ -19,6 +19,7 @@ from portal.lake.iceberg.rewriting import Rewriting, Rewritten
 from portal.lake.iceberg.walk import Walked, walk
 from portal.lake.migrating import stamp
 from portal.lake.migrating.data_files import DataFiles, Moved, Moving
+from portal.lake.migrating.presence import Lost, lost
 from portal.lake.migrating.standing import Standing, look
 from portal.lake.table_name import TableName, joined
 from portal.lake.table_outcome import TableOutcome
@@ -56,7 +57,7 @@ class TableMigration:
     def run(self) -> TableOutcome:
         """Raises what stands in the way: AlreadyExists, TableChanged, TableRefused, TransferFailed, TablesDiffer, and what stores raise."""
         location, paths, standing = self._looked()
-        if standing.has(location, str(self.wanted.history)):
+        if self._is_there(location, standing):
             return self._outcome("unchanged", standing.metadata_location, standing.metadata or {}, "is there already")
         with self._walked(location, paths, standing) as walked:
             files = DataFiles(self.moving, walked, paths, self.scratch, self._told("moving files"))
@@ -65,15 +66,15 @@ class TableMigration:
                 walked, self.moving.source, self.moving.target, paths, self.scratch, self.moving.check, self._counted("writing metadata")
             ).run()
             compared = self._compared(location, rewritten, paths, walked)
-            now = self._committed(standing, rewritten)
-            outcome = self._done(walked, moved, rewritten, compared, now)
+            now = standing.metadata_location if standing.has(location, str(self.wanted.history)) else self._committed(standing, rewritten)
+            outcome = self._done(walked, moved, rewritten, compared, now, standing.lost)
         self._tidy()
         return outcome
 
     def planned(self) -> tuple[TableOutcome, list[Any]]:
         """Return what would be done, and the transfers of its files, planned; nothing is written at the target."""
         location, paths, standing = self._looked()
-        if standing.has(location, str(self.wanted.history)):
+        if self._is_there(location, standing):
             return self._outcome("unchanged", standing.metadata_location, standing.metadata or {}, "is there already"), []
         with self._walked(location, paths, standing) as walked:
             transfers = list(DataFiles(self.moving, walked, paths, self.scratch, self._told("planning")).transfers())
@@ -90,7 +91,18 @@ class TableMigration:
         standing = look(self.target, self.wanted.target, self.moving.target, metadata, paths)
         paths = Paths(standing.names_from(metadata["location"]), self.wanted.folder)
         standing.refuse_other_names(metadata, paths)
-        return location, paths, standing
+        return location, paths, self._with_losses(standing)
+
+    def _with_losses(self, standing: Standing) -> Standing:
+        """Files at the target may have gone or been written over since: what is new must not be built on them."""
+        if not standing.metadata_location or self.wanted.check == "none":
+            return standing
+        self.tell("looking at what is there", 0, None, 0)
+        target = self.moving.target
+        return replace(standing, lost=lost(target, standing.metadata_location, self.wanted.folder, self.scratch, self.moving.check))
+
+    def _is_there(self, location: str, standing: Standing) -> bool:
+        return standing.has(location, str(self.wanted.history)) and not standing.lost
 
     def _walked(self, location: str, paths: Paths, standing: Standing) -> Walked:
         self.tell("reading the table's metadata", 0, None, 0)
@@ -121,13 +133,13 @@ class TableMigration:
             raise CatalogError(told, hint="See what the catalog did to it; a table that it changes itself is not the source's.")
         return now
 
-    def _done(self, walked: Walked, moved: Moved, rewritten: Rewritten, compared: list[SnapshotCompared], now: str) -> TableOutcome:
+    def _done(self, walked: Walked, moved: Moved, rewritten: Rewritten, compared: list[SnapshotCompared], now: str, lost: Lost) -> TableOutcome:
         facts = {
             "deletes": rewritten.deletes, "manifests": rewritten.manifests, "lists": rewritten.lists, "files_there_already": moved.there,
             "notes": list(walked.notes), "check": self.wanted.check, "snapshots": [_told(one) for one in compared[-20:]],
         }  # fmt: skip
         why = f"{len(walked.snapshots)} new snapshots" if walked.known else f"history: {self.wanted.history}"
-        outcome = self._outcome("done", now, rewritten.metadata, why)
+        outcome = self._outcome("done", now, rewritten.metadata, f"{why}; {lost}" if lost else why)
         files = moved.files + rewritten.deletes
         return replace(outcome, files=files, bytes=moved.bytes, snapshots=len(walked.snapshots), facts=facts)
 
