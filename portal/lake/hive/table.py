@@ -44,6 +44,10 @@ class Storage:
     columns: tuple[Column, ...] = ()
     """Without those of partitions."""
 
+    def told(self, name: str, parameters: Mapping[str, str]) -> str:
+        """Return what a property says, in small letters: Hive looks for it among the parameters of the table or partition and of its serde."""
+        return (parameters.get(name) or self.serde_parameters.get(name, "")).strip().lower()
+
 
 @dataclass(frozen=True, slots=True)
 class HiveTable:
@@ -92,11 +96,6 @@ class HiveTable:
     def purged_when_dropped(self) -> bool:
         """Tell whether dropping the table deletes its files at once."""
         return self.kind == "managed" or "true" in (self._told("external.table.purge"), self._told("auto.purge"))
-
-    @property
-    def header_lines(self) -> int:
-        """Lines at the head of each file that are no rows."""
-        return self._number("skip.header.line.count") or 0
 
     @property
     def changed_s(self) -> int:

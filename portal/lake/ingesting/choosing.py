@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from portal.lake.hive.table import HiveTable
+from portal.errors import PortalError
+from portal.lake.hive.table import HivePartition, HiveTable, Storage
 from portal.lake.ingesting.columns import has, refusals
 
 Way = Literal["ctas", "snapshot", "add_files"]
@@ -24,6 +26,11 @@ _LAKES = {
 }  # fmt: skip
 
 
+_NO_ROWS = ("skip.header.line.count", "skip.footer.line.count")
+_BY_PLACE = "parquet.column.index.access"
+_ORC_BY_PLACE = "orc.force.positional.evolution"
+
+
 @dataclass(frozen=True, slots=True)
 class Chosen:
     way: Way
@@ -37,12 +44,37 @@ def excluded(table: HiveTable) -> str:
         return _LAKES[table.kind] + (f", {handler} gets them elsewhere" if handler and table.kind == "foreign" else "")
     if table.transactional:
         return "it is transactional (ACID): its folders hold deltas that only Hive can read; copy it with Hive into a table that is not"
-    if not table.format:
-        reader = table.storage.input_format or table.storage.serde
+    return misread(table.storage, table.parameters) or "; ".join(refusals(table))
+
+
+def misread(storage: Storage, parameters: Mapping[str, str]) -> str:
+    """Return why the files of a table or a partition would be read as something else than Hive reads, '' when they are read as they are.
+
+    What else says how to read text and Avro (delimiters, escapes, texts for NULL, forms of timestamps, encodings, schemas) Hive's own classes in
+    Spark hold to; ORC's place of columns Spark's do, too."""
+    if not storage.format:
+        reader = storage.input_format or storage.serde
         return f"nobody here reads its files ({reader or 'no format is told'})"
-    if table.header_lines or table.parameters.get("skip.footer.line.count", "0") != "0":
-        return "its files begin or end with lines that are no rows (skip.header.line.count), and Spark would read them as rows"
-    return "; ".join(refusals(table))
+    for name in _NO_ROWS:
+        if storage.told(name, parameters).strip("0"):
+            return f"its files begin or end with lines that are no rows ({name}), and Spark would read them as rows"
+    if storage.told(_BY_PLACE, parameters) == "true":
+        return f"Hive finds columns in its files by their place ({_BY_PLACE}), and Spark by their names: values would be NULL or another column's"
+    return ""
+
+
+def readable(table: HiveTable, partitions: Iterable[HivePartition]) -> Iterator[HivePartition]:
+    """Yield a table's partitions. Raises PortalError for one whose files would be read as something else than Hive reads."""
+    for partition in partitions:
+        if why := _misread(partition, table):
+            raise PortalError(f"{table.name} cannot be brought over for its partition {partition.name}: {why}.")
+        yield partition
+
+
+def _misread(partition: HivePartition, table: HiveTable) -> str:
+    by_place = partition.storage.told(_ORC_BY_PLACE, partition.parameters) == "true" != table.storage.told(_ORC_BY_PLACE, table.parameters)
+    only = f"{_ORC_BY_PLACE} holds for it and not for the table, and Spark asks the table alone" if by_place else ""
+    return misread(partition.storage, partition.parameters) or only
 
 
 def choose(table: HiveTable, wanted: str, target_location: str, formats: frozenset[str]) -> Chosen:
@@ -70,6 +102,8 @@ def refused(table: HiveTable, way: Way, formats: frozenset[str]) -> str:
     others = formats - {"parquet", "orc", "avro"}
     if way in IN_PLACE and others:
         return f"{way} takes Parquet, ORC and Avro files as they are, and these are {', '.join(sorted(others))}: take the way ctas"
+    if way in IN_PLACE and table.storage.told(_ORC_BY_PLACE, table.parameters) == "true":
+        return f"Hive finds columns in its files by their place ({_ORC_BY_PLACE}), and Iceberg by their names: take the way ctas"
     return ""
 
 

@@ -17,6 +17,7 @@ from portal.errors import AlreadyExists, Cancelled, NotFound, NothingMatched, Po
 from portal.lake.catalogs.spark_conf import spark_conf
 from portal.lake.hive.metastore import Metastore
 from portal.lake.hive.table import HiveTable
+from portal.lake.ingesting.choosing import readable
 from portal.lake.ingesting.java_threads import talking
 from portal.lake.ingesting.leftovers import clear
 from portal.lake.ingesting.planning import Options, Planned
@@ -141,7 +142,7 @@ class Ingest:
     def _planned(self, ingestion: Ingestion) -> Planned:
         if self.target.type == "hive" and not ingestion.target.exists():
             self._refuse_taken(ingestion.target.name)
-        return ingestion.plan(self.metastore.partitions(ingestion.table))
+        return ingestion.plan(readable(ingestion.table, self.metastore.partitions(ingestion.table)))
 
     def _refuse_taken(self, name: TableName) -> None:
         """A name in a metastore may belong to a table that is not Iceberg's."""
