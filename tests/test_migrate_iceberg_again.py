@@ -144,3 +144,15 @@ def test_a_file_that_goes_while_rows_are_compared_is_told_in_words(here: Lake) -
     made.append(rows(50, 2))
     ran = here.run(check="rows")
     assert ran.code == 1 and "not known" not in ran.error["message"] and gone.name in ran.error["message"], ran.error
+
+
+# what a table says of itself
+
+
+@pytest.mark.parametrize("check", ["counts", "none"])
+def test_a_table_without_a_uuid_is_refused(here: Lake, check: str) -> None:
+    here.table(properties={"format-version": "1"})
+    rewritten(here, **{"table-uuid": None})
+    ran = here.run(check=check)
+    assert ran.code == 1 and "has no table-uuid" in ran.error["message"], ran.error
+    assert not here.files()

@@ -9,7 +9,7 @@ from portal.lake.catalogs.base import Catalog
 from portal.lake.catalogs.files import Files
 from portal.lake.iceberg.paths import Paths, identity, read_path, written_path
 from portal.lake.iceberg.reading import Metadata, parsed, read_metadata
-from portal.lake.iceberg.refusals import TargetIncomplete
+from portal.lake.iceberg.refusals import TableRefused, TargetIncomplete
 from portal.lake.migrating import stamp
 from portal.lake.migrating.presence import NOTHING_LOST, Lost
 from portal.lake.table_name import TableName
@@ -56,7 +56,9 @@ class Standing:
 
 
 def look(catalog: Catalog, name: TableName, files: Files, source: Metadata, paths: Paths) -> Standing:
-    """Return what is at the target. Raises AlreadyExists (another table is there), TableChanged (somebody has changed it since)."""
+    """Return what is at the target. Raises AlreadyExists (another table is there), TableChanged (somebody has changed it since),
+    TableRefused (the source has no UUID)."""
+    _refuse_nameless(source, paths)
     try:
         location = catalog.metadata_location(name)
     except NotFound:
@@ -70,6 +72,15 @@ def look(catalog: Catalog, name: TableName, files: Files, source: Metadata, path
             hint="A migrated table is read only, else the next run would undo what was done to it. Migrate into another namespace, or drop it there.",
         )
     return Standing(location, metadata)
+
+
+def _refuse_nameless(source: Metadata, paths: Paths) -> None:
+    """By its UUID a table is known again: without one any other table could pass for it."""
+    if not source.get("table-uuid"):
+        raise TableRefused(
+            f"The table in {paths.source} has no table-uuid (the first writers of format 1 left it out): nothing tells it from another of its name.",
+            hint="Commit rows to it with any present version of Iceberg, an append for instance: that gives it a UUID.",
+        )
 
 
 def _refuse_another(name: TableName, label: str, found: Metadata, source: Metadata, paths: Paths) -> None:
