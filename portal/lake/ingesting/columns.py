@@ -74,14 +74,17 @@ def refusals(table: HiveTable) -> list[str]:
     return found
 
 
-def columns(spark: SparkSession, table: HiveTable, read: StructType, zone: Zone, time_zone: str) -> Columns:
+def columns(
+    spark: SparkSession, table: HiveTable, read: StructType, zone: Zone, time_zone: str, formats: frozenset[str] = frozenset()
+) -> Columns:  # fmt: skip
     """Map a table's columns.
 
     Args:
         read: what Spark reads of the source
         zone: what becomes of timestamps
         time_zone: of whom wrote the Parquet files' timestamps, which hold moments; the session's own is UTC
-    Raises Unmappable when Spark reads other columns than the metastore tells of."""
+        formats: those of its partitions, which may differ from the table's; empty: the table's
+    Raises Unmappable when Spark reads other columns than the metastore tells of, or timestamps of some files are moments and of others clocks."""
     known = {column.name.lower(): column for column in table.columns}
     if sorted(known) != sorted(field.name.lower() for field in read.fields):
         raise Unmappable(
@@ -90,17 +93,30 @@ def columns(spark: SparkSession, table: HiveTable, read: StructType, zone: Zone,
             hint="Somebody changed the columns with Hive after Spark had made the table: have Spark make it anew.",
         )
     keys = {column.name.lower() for column in table.partition_keys}
+    moved = time_zone if zone == "timestamp" and time_zone != "UTC" and _of_moments(table, formats or frozenset((table.format,)), time_zone) else ""
     each, fields = [], []
     types = importlib.import_module("pyspark.sql.types")
     for field in read.fields:
         column = known[field.name.lower()]
         partition = field.name.lower() in keys
         kind = _target(field.dataType, zone)
-        moved = zone == "timestamp" and time_zone != "UTC" and table.format == "parquet" and not partition
-        each.append(_column(spark, field.name, column.kind, field.dataType, kind, zone, partition, time_zone if moved else ""))
+        each.append(_column(spark, field.name, column.kind, field.dataType, kind, zone, partition, "" if partition else moved))
         fields.append(types.StructField(field.name, kind, True, {"comment": column.comment} if column.comment else {}))
     partitions = tuple(PartitionColumn(field.name, known[field.name.lower()].kind) for field in read.fields if field.name.lower() in keys)
     return Columns(tuple(each), types.StructType(fields), partitions)
+
+
+def _of_moments(table: HiveTable, formats: frozenset[str], time_zone: str) -> bool:
+    """Tell whether the timestamps in a table's files are moments, as in Parquet, and not clocks. Raises Unmappable where only some are."""
+    if "parquet" not in formats or not any(has(column.kind, "timestamp") for column in table.storage.columns):
+        return False
+    if len(formats) > 1:
+        raise Unmappable(
+            f"{table.name} has partitions of {' and '.join(sorted(formats))}: timestamps in Parquet are moments, of which {time_zone} makes clocks, "
+            "and those in the others are clocks already.",
+            hint="Have Hive write the partitions anew in one format; time_zone=UTC takes all of them as they are.",
+        )
+    return True
 
 
 def _column(
@@ -111,12 +127,35 @@ def _column(
     if partition and hive.name in ("string", "char", "varchar"):
         expression = f"NULLIF({expression}, {literal(NOTHING)})"  # Hive's own classes in Spark read NULL's folder so
     if read != kind:
-        if moved_to and hive.name == "timestamp":
-            expression = f"CONVERT_TIMEZONE('UTC', {literal(moved_to)}, CAST({expression} AS TIMESTAMP_NTZ))"
+        if moved_to and has(hive, "timestamp"):
+            expression = _moved(expression, read, moved_to)
             notes.append(f"moments in the files are clocks of {moved_to}")
-        else:
-            expression = f"CAST({expression} AS {ddl(spark, kind)})"
+        expression = f"CAST({expression} AS {ddl(spark, kind)})"
     return IngestedColumn(name, str(hive), found.iceberg, expression, tuple(notes), partition)
+
+
+def _moved(expression: str, kind: Any, zone: str, depth: int = 0) -> str:
+    """Return the SQL of a value whose moments, however deep inside, have become clocks of a time zone."""
+    name = f"m{depth}"
+    if not _holds_moments(kind):
+        return expression
+    if type(kind).__name__ == "TimestampType":
+        return f"CONVERT_TIMEZONE('UTC', {literal(zone)}, CAST({expression} AS TIMESTAMP_NTZ))"
+    if hasattr(kind, "elementType"):
+        return f"transform({expression}, {name} -> {_moved(name, kind.elementType, zone, depth + 1)})"
+    if hasattr(kind, "keyType"):
+        pair = (_moved(f"{name}.key", kind.keyType, zone, depth + 1), _moved(f"{name}.value", kind.valueType, zone, depth + 1))
+        return f"map_from_entries(transform(map_entries({expression}), {name} -> struct({pair[0]} AS k, {pair[1]} AS v)))"
+    fields = ", ".join(
+        f"{_moved(f'{expression}.{quoted(field.name)}', field.dataType, zone, depth + 1)} AS {quoted(field.name)}" for field in kind.fields
+    )  # fmt: skip
+    return f"IF({expression} IS NULL, NULL, struct({fields}))"
+
+
+def _holds_moments(kind: Any) -> bool:
+    inside = [getattr(kind, name) for name in ("elementType", "keyType", "valueType") if hasattr(kind, name)]
+    inside += [field.dataType for field in getattr(kind, "fields", ())]
+    return type(kind).__name__ == "TimestampType" or any(map(_holds_moments, inside))
 
 
 def ddl(spark: SparkSession, kind: DataType) -> str:

@@ -66,6 +66,7 @@ class Planner:
     def __init__(self, spark: SparkSession, table: HiveTable, target: Target, options: Options, check: Callable[[], None]) -> None:
         self.spark, self.table, self.target, self.options, self.check = spark, table, target, options, check
         self.source = source_sql(table)
+        self.formats = frozenset[str]()
 
     def plan(self, partitions: Iterable[HivePartition]) -> Planned:
         """Look at both sides; changes nothing. Raises PortalErrors."""
@@ -77,7 +78,7 @@ class Planner:
         read = self.spark.table(self.source).schema
         zone_free = columns(self.spark, self.table, read, self.options.zone, self.options.time_zone)
         units = with_files(self.spark, self._units(zone_free, partitions), self.check)
-        formats = frozenset(folder.format for unit in units.values() for folder in unit.folders) or frozenset((self.table.format,))
+        self.formats = formats = formats_of(self.table, units)
         exists = self.target.exists()
         location = self._location(exists)
         if exists:
@@ -93,6 +94,7 @@ class Planner:
 
     def replanned(self, planned: Planned, way: Way) -> Planned:
         """Return the same plan for another way."""
+        self.formats = formats_of(self.table, planned.units)
         with told(f"Reading {self.table.name}", cancelled=self.check):
             mapping = self._columns(way, self.spark.table(self.source).schema)
         return replace(planned, chosen=Chosen(way, ""), columns=mapping)
@@ -105,7 +107,7 @@ class Planner:
     def _columns(self, way: Way, read: Any) -> Columns:
         # Iceberg's snapshot makes the table itself, with the types that Spark reads.
         zone: Zone = "timestamptz" if way == "snapshot" else self.options.zone
-        return columns(self.spark, self.table, read, zone, self.options.time_zone)
+        return columns(self.spark, self.table, read, zone, self.options.time_zone, self.formats)
 
     def _location(self, exists: bool) -> str:
         if exists:
@@ -156,6 +158,11 @@ class Planner:
             return {()}
         rows = self.spark.table(self.target.sql).select(*[quoted(column.name) for column in mapping.partitions]).distinct().collect()
         return {tuple(column.text_of(value) for column, value in zip(mapping.partitions, row, strict=True)) for row in rows}
+
+
+def formats_of(table: HiveTable, units: dict[Key, Unit]) -> frozenset[str]:
+    """Return what the files of a table's partitions are; without any, what they would be."""
+    return frozenset(folder.format for unit in units.values() for folder in unit.folders) or frozenset((table.format,))
 
 
 def source_sql(table: HiveTable) -> str:
