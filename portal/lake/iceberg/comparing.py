@@ -15,6 +15,7 @@ from pyiceberg.avro.file import AvroFile
 from pyiceberg.catalog.noop import NoopCatalog
 from pyiceberg.io import FileIO
 from pyiceberg.manifest import (
+    DATA_FILE_TYPE,
     MANIFEST_ENTRY_SCHEMAS,
     DataFile,
     DataFileContent,
@@ -29,6 +30,7 @@ from pyiceberg.table import StaticTable, Table
 from pyiceberg.table.snapshots import Snapshot
 
 from portal.errors import AccessDenied, NotFound
+from portal.lake.iceberg.comparing_deletes import compare_deletes
 from portal.lake.iceberg.comparing_rows import rows_compared
 from portal.lake.iceberg.parallel import each
 from portal.lake.iceberg.paths import Paths
@@ -37,12 +39,17 @@ from portal.lake.iceberg.refusals import TablesDiffer
 from portal.lake.iceberg.walk import WORKERS
 
 _GONE = "One at the source is lost: restore it, choose a history that does without it, or check=counts. One at the target is brought again next time."
-_READ_AS = 2
-"""Format of the schema that entries are read by; what format 3 adds is left out."""
+_READ_AS = 3
+"""Format of the schema that entries are read by: it has all fields of the formats before."""
 _FIELDS = (
     "content", "file_format", "partition", "record_count", "file_size_in_bytes", "column_sizes", "value_counts", "null_value_counts",
     "nan_value_counts", "lower_bounds", "upper_bounds", "key_metadata", "split_offsets", "equality_ids", "sort_order_id",
 )  # fmt: skip
+_NEWEST = {
+    field.name: place for place, field in enumerate(DATA_FILE_TYPE[_READ_AS].fields)
+    if field.name in ("first_row_id", "content_offset", "content_size_in_bytes", "referenced_data_file")
+}  # fmt: skip
+"""Fields that pyiceberg reads and has no names for, and where they stand in its records."""
 _OF_WHAT_IS_WRITTEN_ANEW = ("file_size_in_bytes", "column_sizes", "split_offsets")
 _BOUNDS = ("lower_bounds", "upper_bounds")
 _OF_MANIFESTS = (
@@ -121,10 +128,15 @@ class _Comparison:
     workers: int
     counted: dict[str, Counts] = field(default_factory=dict)
     """By path of the source's manifest."""
+    chosen: set[int] = field(default_factory=set)
+    """Ids of the snapshots that are compared."""
+    deletes: set[str] = field(default_factory=set)
+    """Paths of the source's files with deletes that were compared: a Puffin file has an entry for each of its vectors."""
 
     def run(self, snapshots: Collection[int] | None, tell: Callable[[int, int], None]) -> list[SnapshotCompared]:
         self._tables()
         chosen = [one for one in self.target.metadata.snapshots if snapshots is None or one.snapshot_id in snapshots]
+        self.chosen.update(one.snapshot_id for one in chosen)
         found = []
         for number, snapshot in enumerate(chosen):
             tell(number, len(chosen))
@@ -176,6 +188,7 @@ class _Comparison:
             if entry is None or copy is None:
                 raise TablesDiffer(f"{ours.manifest_path} has {'more' if entry is None else 'fewer'} entries than {theirs.manifest_path}.")
             self._entry(entry, copy)
+            self._deletes(entry, copy, theirs.added_snapshot_id)
             if entry.status != ManifestEntryStatus.DELETED:
                 counts = counts.plus(_counts(entry.data_file))
         self.counted[theirs.manifest_path] = counts
@@ -191,6 +204,19 @@ class _Comparison:
                 continue
             values = (getattr(one.data_file, name) for one in (theirs, ours))
             _equal(f"{name} of {path}", *(map(_without_paths, values) if anew and name in _BOUNDS else values))
+        for name, place in _NEWEST.items():
+            value = theirs.data_file[place]
+            expected = self.paths.written(value) if name == "referenced_data_file" and value else value
+            _equal(f"{name} of {path}", expected, ours.data_file[place])
+
+    def _deletes(self, theirs: Any, ours: Any, added: int | None) -> None:
+        """What files with deletes say is compared with the snapshot that added them."""
+        file = theirs.data_file
+        if theirs.status == ManifestEntryStatus.DELETED or file.content != DataFileContent.POSITION_DELETES or file.file_path in self.deletes:
+            return
+        if (added if theirs.snapshot_id is None else theirs.snapshot_id) in self.chosen:
+            self.deletes.add(file.file_path)
+            compare_deletes(file, self.source.io, ours.data_file, self.target.io, self.paths.written)
 
 
 def _read(manifest: ManifestFile, io: FileIO) -> Iterator[Any]:
