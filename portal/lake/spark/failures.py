@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from portal.errors import PortalError
+from portal.errors import PortalError, causes
 
 _STAGE = re.compile(r"(?:most recent failure|Reason): (?:Lost task [^:]*?\): )?(.*)", re.S)
 _CLASS = re.compile(r"^(?:[a-z][\w$]*\.)+([A-Z][\w$]*(?:Exception|Error|Failure|Throwable))(?::\s*|$)", re.M)
@@ -14,6 +15,8 @@ _TRACE = re.compile(r"^\s*(?:at [\w$.<>/]+\(|\.\.\. \d+ more|Driver stacktrace:|
 _PYTHON_LAST = re.compile(r"^(?:[\w.]+\.)?([A-Z]\w*(?:Error|Exception|Interrupt)?): (.*)$", re.M)
 _MOST_CAUSES = 25
 _LONGEST = 600
+_THEIRS = ("py4j", "pyspark")
+ENDED = "Spark has ended, and said no more."
 _PASSING = re.compile(
     r"executor\s?lost|lost executor|connection (?:refused|reset)|connection to .* closed|timed? ?out|heartbeat|fetch ?failed|"
     r"spark has ended|answer from java side is empty|"
@@ -28,6 +31,11 @@ _HINTS = (
     (re.compile(r"ModuleNotFoundError|No module named", re.I), "The executors' Python lacks a package: docs/spark.md tells how to pack it."),
     (re.compile(r"PYTHON_VERSION_MISMATCH|different version in worker", re.I), "Set PYSPARK_PYTHON to a Python of the driver's version."),
     (re.compile(r"No FileSystem for scheme", re.I), "Spark has no file system for these URLs: docs/spark.md tells which it reaches."),
+    (re.compile(r"could not parse master url", re.I), "Is SPARK_MASTER right?"),
+    (
+        re.compile(r"spark has ended|answer from java side is empty", re.I),
+        "Its Java was ended by somebody, or by the system for want of memory: do SPARK_DRIVER_MEMORY and the memory of the machine fit?",
+    ),
 )  # fmt: skip
 
 
@@ -54,7 +62,7 @@ def told(doing: str, *, cancelled: Callable[[], None] = lambda: None) -> Iterato
     except PortalError:
         raise
     except Exception as error:
-        if not _is_sparks(error):
+        if _of_spark(error) is None:
             raise
         cancelled()
         raise failure(doing, error) from None
@@ -62,7 +70,8 @@ def told(doing: str, *, cancelled: Callable[[], None] = lambda: None) -> Iterato
 
 def failure(doing: str, error: BaseException) -> SparkFailed:
     """Return the error for a person. The trace is left out: it stands in Spark's own log."""
-    cause = first_cause(error)
+    error = _of_spark(error) or error
+    cause = ENDED if _lost_java(error) else first_cause(error)
     whole = f"{cause} {_words(error)}"
     kind = SparkPassing if _PASSING.search(whole) else SparkFailed
     hint = next((text for pattern, text in _HINTS if pattern.search(whole)), "")
@@ -76,8 +85,17 @@ def _words(error: BaseException) -> str:
         return ""
 
 
-def _is_sparks(error: BaseException) -> bool:
-    return type(error).__module__.startswith(("py4j", "pyspark"))
+def _of_spark(error: BaseException) -> BaseException | None:
+    """Return what Spark or py4j raised, of the error and its causes."""
+    return next((cause for cause in causes(error) if type(cause).__module__.startswith(_THEIRS) or _lost_java(cause)), None)
+
+
+def _lost_java(error: BaseException) -> bool:
+    """Whether nobody listened any more where Java was: py4j and pyspark let out what their sockets said."""
+    if not isinstance(error, OSError | EOFError):
+        return False
+    through = {str(frame.f_globals.get("__name__", "")).partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)}
+    return "py4j" in through or ("pyspark" in through and isinstance(error, ConnectionError | EOFError))
 
 
 def first_cause(error: BaseException) -> str:
@@ -85,7 +103,7 @@ def first_cause(error: BaseException) -> str:
     try:
         texts = [text for text in (useful(text) for text in _texts(error)) if text]
     except Exception:  # who could tell more, Java, is gone
-        texts = ["Spark has ended, and said no more."]
+        texts = [ENDED]
     return texts[-1] if texts else type(error).__name__
 
 
