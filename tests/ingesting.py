@@ -11,13 +11,17 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hive_metastore.ttypes import Partition
 from pyiceberg.table import StaticTable
 
 from portal import settings
 from portal.context import JobContext
 from portal.engine import execute
 from portal.redact import Redactor
+from tests import lake_hive_tables
 from tests.lake import Metastore, lake_variables
 from tests.transferring import Ran
 
@@ -72,6 +76,16 @@ class Hive:
         [text] = [value for name, value, _ in self.sql(f"describe formatted {{db}}.{table}") if name == "Location"]
         return Path(unquote(urlsplit(text).path))
 
+    def add_partition(self, table: str, values: list[str], folder: Path, *ids: int) -> None:
+        """Have the metastore know a partition with these very texts, of a Parquet file of ids in a folder of its own."""
+        if ids:
+            folder.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.table({"id": pa.array(ids, pa.int64())}), folder / f"{ids[0]}.parquet")
+        with lake_hive_tables.client(self.metastore.uri) as client:
+            storage = client.get_table(self.db, table).sd
+            storage.location = f"file://{folder}"
+            client.add_partition(Partition(values, self.db, table, createTime=0, lastAccessTime=0, sd=storage, parameters={}))
+
     def fingerprint(self, table: str) -> dict[str, tuple[float, str]]:
         """Every file of a table's folder with its time of change and a checksum."""
         root = self.location(table)
@@ -80,9 +94,10 @@ class Hive:
 
 
 @pytest.fixture
-def hive(spark: Any, metastore: Metastore, database: str, home: Path) -> Hive:
+def hive(spark: Any, metastore: Metastore, database: str, home: Path, tmp_path: Path) -> Hive:
     with (home / ".env").open("a") as env:
         env.writelines(f"{name}={value}\n" for name, value in lake_variables(metastore).items())
+        env.write(f"PORTAL_LOCAL_ROOTS={home / 'data'}:{metastore.warehouse}:{tmp_path}\n")
     # For three rows, having Java compile each query costs more than all else.
     spark.conf.set("spark.sql.codegen.wholeStage", "false")
     spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")

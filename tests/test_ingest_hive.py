@@ -8,6 +8,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from portal.connections import CatalogConnection
@@ -337,3 +339,36 @@ def test_a_catalog_that_cannot_rename_shows_an_empty_table_until_the_rows_are_ch
     hive.sql("alter table {db}.t drop partition (p='x')")
     kept = outcomes(hive.ingest("t", target_catalog="folders", dropped="keep"))["t"]
     assert (kept["outcome"], kept["facts"]["partitions"]["dropped"]["done"], kept["rows"]) == ("unchanged", "kept", 2)
+
+
+def test_partitions_are_what_spark_reads_in_their_texts(hive: Hive, tmp_path: Any) -> None:
+    keys = "b boolean, i int, de decimal(5,2), d date, ts timestamp, s string"
+    hive.sql(f"create external table {{db}}.t (id bigint) partitioned by ({keys}) stored as parquet location '{tmp_path}/t'")
+    hive.add_partition("t", ["true", "1", "1.00", "2024-01-01", "2024-01-01 00:00:00", "x"], tmp_path / "a", 1)
+    assert hive.one("t", way="ctas")["outcome"] == "done"
+    hive.add_partition("t", ["1", "2.0", "2.345", "2024-1-5", "2024-01-02 03:04", "'q\""], tmp_path / "b", 2, 3)
+    hive.add_partition("t", ["no", "x", "", "2024-01-02 00:00:00", "20240105", "\"y'"], tmp_path / "c", 4)
+    found = hive.one("t", check="counts")
+    assert (found["outcome"], found["rows"]) == ("done", 4), found["reason"]
+    rows = hive.rows("{db}_iceberg.t")
+    assert rows == hive.rows("{db}.t")
+    assert [row["d"] for row in rows] == [date(2024, 1, 1), date(2024, 1, 5), date(2024, 1, 5), date(2024, 1, 2)]
+    assert (rows[3]["i"], rows[3]["de"], rows[3]["s"]) == (None, None, "\"y'")
+    assert hive.one("t")["outcome"] == "unchanged"
+
+
+def test_a_partition_whose_rows_nobody_finds_fails_and_one_without_rows_does_not(
+    hive: Hive, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    hive.sql(f"create external table {{db}}.t (id bigint) partitioned by (p int) stored as parquet location '{tmp_path}/t'")
+    hive.add_partition("t", ["1"], tmp_path / "a", 1)
+    assert hive.one("t", way="ctas")["rows"] == 1
+    hive.add_partition("t", ["2"], tmp_path / "b", 2)
+    with monkeypatch.context() as patched:
+        patched.setattr("portal.lake.ingesting.planning.meanings", lambda spark, column, texts: {text: {"2": None}.get(text, text) for text in texts})
+        found = hive.one("t")
+    assert found["outcome"] == "failed"
+    assert "p=NULL has files" in found["reason"]
+    pq.write_table(pa.table({"id": pa.array([], pa.int64())}), tmp_path / "b" / "2.parquet")
+    assert [hive.one("t")["outcome"] for _ in range(2)] == ["done", "unchanged"]
+    assert hive.rows("{db}_iceberg.t") == [{"id": 1, "p": 1}]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from portal.errors import AlreadyExists, PortalError
@@ -13,12 +14,14 @@ from portal.lake.hive.table import HivePartition, HiveTable
 from portal.lake.hive.type_mapping import Zone
 from portal.lake.ingesting import evolution, state
 from portal.lake.ingesting.checking import Depth, Sides
-from portal.lake.ingesting.choosing import Chosen, Way, choose, refused
+from portal.lake.ingesting.choosing import IN_PLACE, Chosen, Way, choose, refused
 from portal.lake.ingesting.columns import Columns, columns
+from portal.lake.ingesting.footers import unknown_columns
 from portal.lake.ingesting.listing import normal, with_files
+from portal.lake.ingesting.meanings import meanings
 from portal.lake.ingesting.state import Changes, State
 from portal.lake.ingesting.target import MAIN, SOURCE, STATE, WAY, Target
-from portal.lake.ingesting.units import Folder, Key, Unit, keyed, order, quoted
+from portal.lake.ingesting.units import Folder, Key, PartitionColumn, Unit, keyed, order, quoted, with_odd
 from portal.lake.spark.failures import told
 
 if TYPE_CHECKING:
@@ -85,29 +88,41 @@ class Planner:
             chosen = self._as_before()
         else:
             chosen = choose(self.table, self.options.way, location or "", formats)
+        if not exists:
+            chosen = self._shareable(chosen, units.values(), self.options.way == "auto")
         self._refuse(chosen, formats, location)
-        mapping = self._columns(chosen.way, read)
+        mapping = self._columns(chosen.way, read, with_odd(zone_free.partitions, units.values()))
         if not exists:
             return Planned(self.table, units, chosen, mapping, location, False, Changes(_ordered(units)))
         before = self.target.properties().get(STATE, "")
-        return Planned(self.table, units, chosen, mapping, location, True, self._changes(units, mapping, before), before)
+        changes = self._changes(units, mapping, before)
+        self._shareable(chosen, changes.loading, False)
+        return Planned(self.table, units, chosen, mapping, location, True, changes, before)
+
+    def _shareable(self, chosen: Chosen, units: Iterable[Unit], auto: bool) -> Chosen:
+        """Return the way, another one when that may be and the files are not to be shared. Raises PortalError when it may not be."""
+        why = unknown_columns(self.spark, self.table, list(units)) if chosen.way in IN_PLACE else ""
+        if why and not auto:
+            raise PortalError(f"{self.table.name} cannot be brought over by {chosen.way}: {why}.", hint="Take the way ctas for a new target.")
+        return Chosen("ctas", why) if why else chosen
 
     def replanned(self, planned: Planned, way: Way) -> Planned:
         """Return the same plan for another way."""
         self.formats = formats_of(self.table, planned.units)
         with told(f"Reading {self.table.name}", cancelled=self.check):
-            mapping = self._columns(way, self.spark.table(self.source).schema)
+            mapping = self._columns(way, self.spark.table(self.source).schema, planned.columns.partitions)
         return replace(planned, chosen=Chosen(way, ""), columns=mapping)
 
     def _units(self, mapping: Columns, partitions: Iterable[HivePartition]) -> dict[Key, Unit]:
         if not self.table.partition_keys:
             return {(): Unit((), (Folder((), self.table.location, self.table.format),))}
-        return keyed(mapping.partitions, (Folder(item.values, item.location, item.storage.format) for item in partitions))
+        folders = (Folder(item.values, item.location, item.storage.format) for item in partitions)
+        return keyed(mapping.partitions, folders, partial(meanings, self.spark))
 
-    def _columns(self, way: Way, read: Any) -> Columns:
+    def _columns(self, way: Way, read: Any, partitions: tuple[PartitionColumn, ...]) -> Columns:
         # Iceberg's snapshot makes the table itself, with the types that Spark reads.
         zone: Zone = "timestamptz" if way == "snapshot" else self.options.zone
-        return columns(self.spark, self.table, read, zone, self.options.time_zone, self.formats)
+        return replace(columns(self.spark, self.table, read, zone, self.options.time_zone, self.formats), partitions=partitions)
 
     def _location(self, exists: bool) -> str:
         if exists:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from portal.errors import PortalError
 from portal.lake.hive.table import HivePartition, HiveTable
-from portal.lake.ingesting import evolution, state
+from portal.lake.ingesting import empty, evolution, state
 from portal.lake.ingesting.checking import Compared, RowsDiffer, Sides
 from portal.lake.ingesting.choosing import IN_PLACE, excluded
+from portal.lake.ingesting.hives_readers import HivesReaders
 from portal.lake.ingesting.listing import with_files
 from portal.lake.ingesting.loading import NAME_MAPPING, Loader, set_name_mapping
 from portal.lake.ingesting.planning import Options, Planned, Planner, schema_text, source_sql
@@ -93,7 +94,7 @@ class Ingestion:
 
     def _read_as(self, planned: Planned) -> Any:
         formats = {folder.format for unit in planned.units.values() for folder in unit.folders}
-        return _HivesReaders(self.spark, len(formats) > 1)
+        return HivesReaders(self.spark, len(formats) > 1)
 
     def _make(self, planned: Planned) -> TableOutcome:
         plan = self._mark(planned)
@@ -214,6 +215,9 @@ class Ingestion:
             found = reduce(Compared.__add__, parts)
         if found.different:
             raise RowsDiffer(f"{target.name} is not what {self.table.name} is: {found.text(planned.columns)}.")
+        loaded = [unit for unit in planned.changes.loading if unit.files.bytes]
+        if planned.columns.partitions and found.partitions < len(loaded):
+            empty.check(self.spark, loaded, planned.columns, target, branch)
         return found
 
     def _left(self, error: RowsDiffer, planned: Planned, staging: Target | None, branch: str = "") -> None:
@@ -274,23 +278,3 @@ class Ingestion:
 
     def _check(self) -> None:
         self.tell(0, 0, "")
-
-
-class _HivesReaders:
-    """Partitions of several formats are read by Hive's own readers: Spark's takes all for the table's."""
-
-    _NAMES = ("spark.sql.hive.convertMetastoreParquet", "spark.sql.hive.convertMetastoreOrc")
-
-    def __init__(self, spark: SparkSession, wanted: bool) -> None:
-        self._spark, self._wanted = spark, wanted
-
-    def __enter__(self) -> None:
-        if self._wanted:
-            self._before = [self._spark.conf.get(name) for name in self._NAMES]
-            for name in self._NAMES:
-                self._spark.conf.set(name, "false")
-
-    def __exit__(self, *_: object) -> None:
-        if self._wanted:
-            for name, value in zip(self._NAMES, self._before, strict=True):
-                self._spark.conf.set(name, str(value))

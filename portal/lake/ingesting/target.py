@@ -165,6 +165,18 @@ class Target:
         if table.refs().containsKey(branch):
             table.manageSnapshots().removeBranch(branch).commit()
 
+    def keys(self, columns: Sequence[PartitionColumn], branch: str = MAIN) -> set[Key]:
+        """Return which units a branch has files of, as its metadata tell; no file is read."""
+        head = self.head(branch)
+        if head is None:
+            return set()
+        if not columns:
+            return {()}
+        names = [f"partition.{quoted(column.name)}" for column in columns]
+        clocks = [f"CAST({name} AS TIMESTAMP_NTZ)" if column.kind.name == "timestamp" else name for name, column in zip(names, columns, strict=True)]
+        rows = self.spark.read.option("snapshot-id", head).table(f"{self.sql}.data_files").selectExpr(*clocks).distinct().collect()
+        return {tuple(column.text_of(value) for column, value in zip(columns, row, strict=True)) for row in rows}
+
     def delete(self, columns: Sequence[PartitionColumn], keys: Sequence[Key], branch: str) -> None:
         """Take the rows of units out; their files stay where they are."""
         if not keys:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
 from portal.lake.hive.hive_type import HiveType
-from portal.lake.hive.partitions import NOTHING, value_of
+from portal.lake.hive.partitions import NOTHING
 
 Key = tuple[str | None, ...]
 """A unit's values as text, one for each partition column; None where the rows have NULL. `()` is all of a table without partitions."""
@@ -51,23 +51,21 @@ class Unit:
 class PartitionColumn:
     name: str
     kind: HiveType
+    odd: frozenset[str] = frozenset()
+    """Values that the metastore has otherwise than in their one text: it may not find their partitions."""
 
     @property
     def is_text(self) -> bool:
         return self.kind.name in ("string", "char", "varchar")
 
     def text(self, value: str | None) -> str | None:
-        """Return what a partition's text means in this column, as the one text for it; None for NULL, and for what Spark reads as NULL."""
-        try:
-            found = value_of(value, self.kind)
-        except ValueError:
+        """Return what a partition's text means in a column of texts, as Spark reads it; None for NULL."""
+        if value is None or value == NOTHING:
             return None
-        if found is None:
-            return None
-        return str(found).ljust(self.kind.numbers[0]) if self.kind.name == "char" else self.text_of(found)
+        return value.ljust(self.kind.numbers[0]) if self.kind.name == "char" else value
 
     def text_of(self, value: Any) -> str | None:
-        """Return the text for a value that Spark or `value_of` gave."""
+        """Return the one text for a value that Spark gave."""
         if value is None or isinstance(value, str):
             return value
         if isinstance(value, bytes | bytearray):
@@ -85,19 +83,42 @@ class PartitionColumn:
             return f"({column} IS NULL OR {column} = {literal(NOTHING)})"
         if text is None:
             return f"{column} IS NULL"
-        if self.is_text:
-            return f"{column} = {literal(text)}"
-        return f"{column} = CAST({literal(text)} AS {spark_type or self.kind})"
+        # Spark hands = on to the metastore, which compares texts and takes no text with both quotes; <=> it looks at itself.
+        handed_on = spark_type is not None or not (text in self.odd or ("'" in text and '"' in text))
+        value = literal(text) if self.is_text else f"CAST({literal(text)} AS {spark_type or self.kind})"
+        return f"{column} {'=' if handed_on else '<=>'} {value}"
 
 
-def keyed(columns: Sequence[PartitionColumn], folders: Iterator[Folder]) -> dict[Key, Unit]:
+Meant = Callable[[PartitionColumn, Iterable[str]], Mapping[str, str | None]]
+"""Returns for texts of partitions the one text of what each means in a column, None for NULL."""
+_AT_ONCE = 10_000
+"""Partitions whose texts are looked up by one query."""
+
+
+def keyed(columns: Sequence[PartitionColumn], folders: Iterable[Folder], meant: Meant) -> dict[Key, Unit]:
     """Return the units of a table's partitions. Takes some 500 bytes of memory for a partition."""
     found: dict[Key, Unit] = {}
-    for folder in folders:
-        key = tuple(column.text(value) for column, value in zip(columns, folder.values, strict=True))
-        before = found[key].folders if key in found else ()
-        found[key] = Unit(key, (*before, folder))
+    for some in chunks(folders, _AT_ONCE):
+        texts: list[Sequence[str | None]] = []
+        for place, column in enumerate(columns):
+            values = [folder.values[place] for folder in some]
+            known = {} if column.is_text else meant(column, {value for value in values if value is not None})
+            texts.append([column.text(value) if column.is_text or value is None else known[value] for value in values])
+        for folder, key in zip(some, zip(*texts, strict=True), strict=True):
+            before = found[key].folders if key in found else ()
+            found[key] = Unit(key, (*before, folder))
     return found
+
+
+def with_odd(columns: Sequence[PartitionColumn], units: Iterable[Unit]) -> tuple[PartitionColumn, ...]:
+    """Return the columns with the values that some folder's partition has otherwise than in their one text."""
+    odd: list[set[str]] = [set() for _ in columns]
+    for unit in units:
+        for folder in unit.folders:
+            for values, text, value in zip(odd, unit.key, folder.values, strict=True):
+                if text is not None and text != value:
+                    values.add(text)
+    return tuple(replace(column, odd=frozenset(values)) for column, values in zip(columns, odd, strict=True))
 
 
 def order(key: Key) -> tuple[tuple[bool, str], ...]:
@@ -119,7 +140,7 @@ def batches(units: Sequence[Unit], most: int, most_bytes: int) -> Iterator[list[
         yield batch
 
 
-def chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     rest = iter(items)
     while chunk := list(islice(rest, size)):
         yield chunk
