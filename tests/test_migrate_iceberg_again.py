@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy
 from pyiceberg.table import Table
 
+from portal.lake.catalogs.sql import SqlTables
 from tests.iceberg_lake import Lake, between_folders
 from tests.iceberg_tables import rows
 
@@ -156,3 +157,23 @@ def test_a_table_without_a_uuid_is_refused(here: Lake, check: str) -> None:
     ran = here.run(check=check)
     assert ran.code == 1 and "has no table-uuid" in ran.error["message"], ran.error
     assert not here.files()
+
+
+# somebody else at the same time
+
+
+def test_who_loses_the_race_to_register_is_told_in_words(here: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.table()
+    register = SqlTables.register
+
+    def late(self: SqlTables, name: Any, location: str) -> str:
+        with monkeypatch.context() as patch:
+            patch.setattr(SqlTables, "register", register)
+            assert here.run().code == 0
+        return register(self, name, location)
+
+    monkeypatch.setattr(SqlTables, "register", late)
+    ran = here.run()
+    assert ran.code == 1 and "was registered in the catalog" in ran.error["message"], ran.error
+    assert "Integrity" not in json.dumps(ran.result)
+    here.equal()

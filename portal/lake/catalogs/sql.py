@@ -7,14 +7,14 @@ from typing import Any
 
 from pyiceberg.catalog import Catalog as IcebergCatalog
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
-from pyiceberg.exceptions import NamespaceAlreadyExistsError
+from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
 from sqlalchemy import create_engine, inspect, select, text, update
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from portal.connections import CatalogConnection
-from portal.errors import NotFound, SettingError, TableChanged
+from portal.errors import AlreadyExists, NotFound, SettingError, TableChanged
 from portal.lake.catalogs.base import Namespace, every_namespace
 from portal.lake.catalogs.file_io import PortalIO
 from portal.lake.catalogs.files import Files
@@ -124,7 +124,11 @@ class SqlTables:
 
     def register(self, name: TableName, metadata_location: str) -> str:
         with translated(f"Registering {name}", self.label):
-            self._inner.register_table(name.identifier, metadata_location)
+            try:
+                self._inner.register_table(name.identifier, metadata_location)
+            except TableAlreadyExistsError:  # its cause is the database's own words
+                hint = "Run it again: it looks at what is there now."
+                raise AlreadyExists(f"{name} was registered in the catalog {self.label} by somebody else meanwhile.", hint=hint) from None
         return metadata_location
 
     def replace(self, name: TableName, was: str, becomes: str) -> str:
