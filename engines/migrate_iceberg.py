@@ -72,6 +72,11 @@ class Params(RunOnParams, SpeedParams):
     )  # fmt: skip
     history: str = param("all", help="Snapshots that go over: all, current, since SNAPSHOT_ID, since 2026-01-31", group="Source")
 
+    elsewhere: tuple[StoreURL, ...] = param(
+        (), group="Source", placeholder="s3://other-bucket/folder/",
+        help="Other containers, or folders in them, that files of the tables may lie in; none: only the container of a table's own metadata",
+    )  # fmt: skip
+
     target_catalog: str = param("", help="Catalog that the tables are registered in; none: the default", group="Target")
     target: StoreURL | None = param(
         None, help="Folder that gets a folder for each namespace and table; none: the target catalog's warehouse", group="Target",
@@ -173,7 +178,7 @@ def _run(params: Params, job: JobContext, source: Catalog, place: Place, moving:
         job.log.warning("no table is meant by %s", pattern)
     done = Migrated()
     redact = Redactor(job.connections.secrets())
-    tables = Tables(source, place, moving, History.parse(params.history), params.check, job.folder, job.progress, redact)
+    tables = Tables(source, place, moving, History.parse(params.history), params.check, job.folder, job.progress, params.elsewhere, redact)
     try:
         tables.run(names, done, dry=job.dry_run)
     finally:
@@ -203,7 +208,7 @@ def _result(done: Migrated, job: JobContext, warnings: tuple[str, ...], told: di
 
 
 def _elsewhere(done: Migrated) -> tuple[str, ...]:
-    """Tell of files that come from other containers than their table's, of which somebody has allowed that."""
+    """Tell of files that come from other containers than their table's, which somebody has allowed."""
     return tuple(
         f"{one.table}: {place['files']:,} files ({place['bytes']:,} bytes) come from {place['container']}, which is not the table's own container"
         for one in done.outcomes for place in one.facts.get("elsewhere", [])

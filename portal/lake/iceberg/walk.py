@@ -10,13 +10,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from portal.lake.iceberg.containers import Container, Record
+from portal.lake.iceberg.fence import Fence
 from portal.lake.iceberg.files import Files
 from portal.lake.iceberg.history import History, pruned
-from portal.lake.iceberg.inventory import INVENTORY_FILE, MOVED, Inventory, Kind, Manifest, TableFile
+from portal.lake.iceberg.inventory import INVENTORY_FILE, MOVED, NAMING, Inventory, Kind, Manifest, TableFile
 from portal.lake.iceberg.parallel import each
 from portal.lake.iceberg.paths import identity, read_path
 from portal.lake.iceberg.reading import Metadata, read_metadata
 from portal.lake.iceberg.refusals import TableBroken, TableRefused, encrypted
+from portal.stores.url import StoreURL
 
 WORKERS = 8
 _DELETED = 2
@@ -66,7 +68,7 @@ class Walked:
 
 def walk(
     files: Files, metadata_path: str, history: History, folder: Path, check: Callable[[], None], *,
-    known: Collection[int] = (), workers: int = WORKERS,
+    known: Collection[int] = (), elsewhere: Collection[StoreURL] = (), workers: int = WORKERS,
 ) -> Walked:  # fmt: skip
     """Find every file that the chosen snapshots need.
 
@@ -75,19 +77,24 @@ def walk(
         metadata_path: the table's current metadata file
         folder: where the database goes; what an earlier attempt completed there for the same question is used again
         known: ids of snapshots that the target has, with all their files
+        elsewhere: containers and folders that files may lie in besides the container of the metadata file
         check: called often; raises Cancelled when the job shall stop
 
     Raises:
-        TableRefused: something in it cannot be brought over: encryption, position deletes in ORC, files in stores that are not reached
+        TableRefused: something in it cannot be brought over: encryption, position deletes in ORC, files in stores that are not reached, or in
+            containers that are not the table's and not allowed
         TableBroken, NotFound, AccessDenied, Unreachable
     """
     metadata = read_metadata(files, metadata_path)
     chosen = pruned(metadata, history)
-    header = {"metadata": metadata_path, "uuid": metadata.get("table-uuid"), "history": str(history), "known": sorted(known), "version": 1}
+    header = {
+        "metadata": metadata_path, "uuid": metadata.get("table-uuid"), "history": str(history), "known": sorted(known),
+        "elsewhere": sorted(map(str, elsewhere)), "version": 2,
+    }  # fmt: skip
     walked = Walked(metadata_path, chosen.metadata, chosen.notes, frozenset(known), Inventory(folder / INVENTORY_FILE, header))
     try:
         if not walked.inventory.complete:
-            _Walk(files, walked, check, workers).run()
+            _Walk(files, walked, Fence(metadata_path, elsewhere), check, workers).run()
             walked.inventory.completed()
     except BaseException:
         walked.close()
@@ -99,6 +106,7 @@ def walk(
 class _Walk:
     files: Files
     walked: Walked
+    fence: Fence
     check: Callable[[], None]
     workers: int
 
@@ -106,8 +114,11 @@ class _Walk:
         inventory, snapshots = self.walked.inventory, self.walked.snapshots
         inventory.add_files(self._statistics())
         inventory.add_lists((_list_of(item), item["snapshot-id"]) for item in snapshots)
+        self.fence.refuse((identity(read_path(path)) for path, _ in inventory.lists()), "manifest lists")
         each(inventory.lists(), lambda one: self._read_list(one[0]), self.check, workers=self.workers)
+        self.fence.refuse((manifest.url for manifest in inventory.manifests()), "manifests")
         each(inventory.manifests(), self._read_manifest, self.check, workers=self.workers)
+        self.fence.refuse((file.url for file in inventory.files(*MOVED, *NAMING)), "files")
 
     def _statistics(self) -> Iterator[TableFile]:
         for name in ("statistics", "partition-statistics"):

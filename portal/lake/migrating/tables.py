@@ -21,6 +21,7 @@ from portal.lake.migrating.table import Check, TableMigration, Wanted
 from portal.lake.table_name import TableName
 from portal.lake.table_outcome import TableOutcome
 from portal.movers.messages import cause_of
+from portal.stores.url import StoreURL
 
 FOLDER = "tables"
 """Among a job's files: a folder for each table, by number, and names.json that says which is whose."""
@@ -57,6 +58,8 @@ class Tables:
     folder: Path
     """Of the job."""
     progress: Progress
+    elsewhere: tuple[StoreURL, ...] = ()
+    """See `table.Wanted`."""
     redact: Callable[[str], str] = str
     """Masks secrets in what libraries say."""
 
@@ -99,7 +102,7 @@ class Tables:
 
     def _brought(self, name: TableName, scratch: Path, place: str, done: Migrated, dry: bool) -> TableOutcome:
         target = self.place.name(name)
-        wanted = Wanted(name, target, self.place.folder(target), self.history, self.check)
+        wanted = Wanted(name, target, self.place.folder(target), self.history, self.check, self.elsewhere)
 
         def tell(what: str, count: int, total: int | None, size: int) -> None:
             self.progress(count, total, "files", f"{name} ({place}): {what}", size)
