@@ -177,3 +177,24 @@ def test_who_loses_the_race_to_register_is_told_in_words(here: Lake, monkeypatch
     assert ran.code == 1 and "was registered in the catalog" in ran.error["message"], ran.error
     assert "Integrity" not in json.dumps(ran.result)
     here.equal()
+
+
+# properties
+
+
+def test_properties_that_were_set_at_the_target_stay(here: Lake) -> None:
+    made = here.table(properties={"owner": "etl", "retired": "soon"})
+    assert here.run().code == 0
+    theirs = {"theirs": "kept", "comment": "by analysts", "write.data.path": "file:///their/own"}
+    with here.arrived().transaction() as change:
+        change.set_properties({**theirs, "owner": "analysts"})
+    with made.transaction() as change:
+        change.remove_properties("retired")
+        change.set_properties({"fresh": "one"})
+    for number in (1, 2):
+        made.append(rows(100 * number, 3))
+        ran = here.run()
+        assert ran.code == 0, ran.error
+        found = here.arrived().properties
+        assert theirs.items() <= found.items()
+        assert found["owner"] == "etl" and found["fresh"] == "one" and "retired" not in found, "what the source has is the source's"

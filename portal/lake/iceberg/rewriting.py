@@ -9,8 +9,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
@@ -51,7 +51,8 @@ class Rewriting:
     """Writes the metadata of one table.
 
     Where the target has no snapshot of the table yet, files of the same names are written over, for nobody reads them as this table. Otherwise
-    they stay: they are what an earlier run wrote. `tell` is told how many files are written and of how many.
+    they stay: they are what an earlier run wrote. `tell` is told how many files are written and of how many. `properties` are those that the
+    target's table has of its own: they stay as they are, but for those that the source has too.
     """
 
     walked: Walked
@@ -62,6 +63,7 @@ class Rewriting:
     check: Callable[[], None]
     tell: Callable[[int, int], None]
     workers: int = WORKERS
+    properties: Mapping[str, str] = field(default_factory=dict)
 
     def run(self) -> Rewritten:
         """Raises TargetIncomplete (what an earlier run brought is gone), TableRefused, TableBroken, and what stores raise."""
@@ -74,6 +76,7 @@ class Rewriting:
         self._each(inventory.manifests(unwritten=True), self._copy_manifest, meter)
         self._each(inventory.lists(unwritten=True), self._copy_list, meter)
         metadata = metadata_at(self.walked.metadata, self.paths)
+        metadata["properties"] = {**self.properties, **(metadata.get("properties") or {})}
         data = encoded(metadata)
         place = self.paths.place(metadata_name(self.walked.metadata_path, data))
         with self.target.create(place, len(data)) as writer:

@@ -14,20 +14,29 @@ from portal.lake.iceberg.reading import Metadata
 SOURCE, HISTORY, STATE = "portal.migrated-from", "portal.migrated-history", "portal.migrated-state"
 LOCATION = "portal.migrated-location"
 """The source's location that names at the target were made from. It stays when the source's changes: names depend on it."""
-_OURS = (SOURCE, HISTORY, STATE, LOCATION)
+PROPERTIES = "portal.migrated-properties"
+"""Names of the properties that came from the source, as a JSON list: all others were set at the target, by whoever reads the table there."""
+_OURS = (SOURCE, HISTORY, STATE, LOCATION, PROPERTIES)
 _NONE = (None, -1)
 
 
 def stamped(metadata: Metadata, source: str, history: str, location: str) -> Metadata:
-    """Return metadata with the stamp: the source's metadata file, how much of its history was chosen, the location that names were made from, and
-    the state that is committed."""
-    stamp = {SOURCE: source, HISTORY: history, LOCATION: location, STATE: state(metadata)}
-    return {**metadata, "properties": {**(metadata.get("properties") or {}), **stamp}}
+    """Return metadata with the stamp: the source's metadata file, how much of its history was chosen, the location that names were made from,
+    which properties it has, and the state that is committed."""
+    own = metadata.get("properties") or {}
+    stamp = {SOURCE: source, HISTORY: history, LOCATION: location, PROPERTIES: json.dumps(sorted(own)), STATE: state(metadata)}
+    return {**metadata, "properties": {**own, **stamp}}
 
 
 def unstamped(metadata: Metadata) -> Metadata:
     """Return metadata without a stamp: that of a source which was itself migrated once says nothing of this target."""
     return {**metadata, "properties": {name: value for name, value in (metadata.get("properties") or {}).items() if name not in _OURS}}
+
+
+def set_at_target(metadata: Metadata) -> dict[str, str]:
+    """Return the properties of a table at the target that were set there, and did not come from the source."""
+    came = {*json.loads(property_of(metadata, PROPERTIES) or "[]"), *_OURS}
+    return {name: value for name, value in (metadata.get("properties") or {}).items() if name not in came}
 
 
 def property_of(metadata: Metadata, name: str) -> str:

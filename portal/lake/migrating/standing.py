@@ -39,6 +39,11 @@ class Standing:
         found = self.metadata
         return found is not None and (stamp.property_of(found, stamp.SOURCE), stamp.property_of(found, stamp.HISTORY)) == (source, history)
 
+    @property
+    def properties(self) -> dict[str, str]:
+        """Those that were set at the target."""
+        return stamp.set_at_target(self.metadata or {})
+
     def names_from(self, location: str) -> str:
         """Return the location of the source that names are made from, given its present one: what has a name at the target keeps it."""
         return stamp.property_of(self.metadata or {}, stamp.LOCATION) or location
