@@ -3,17 +3,19 @@ catalog as it was, and the next run goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from portal.errors import CatalogError
+from portal.errors import CatalogError, NotFound, PortalError, TransferFailed
 from portal.lake.catalogs.base import Catalog
 from portal.lake.catalogs.file_io import PortalIO
 from portal.lake.iceberg.comparing import Side, SnapshotCompared, compare
+from portal.lake.iceberg.fence import Fence
 from portal.lake.iceberg.history import History
-from portal.lake.iceberg.paths import Paths
+from portal.lake.iceberg.paths import Paths, identity
 from portal.lake.iceberg.reading import Metadata, read_metadata
 from portal.lake.iceberg.rewriting import Rewriting, Rewritten
 from portal.lake.iceberg.walk import Walked, walk
@@ -40,6 +42,8 @@ class Wanted:
     """Becomes the table's location."""
     history: History
     check: Check
+    elsewhere: tuple[StoreURL, ...] = ()
+    """Containers and folders that its files may lie in besides the container of its metadata."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class TableMigration:
         location, paths, standing = self._looked()
         if self._is_there(location, standing):
             return self._outcome("unchanged", standing.metadata_location, standing.metadata or {}, "is there already")
-        with self._walked(location, paths, standing) as walked:
+        with self._may_move_on(location), self._walked(location, paths, standing) as walked:
             files = DataFiles(self.moving, walked, paths, self.scratch, self._told("moving files"))
             moved = files.run()
             rewritten = Rewriting(
@@ -80,7 +84,7 @@ class TableMigration:
         with self._walked(location, paths, standing) as walked:
             transfers = list(DataFiles(self.moving, walked, paths, self.scratch, self._told("planning")).transfers())
             totals = walked.inventory.totals()
-            facts = {"files_by_kind": {kind: count for kind, (count, _, _) in totals.items()}, "notes": list(walked.notes)}
+            facts = {"files_by_kind": {kind: count for kind, (count, _, _) in totals.items()}, **_said(walked)}
             outcome = self._outcome("done", "", walked.metadata, "would be brought over")
             count, size = sum(one[0] for one in totals.values()), sum(one[1] for one in totals.values())
             return replace(outcome, files=count, bytes=size, snapshots=len(walked.snapshots), facts=facts), transfers
@@ -108,7 +112,10 @@ class TableMigration:
     def _walked(self, location: str, paths: Paths, standing: Standing) -> Walked:
         self.tell("reading the table's metadata", 0, None, 0)
         self.scratch.mkdir(parents=True, exist_ok=True)
-        walked = walk(self.moving.source, location, self.wanted.history, self.scratch, self.moving.check, known=standing.known)
+        wanted = self.wanted
+        walked = walk(
+            self.moving.source, location, wanted.history, self.scratch, self.moving.check, known=standing.known, elsewhere=wanted.elsewhere
+        )
         return replace(walked, metadata=stamp.stamped(stamp.unstamped(walked.metadata), location, str(self.wanted.history), str(paths.source)))
 
     def _compared(self, location: str, rewritten: Rewritten, paths: Paths, walked: Walked) -> list[SnapshotCompared]:
@@ -137,7 +144,7 @@ class TableMigration:
     def _done(self, walked: Walked, moved: Moved, rewritten: Rewritten, compared: list[SnapshotCompared], now: str, lost: Lost) -> TableOutcome:
         facts = {
             "deletes": rewritten.deletes, "manifests": rewritten.manifests, "lists": rewritten.lists, "files_there_already": moved.there,
-            "notes": list(walked.notes), "check": self.wanted.check, "snapshots": [_told(one) for one in compared[-20:]],
+            **_said(walked), "check": self.wanted.check, "snapshots": [_told(one) for one in compared[-20:]],
         }  # fmt: skip
         why = f"{len(walked.snapshots)} new snapshots" if walked.known else f"history: {self.wanted.history}"
         outcome = self._outcome("done", now, rewritten.metadata, f"{why}; {lost}" if lost else why)
@@ -150,6 +157,21 @@ class TableMigration:
             str(self.wanted.name), ended, why, target=joined(self.wanted.target.identifier), way="copy", rows=rows_of(metadata),
             location=location, metadata_location=metadata_location, snapshot_id=stamp.current(metadata),
         )  # fmt: skip
+
+    @contextmanager
+    def _may_move_on(self, location: str) -> Iterator[None]:
+        """What is gone after the source has committed meanwhile was expired there: the next attempt begins from what is there now."""
+        try:
+            yield
+        except (NotFound, TransferFailed) as error:
+            error.retryable = error.retryable or self._moved_on(location)
+            raise
+
+    def _moved_on(self, location: str) -> bool:
+        try:
+            return self.source.metadata_location(self.wanted.name) != location
+        except PortalError:
+            return False
 
     def _told(self, what: str) -> Callable[[int, int | None, int, str], None]:
         return lambda done, total, size, note: self.tell(note or what, done, total, size)
@@ -171,6 +193,14 @@ def rows_of(metadata: Metadata) -> int | None:
     summary = current.get("summary") or {}
     deletes = int(summary.get("total-position-deletes", 0)) + int(summary.get("total-equality-deletes", 0))
     return int(summary["total-records"]) if "total-records" in summary and not deletes else None
+
+
+def _said(walked: Walked) -> dict[str, Any]:
+    """What there is to say of its files: what is left out of the history, and those that come from other containers than the table's own."""
+    fence = Fence(walked.metadata_path)
+    sums = walked.inventory.totals_by_root().items()
+    found = [{"container": root, "files": count, "bytes": size} for root, (count, size) in sums if not fence.holds(identity(StoreURL.parse(root)))]
+    return {"notes": list(walked.notes), **({"elsewhere": found} if found else {})}
 
 
 def _told(one: SnapshotCompared) -> dict[str, Any]:
