@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from portal.errors import AccessDenied, PortalError, SettingError, explain
-from portal.lake.spark import answers, failures, java, own_code, session
+from portal.lake.spark import answers, failures, java, own_code, session, starting
 from portal.lake.spark.cluster import LOCAL_MASTER, VARIABLES, Cluster
 
 SECRET = {"SPARK_AUTHENTICATE_SECRET": "a-secret-of-the-cluster"}
@@ -53,18 +53,31 @@ def test_a_master_far_away_without_a_secret_is_refused_unless_that_is_meant() ->
     assert "SPARK_AUTHENTICATE=no" in caught.value.hint
     assert Cluster.of({"SPARK_MASTER": "spark://far:7077", "SPARK_AUTHENTICATE": "no"}).conf()["spark.authenticate"] == "false"
     told = Cluster.of({"SPARK_MASTER": "spark://far:7077", **SECRET})
-    assert told.conf()["spark.authenticate.secret"] == SECRET["SPARK_AUTHENTICATE_SECRET"] and not told.on_loopback
+    assert told.preferred()["spark.authenticate.secret"] == SECRET["SPARK_AUTHENTICATE_SECRET"] and not told.on_loopback
     assert told.conf()["spark.network.crypto.enabled"] == told.conf()["spark.io.encryption.enabled"] == "true"
     assert SECRET["SPARK_AUTHENTICATE_SECRET"] not in repr(told)
 
 
 @pytest.mark.parametrize(("name", "value"), [
-    ("SPARK_MASTER", "far:7077"), ("SPARK_AUTHENTICATE", "perhaps"), ("SPARK_AUTHENTICATE_SECRET_FILE", "/nowhere/secret"),
+    *(("SPARK_MASTER", master) for master in (
+        "far:7077", "spark", "k8s", "mesos", "spark://far", "spark://far:port", "spark://far:7077/", "SPARK://far:7077", "local[abc]", "local[0]",
+        "local[2,0]", "local-cluster[2,1,1]", "k8s://", "yarn://far",
+    )),
+    ("SPARK_START_WITHIN_S", "soon"), ("SPARK_START_WITHIN_S", "0"),
+    ("SPARK_AUTHENTICATE", "perhaps"), ("SPARK_AUTHENTICATE_SECRET_FILE", "/nowhere/secret"),
 ])  # fmt: skip
 def test_a_setting_that_cannot_be_used_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingError, match=name) as caught:
         Cluster.of({name: value})
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("master", [
+    "local", "local[*]", "local[2]", "local[*,4]", "local[2, 4]", "spark://far:7077", "spark://a.example.com:7077,[::1]:7078", "yarn",
+    "k8s://https://10.0.0.1:443", "k8s://far:6443", "k8s://https://far/k8s/clusters/c-1", "mesos://far:5050",
+])  # fmt: skip
+def test_every_master_that_spark_knows_is_taken(master: str) -> None:
+    assert Cluster.of({"SPARK_MASTER": master, **SECRET}).master == master
 
 
 def test_the_secret_is_read_from_its_file(tmp_path: Path) -> None:
@@ -87,7 +100,7 @@ def test_java_gets_none_of_the_environment_that_may_hold_a_secret(monkeypatch: p
         monkeypatch.setenv(name, "hidden")
     monkeypatch.setenv("SPARK_CONF_DIR", "/conf")
     before = dict(os.environ)
-    with session._environment(dict(os.environ), Cluster.of({})):
+    with starting._environment(dict(os.environ), Cluster.of({}), ()):
         inherited = dict(os.environ)
     assert dict(os.environ) == before
     assert "hidden" not in inherited.values()
@@ -98,8 +111,8 @@ def test_what_is_told_when_java_starts_holds_no_secret(monkeypatch: pytest.Monke
     """It stands in the process list."""
     told: dict[str, str] = {}
     monkeypatch.setattr("pyspark.java_gateway.launch_gateway", lambda conf, **_: told.update(conf.getAll()))
-    session._gateway(Cluster.of({"SPARK_MASTER": "spark://far:7077", **SECRET}), iceberg=True)
-    assert told["spark.jars"].endswith(".jar") and SECRET["SPARK_AUTHENTICATE_SECRET"] not in str(told)
+    starting._gateway(Cluster.of({"SPARK_MASTER": "spark://far:7077", **SECRET}), (), iceberg=True)
+    assert told["spark.driver.extraClassPath"].endswith(".jar") and SECRET["SPARK_AUTHENTICATE_SECRET"] not in str(told)
 
 
 class Throwable:

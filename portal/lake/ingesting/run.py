@@ -17,9 +17,11 @@ from portal.errors import AlreadyExists, Cancelled, NotFound, NothingMatched, Po
 from portal.lake.catalogs.spark_conf import spark_conf
 from portal.lake.hive.metastore import Metastore
 from portal.lake.hive.table import HiveTable
+from portal.lake.ingesting import old_dates
 from portal.lake.ingesting.choosing import readable
 from portal.lake.ingesting.java_threads import talking
 from portal.lake.ingesting.leftovers import clear
+from portal.lake.ingesting.places import Places
 from portal.lake.ingesting.planning import Options, Planned
 from portal.lake.ingesting.table import Ingestion
 from portal.lake.ingesting.target import Target
@@ -53,6 +55,8 @@ class Params(Protocol):
     def timestamps(self) -> str: ...
     @property
     def time_zone(self) -> str: ...
+    @property
+    def old_dates(self) -> Any: ...
     @property
     def compression(self) -> str: ...
     @property
@@ -142,7 +146,13 @@ class Ingest:
     def _planned(self, ingestion: Ingestion) -> Planned:
         if self.target.type == "hive" and not ingestion.target.exists():
             self._refuse_taken(ingestion.target.name)
-        return ingestion.plan(readable(ingestion.table, self.metastore.partitions(ingestion.table)))
+        places = Places(ingestion.spark, self.job.settings.allowed_roots)
+        places.source(ingestion.table)
+        partitions = places.partitions(ingestion.table, self.metastore.partitions(ingestion.table))
+        found = ingestion.plan(readable(ingestion.table, partitions))
+        properties = ingestion.target.properties() if found.exists else {}
+        places.target(ingestion.target.name, found.location or self.target.warehouse, properties)
+        return found
 
     def _refuse_taken(self, name: TableName) -> None:
         """A name in a metastore may belong to a table that is not Iceberg's."""
@@ -172,7 +182,7 @@ class Ingest:
     def _known(self, error: Exception) -> PortalError:
         """What nobody foresaw fails its table, too, and no other one."""
         if isinstance(error, PortalError):
-            return error
+            return old_dates.in_words(error)
         place = self.job.artefact(f"traceback-{self.job.attempt}-{len(self.outcomes)}.txt")
         redact = Redactor(self.job.connections.secrets())
         place.write_text(redact("".join(traceback.format_exception(error))), "utf-8", "backslashreplace")
@@ -232,9 +242,9 @@ class Ingest:
             **known.conf, f"spark.sql.catalog.{name}.cache-enabled": "false", "spark.sql.catalogImplementation": "hive",
             "spark.hadoop.hive.metastore.uris": ",".join(self.source.uris), "spark.sql.session.timeZone": "UTC",
             "spark.sql.catalog.spark_catalog": "org.apache.iceberg.spark.SparkSessionCatalog", "spark.sql.catalog.spark_catalog.type": "hive",
-            "spark.sql.hive.metastorePartitionPruningFallbackOnException": "true",
+            "spark.sql.hive.metastorePartitionPruningFallbackOnException": "true", **old_dates.conf(self.params.old_dates),
         }  # fmt: skip
-        with spark_session(self.job.settings, app=f"ingest_hive {self.job.job_id}", conf=conf) as spark:
+        with spark_session(self.job.settings, app=f"ingest_hive {self.job.job_id}", conf=conf, check=self.job.check_cancelled) as spark:
             for key, value in known.secrets.items():
                 spark.conf.set(key, value)
             _in_utc(spark)

@@ -6,7 +6,7 @@ import re
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -15,13 +15,20 @@ from portal.lake.spark.failures import SparkPassing
 
 VARIABLES = (
     "SPARK_MASTER", "SPARK_AUTHENTICATE_SECRET_FILE", "SPARK_AUTHENTICATE_SECRET", "SPARK_AUTHENTICATE", "SPARK_DRIVER_HOST", "PYSPARK_PYTHON",
-    "SPARK_DRIVER_MEMORY", "SPARK_EXECUTOR_MEMORY", "SPARK_EXECUTOR_CORES", "SPARK_CORES_MAX",
+    "SPARK_DRIVER_MEMORY", "SPARK_EXECUTOR_MEMORY", "SPARK_EXECUTOR_CORES", "SPARK_CORES_MAX", "SPARK_LOCAL_DIRS", "SPARK_START_WITHIN_S",
 )  # fmt: skip
 """All that is read here; whatever else Spark knows stands in its own configuration (SPARK_CONF_DIR)."""
+UNTOLD_MASTER = "local[*]"
 LOCAL_MASTER = "local[*,4]"
 """Every processor of this machine; what fails is tried four times, as on a cluster."""
-_MASTER = re.compile(r"local(\[[^\]]+\])?|(spark|yarn|k8s|mesos)(://\S+)?")
+_HOST = r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])"
+_AT = rf"{_HOST}:[1-9]\d{{0,4}}"
+_MASTER = re.compile(
+    rf"local(\[([1-9]\d*|\*)(, *[1-9]\d*)?\])?|spark://{_AT}(,{_AT})*|yarn|k8s://(https?://)?{_HOST}(:[1-9]\d{{0,4}})?(/\S*)?|mesos://\S+"
+)
+_BOUND_TO_LOOPBACK = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_SECRETS = ("spark.authenticate.secret", "spark.authenticate.secret.file")
 _CONNECT_S = 5.0
 _YES, _NO = ("", "yes", "true", "1", "on"), ("no", "false", "0", "off")
 
@@ -34,7 +41,7 @@ class Cluster:
     """SPARK_MASTER: local[N], spark://HOST:7077, yarn, k8s://https://HOST:443."""
     named: bool = False
     """Somebody said so: else what a spark-submit was told counts."""
-    python: str = sys.executable
+    python_told: str = ""
     """PYSPARK_PYTHON: the Python of the executors, a path there."""
     authenticates: bool = True
     """SPARK_AUTHENTICATE: no sends everything, credentials too, unencrypted and to whoever can reach the ports."""
@@ -47,30 +54,56 @@ class Cluster:
     executor_cores: str = ""
     cores: str = ""
     """SPARK_CORES_MAX: at most so many of all (spark://)."""
+    local_dirs: tuple[Path, ...] = ()
+    """SPARK_LOCAL_DIRS: folders of this machine for what Spark does not keep in memory."""
+    start_within_s: float = 300.0
+    """SPARK_START_WITHIN_S: a cluster that has not taken the application by then is given up."""
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> Self:
         """Raises SettingError."""
-        master = variables.get("SPARK_MASTER", "").strip() or LOCAL_MASTER
-        if not _MASTER.fullmatch(master):
-            raise SettingError(f"SPARK_MASTER={master} is none.", hint="Write local[*], spark://HOST:7077, yarn or k8s://https://HOST:443.")
-        here = master.startswith("local") or _on_loopback(master)
+        master = variables.get("SPARK_MASTER", "").strip()
+        if master and not _MASTER.fullmatch(master):
+            hint = "Write local[*], local[4], spark://HOST:7077, yarn or k8s://https://HOST:443."
+            raise SettingError(f"SPARK_MASTER={master} is no master that Spark knows.", hint=hint)
+        folders = (folder.strip() for folder in variables.get("SPARK_LOCAL_DIRS", "").split(","))
         found = cls(
-            master, bool(variables.get("SPARK_MASTER")), variables.get("PYSPARK_PYTHON") or (sys.executable if here else "python3"),
-            _authenticates(variables), _secret(variables), variables.get("SPARK_DRIVER_HOST", ""),
-            variables.get("SPARK_DRIVER_MEMORY") or "1g", variables.get("SPARK_EXECUTOR_MEMORY", ""), variables.get("SPARK_EXECUTOR_CORES", ""),
-            variables.get("SPARK_CORES_MAX", ""),
+            master or LOCAL_MASTER, bool(master), variables.get("PYSPARK_PYTHON", ""), _authenticates(variables), _secret(variables),
+            variables.get("SPARK_DRIVER_HOST", ""), variables.get("SPARK_DRIVER_MEMORY") or "1g", variables.get("SPARK_EXECUTOR_MEMORY", ""),
+            variables.get("SPARK_EXECUTOR_CORES", ""), variables.get("SPARK_CORES_MAX", ""), tuple(Path(folder) for folder in folders if folder),
+            _seconds(variables),
         )  # fmt: skip
         found._refuse_open()
         return found
 
-    def _refuse_open(self) -> None:
-        if self.authenticates and self.master.startswith(("spark:", "mesos:")) and not self.secret:
+    def at(self, told: Mapping[str, str], *, submitted: bool) -> Self:
+        """Return the same for the master that counts in the end. Raises SettingError.
+
+        Args:
+            told: Spark's own configuration: of spark-defaults.conf and, under a spark-submit, of its command line
+            submitted: Java is a spark-submit's: what that was told comes before SPARK_MASTER
+        """
+        there = told.get("spark.master") or UNTOLD_MASTER
+        # Java says local[*] when nobody told it anything else.
+        if there == UNTOLD_MASTER or (self.named and not submitted):
+            return self
+        found = replace(self, master=there)
+        found._refuse_open(told)
+        return found
+
+    def _refuse_open(self, told: Mapping[str, str] | None = None) -> None:
+        secret = self.secret or any((told or {}).get(name) for name in _SECRETS)
+        if self.authenticates and self.master.startswith(("spark:", "mesos:")) and not secret:
             hint = (
                 "Put the secret that master and workers have (their spark.authenticate.secret) into SPARK_AUTHENTICATE_SECRET_FILE, "
                 "or say SPARK_AUTHENTICATE=no where everybody on the network may see it."
             )
             raise SettingError(f"{self.master} has no secret: credentials would go to the executors in the clear.", hint=hint)
+
+    @property
+    def python(self) -> str:
+        """The Python of the executors."""
+        return self.python_told or (sys.executable if self.on_loopback else "python3")
 
     @property
     def is_local(self) -> bool:
@@ -90,7 +123,7 @@ class Cluster:
             try:
                 socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
                 return
-            except (OSError, ValueError) as error:
+            except (OSError, OverflowError) as error:
                 why = str(error)
         raise SparkPassing(f"The Spark master {self.master} does not answer: {why}.", hint="Is SPARK_MASTER right, and does the master run?")
 
@@ -106,16 +139,15 @@ class Cluster:
             "spark.io.encryption.enabled": "true",
             "spark.redaction.regex": "(?i)secret|password|passphrase|token|credential|access[.]?key",
         }  # fmt: skip
-        if self.secret and not self.is_local:
-            found["spark.authenticate.secret"] = self.secret
-        for name, value in {
+        return {**found, **(_BOUND_TO_LOOPBACK if self.is_local else {})}
+
+    def preferred(self) -> dict[str, str]:
+        """What the operator wants unless a spark-submit was told otherwise."""
+        found = {
             "spark.executor.memory": self.executor_memory, "spark.executor.cores": self.executor_cores, "spark.cores.max": self.cores,
-            "spark.driver.host": "127.0.0.1" if self.on_loopback else self.driver_host,
-            "spark.driver.bindAddress": "127.0.0.1" if self.on_loopback else "",
-        }.items():  # fmt: skip
-            if value:
-                found[name] = value
-        return found
+            "spark.driver.host": self.driver_host, "spark.authenticate.secret": "" if self.is_local else self.secret,
+        }  # fmt: skip
+        return {**{name: value for name, value in found.items() if value}, **(_BOUND_TO_LOOPBACK if self.on_loopback else {})}
 
 
 def _on_loopback(master: str) -> bool:
@@ -128,6 +160,13 @@ def _authenticates(variables: Mapping[str, str]) -> bool:
     if told not in (*_YES, *_NO):
         raise SettingError(f"SPARK_AUTHENTICATE={told} cannot be used.", hint="Write yes or no.")
     return told not in _NO
+
+
+def _seconds(variables: Mapping[str, str]) -> float:
+    told = variables.get("SPARK_START_WITHIN_S") or str(Cluster.start_within_s)
+    if not re.fullmatch(r"\d{1,6}(\.\d+)?", told) or not float(told):
+        raise SettingError(f"SPARK_START_WITHIN_S={told} cannot be used.", hint="Write seconds: 300.")
+    return float(told)
 
 
 def _secret(variables: Mapping[str, str]) -> str:

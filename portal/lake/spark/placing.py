@@ -14,6 +14,7 @@ from portal.lake.spark.distributing import Bring, Converts, spark_mover
 from portal.lake.spark.java import java_home
 from portal.lake.spark.session import spark_session
 from portal.lake.spark.spark_lister import SparkLister
+from portal.lake.spark.starting import submitted
 from portal.settings import Settings
 from portal.transfer.dataset import DataSet
 from portal.transfer.migration import Migration
@@ -27,7 +28,8 @@ def refuse_unready(settings: Settings) -> None:
     need("pyspark")
     cluster = Cluster.of(settings.variables)
     java_home(settings.variables)
-    cluster.refuse_unreachable()
+    if not submitted():
+        cluster.refuse_unreachable()
 
 
 @contextmanager
