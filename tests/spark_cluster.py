@@ -93,6 +93,7 @@ def _java(folder: Path, secret: str, name: str, kind: str, *arguments: str) -> C
 
     conf = folder / "spark.conf"
     if not conf.exists():
+        (folder / "local").mkdir()
         conf.touch(0o600)
         conf.write_text(
             f"spark.authenticate true\nspark.authenticate.secret {secret}\nspark.network.crypto.enabled true\n"
@@ -102,6 +103,7 @@ def _java(folder: Path, secret: str, name: str, kind: str, *arguments: str) -> C
     env = {
         **os.environ, "SPARK_HOME": str(home), "JAVA_HOME": str(java_home(os.environ)), "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_DAEMON_MEMORY": "256m", "SPARK_DAEMON_JAVA_OPTS": SMALL_JAVA, "PYSPARK_PYTHON": sys.executable, "SPARK_NO_DAEMONIZE": "1",
+        "SPARK_LOCAL_DIRS": str(folder / "local"),
     }  # fmt: skip
     command = [str(home / "bin" / "spark-class"), f"org.apache.spark.deploy.{kind}", "--properties-file", str(conf), *arguments]
     return processes.start(f"spark {name}", command, folder / f"{name}.log", env)
