@@ -372,3 +372,21 @@ def test_a_partition_whose_rows_nobody_finds_fails_and_one_without_rows_does_not
     pq.write_table(pa.table({"id": pa.array([], pa.int64())}), tmp_path / "b" / "2.parquet")
     assert [hive.one("t")["outcome"] for _ in range(2)] == ["done", "unchanged"]
     assert hive.rows("{db}_iceberg.t") == [{"id": 1, "p": 1}]
+
+
+def test_partitions_that_share_a_folder_change_together_and_one_that_moves_is_read_where_it_is(hive: Hive, tmp_path: Any) -> None:
+    hive.sql(f"create external table {{db}}.t (id bigint) partitioned by (p string) stored as parquet location '{tmp_path}/t'")
+    hive.add_partition("t", ["one"], tmp_path / "x", 1)
+    hive.add_partition("t", ["two"], tmp_path / "x")
+    assert hive.one("t", way="ctas")["rows"] == 2
+    pq.write_table(pa.table({"id": [2]}), tmp_path / "x" / "2.parquet")
+    assert hive.one("t")["rows"] == 4
+    assert hive.rows("{db}_iceberg.t") == hive.rows("{db}.t")
+    hive.sql(f"create external table {{db}}.u (id bigint) partitioned by (p string) stored as parquet location '{tmp_path}/u'")
+    hive.add_partition("u", ["one"], tmp_path / "y", 1)
+    assert hive.one("u")["way"] == "add_files"
+    (tmp_path / "y").rename(tmp_path / "z")
+    hive.sql(f"alter table {{db}}.u partition (p='one') set location 'file://{tmp_path}/z'")
+    moved = hive.one("u")
+    assert moved["outcome"] == "done", moved["reason"]
+    assert by_pyiceberg(moved["metadata_location"]) == [{"id": 1, "p": "one"}]

@@ -11,16 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portal.errors import PortalError
 from portal.lake.hive.hive_type import HiveType
 from portal.lake.hive.table import Column, HiveTable, Storage
 from portal.lake.ingesting.choosing import choose, excluded
-from portal.lake.ingesting.listing import with_one_slash
+from portal.lake.ingesting.listing import owners_of, roots, with_one_slash
 from portal.lake.ingesting.state import State, compared
 from portal.lake.ingesting.units import NO_FILES, Files, Folder, PartitionColumn, Unit, batches, condition, keyed, literal, order, with_odd
 from portal.lake.table_name import TableName
 
 KEYS = st.tuples(st.none() | st.text(max_size=8), st.none() | st.integers().map(str))
-FILES = st.builds(Files, st.integers(0, 9), st.integers(0, 1 << 50), st.integers(-(1 << 63), (1 << 63) - 1))
+FILES = st.builds(Files, st.integers(0, 9), st.integers(0, 1 << 50), st.integers(0, (1 << 64) - 1))
 TEXT, NUMBER = PartitionColumn("ds", HiveType.parse("string")), PartitionColumn("n", HiveType.parse("int"))
 
 
@@ -157,5 +158,18 @@ def test_what_cannot_be_brought_over_says_why(table: HiveTable, reason: str) -> 
 
 def test_files_add_up_in_any_order() -> None:
     one, other = Files(1, 10, 5), Files(2, 20, 9)
-    assert one + other == other + one == Files(3, 30, 12)
+    assert one + other == other + one == Files(3, 30, 14)
     assert one + NO_FILES == one
+    assert one + one + other != other
+    assert (one + Files(1, 1, (1 << 64) - 1)).stamp == 4
+
+
+def test_a_folder_is_of_all_partitions_that_have_it_or_one_above_it() -> None:
+    one, two, three, four = {("1",)}, {("2",)}, {("3",)}, {("4",)}
+    owners = {"file:/t/a": one | two, "file:/t/a/b": three, "file:/t/a/_h/c": four, "s3://x": one}
+    assert roots(owners) == ["file:/t/a", "file:/t/a/_h/c", "s3://x"]
+    assert owners_of("file:/t/a", owners) == one | two
+    assert owners_of("file:/t/a/b/deep", owners) == one | two | three
+    assert owners_of("file:/t/a/_h/c", owners) == one | two | four
+    with pytest.raises(PortalError, match="no partition"):
+        owners_of("file:/t", owners)

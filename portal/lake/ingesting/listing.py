@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +22,22 @@ _NO_HOST = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):///+")
 _GLOB = re.compile(r"([\\{}\[\]*?])")
 _NAME = "substring_index(path, '/', -1)"
 _FOLDER = f"left(path, length(path) - length({_NAME}) - 1)"
-_STAMP = f"bit_xor(xxhash64({_NAME}, length, modificationTime))"
+# Two hashes that are equal would take each other out of a XOR.
+_STAMP = "sum(CAST(xxhash64(path, length, modificationTime) AS DECIMAL(20, 0)))"
 
 
 def with_files(spark: SparkSession, units: Mapping[Key, Unit], check: Callable[[], None]) -> dict[Key, Unit]:
     """Return the units with what lies in their folders; a folder that is not there has no files. `check` may raise between two jobs."""
-    owners = {normal(spark, folder.location): key for key, unit in units.items() for folder in unit.folders}
+    owners: dict[str, set[Key]] = {}
+    for key, unit in units.items():
+        for folder in unit.folders:
+            owners.setdefault(normal(spark, folder.location), set()).add(key)
     found: dict[Key, Files] = {}
-    for some in chunks(list(owners), _AT_ONCE):
+    for some in chunks(roots(owners), _AT_ONCE):
         check()
         for folder, files in _listed(spark, some):
-            key = owners[_owner(folder, owners)]
-            found[key] = found.get(key, NO_FILES) + files
+            for key in owners_of(folder, owners):
+                found[key] = found.get(key, NO_FILES) + files
     return {key: replace(unit, files=found.get(key, NO_FILES)) for key, unit in units.items()}
 
 
@@ -57,14 +61,28 @@ def _hadoop(spark: SparkSession) -> Any:
     return session.sessionState().newHadoopConf()
 
 
-def _owner(folder: str, owners: Mapping[str, Key]) -> str:
-    """Return the partition's folder that a folder is, or is below."""
-    while folder not in owners:
-        above = folder.rpartition("/")[0]
-        if not above or above == folder:
-            raise PortalError(f"Spark lists files in {folder}, which is the folder of no partition.", hint="Please report it.")
-        folder = above
-    return folder
+def roots(owners: Mapping[str, set[Key]]) -> list[str]:
+    """Return the folders to list, so that no file is listed twice: those that are not below another one, or where its listing does not come."""
+    return [folder for folder in owners if not any(above in owners for above in _above(folder))]
+
+
+def owners_of(folder: str, owners: Mapping[str, set[Key]]) -> set[Key]:
+    """Return the units that a folder with files is of: those that have it, and those that have one above it. Raises PortalError for none."""
+    found: set[Key] = set()
+    for place in (folder, *_above(folder, hidden=True)):
+        found |= owners.get(place, set())
+    if not found:
+        raise PortalError(f"Spark lists files in {folder}, which is the folder of no partition.", hint="Please report it.")
+    return found
+
+
+def _above(folder: str, *, hidden: bool = False) -> Iterator[str]:
+    """Yield the folders that a folder lies in; unless `hidden`, only those whose listing comes to it: Spark leaves out _names and .names."""
+    while "/" in folder:
+        folder, _, name = folder.rpartition("/")
+        if not folder or (not hidden and name.startswith(("_", "."))):
+            return
+        yield folder
 
 
 def _listed(spark: SparkSession, folders: list[str]) -> list[tuple[str, Files]]:
@@ -82,7 +100,7 @@ def _read(spark: Any, folders: list[str]) -> list[tuple[str, Files]]:
     grouped = files.selectExpr(f"{_FOLDER} AS folder", "path", "length", "modificationTime").groupBy("folder")
     functions = importlib.import_module("pyspark.sql.functions")
     rows = grouped.agg(functions.expr("count(*) AS n"), functions.expr("sum(length) AS size"), functions.expr(f"{_STAMP} AS stamp")).collect()
-    return [(with_one_slash(row.folder), Files(row.n, row.size, row.stamp)) for row in rows]
+    return [(with_one_slash(row.folder), Files(row.n, row.size, int(row.stamp) % (1 << 64))) for row in rows]
 
 
 def _there(spark: SparkSession, folders: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from portal.lake.ingesting.units import Files, Key, Unit, order
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ class Files:
     count: int
     bytes: int
     stamp: int
-    """A hash over names, sizes and times of change of all files, in any order."""
+    """A sum, modulo 2**64, of hashes over path, size and time of change of each file: the same in any order."""
 
     def __add__(self, other: Files) -> Files:
-        return Files(self.count + other.count, self.bytes + other.bytes, self.stamp ^ other.stamp)
+        return Files(self.count + other.count, self.bytes + other.bytes, (self.stamp + other.stamp) % (1 << 64))
 
 
 NO_FILES = Files(0, 0, 0)
