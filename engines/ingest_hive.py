@@ -79,6 +79,11 @@ class Params(EngineParams):
         "UTC", group="How", advanced=True, placeholder="Europe/Berlin",
         help="Time zone of the servers whose Hive wrote timestamps into Parquet files: those hold moments, this zone makes clocks of them again",
     )  # fmt: skip
+    old_dates: Literal["fail", "proleptic", "julian"] = param(
+        "fail", group="How", advanced=True,
+        help="Dates before 1582 and timestamps before 1900 in Parquet files that do not tell their calendar: fail says so; proleptic reads them as "
+        "Spark 3, Impala, Trino and pyarrow write them, julian as Hive 2 and Spark 2 did",
+    )  # fmt: skip
     compression: Literal["zstd", "snappy", "gzip", "lz4"] = param("zstd", help="Compression of new Parquet files", group="How", advanced=True)
     check: Literal["full", "counts"] = param(
         "full", group="Check", help="full: rows of each partition and a checksum of each column on both sides; counts: rows alone"
