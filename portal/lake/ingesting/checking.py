@@ -78,7 +78,7 @@ class Sides:
     def compare(self, keys: Sequence[Key] | None, *, all_keys: bool = False) -> tuple[Compared, list[Key]]:
         """Compare units, or with None everything. With `all_keys` every key that differs is returned, otherwise the first."""
         joined = self._joined(keys)
-        different = " OR ".join(["a.n IS DISTINCT FROM b.n", *(self._unequal(place) for place in self._places())])
+        different = " OR ".join(["a.n IS DISTINCT FROM b.n", *self._rows_unequal(), *(self._unequal(place) for place in self._places())])
         sums = [f"count_if({self._unequal(place)}) AS c{place}" for place in self._places()]
         row = joined.selectExpr(
             "count(*) AS partitions", "coalesce(sum(a.n), 0) AS mine", "coalesce(sum(b.n), 0) AS theirs", f"count_if({different}) AS different", *sums
@@ -109,11 +109,24 @@ class Sides:
         expr = importlib.import_module("pyspark.sql.functions").expr
         sums = [expr("count(*) AS n")]
         for place in self._places():
+            sums += [expr(f"count(v{place}) AS n{place}"), *(expr(sql) for sql in _sums(f"h{place}", str(place)))]
+        if self._places():
+            row = f"xxhash64({', '.join(f'h{place}' for place in self._places())})"
+            sums += [expr(sql) for sql in _sums(row, "row")]
+        by = [f"p{place}" for place in range(len(self.columns.partitions))]
+        return rows.selectExpr(*self._hashed()).groupBy(*by).agg(*sums)
+
+    def _hashed(self) -> list[str]:
+        """What of a row is summed: the partition's values, whether each column has one, and its hash."""
+        found = [f"{quoted(column.name)} AS p{place}" for place, column in enumerate(self.columns.partitions)]
+        for place in self._places():
             name = quoted(self.columns.names[place])
-            hashed = hash_of(name, self.columns.schema[place].dataType)
-            sums += [expr(f"count({name}) AS n{place}"), expr(f"bit_xor({hashed}) AS x{place}"), expr(f"sum(shiftright({hashed}, 32)) AS s{place}")]
-        by = [expr(quoted(column.name)).alias(f"p{place}") for place, column in enumerate(self.columns.partitions)]
-        return rows.groupBy(*by).agg(*sums)
+            found += [f"IF({name} IS NULL, NULL, 1) AS v{place}", f"{hash_of(name, self.columns.schema[place].dataType)} AS h{place}"]
+        return found or ["1 AS one"]
+
+    def _rows_unequal(self) -> list[str]:
+        """Values of one row in another one leave every column's sums as they were."""
+        return ["a.xrow IS DISTINCT FROM b.xrow", "a.srow IS DISTINCT FROM b.srow"] if self._places() else []
 
     def _unequal(self, place: int) -> str:
         return "(" + " OR ".join(f"a.{what}{place} IS DISTINCT FROM b.{what}{place}" for what in "nxs") + ")"
@@ -130,11 +143,20 @@ def _plain(found: Compared) -> tuple[int, int, int, int, int]:
     return found.partitions, found.rows_source, found.rows_target, found.columns, found.different
 
 
+def _sums(hashed: str, name: str) -> list[str]:
+    """Return the SQL of two sums over hashes, in any order of the rows: pairs of equal rows leave no trace in the first, but in the second."""
+    return [f"bit_xor({hashed}) AS x{name}", f"sum(shiftright({hashed}, 32)) AS s{name}"]
+
+
 def hash_of(expression: str, kind: DataType) -> str:
     """Return the SQL of a value's hash, 64 bits, the same for equal values only: maps in any order of their entries."""
     settled = _settled(expression, kind, 0)
-    # Alone, the hash of [NULL] would be that of [], and as text alone NULL that of 'null'.
-    return f"xxhash64({settled}, CAST({settled} AS STRING))" if _is(kind, "ArrayType", "MapType", "StructType") else f"xxhash64({settled})"
+    if _is(kind, "ArrayType", "MapType", "StructType"):
+        # Alone, the hash of [NULL] would be that of [], of [NULL, 'x'] that of ['x', NULL]; the text alone has no microseconds.
+        return f"xxhash64({settled}, to_json({settled}, map('ignoreNullFields', 'false')))"
+    if _is(kind, "FloatType", "DoubleType"):
+        return f"xxhash64({settled}, IF({settled} = 0, CAST({settled} AS STRING), ''))"  # Spark's hash of -0.0 is that of 0.0
+    return f"xxhash64({settled})"
 
 
 def _settled(expression: str, kind: DataType, depth: int) -> str:
