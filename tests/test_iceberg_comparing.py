@@ -77,7 +77,7 @@ def deletes(path: Path, rows: list[tuple[str, int]], kind: str) -> DataFile:
         names, positions = zip(*rows, strict=True)
         pq.write_table(pa.table({"file_path": list(names), "pos": pa.array(positions, pa.int64())}), path, row_group_size=2)
     else:
-        fields = [{"name": "file_path", "type": "string"}, {"name": "pos", "type": "long"}]
+        fields = [{"name": "file_path", "type": "string", "field-id": 2147483546}, {"name": "pos", "type": "long", "field-id": 2147483545}]
         with path.open("wb") as sink:
             fastavro.writer(sink, {"type": "record", "name": "r", "fields": fields}, [{"file_path": name, "pos": pos} for name, pos in rows])
     return DataFile.from_args(file_path=path.as_uri(), file_format=FileFormat[kind])

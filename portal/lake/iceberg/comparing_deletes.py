@@ -1,24 +1,29 @@
 """Compares what files with position deletes say, on both sides: of which data file how many rows, and by sums which ones.
 
-Nothing that wrote the target's files is used here: Parquet is read by pyarrow, Avro by fastavro, Puffin by pyiceberg."""
+Nothing that wrote the target's files is used here: Parquet is read by pyarrow, Avro and Puffin by pyiceberg."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
-import fastavro
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyiceberg.io import FileIO
+from pyiceberg.avro.file import AvroFile
+from pyiceberg.io import FileIO, InputFile
 from pyiceberg.manifest import DataFile, FileFormat
+from pyiceberg.schema import Schema
 from pyiceberg.table.puffin import PuffinFile
+from pyiceberg.typedef import Record
+from pyiceberg.types import LongType, NestedField, StringType
 
+from portal.lake.iceberg.position_deletes import PATH, PATH_ID, POSITION, POSITION_ID
 from portal.lake.iceberg.refusals import TablesDiffer
 
-_PATH, _POSITION = "file_path", "pos"
+_ROWS = Schema(NestedField(PATH_ID, PATH, StringType(), required=True), NestedField(POSITION_ID, POSITION, LongType(), required=True))
+_SUMS = ("count", "sum", "min", "max")
 _BROKEN = (pa.ArrowException, ValueError, EOFError, KeyError)
 
 
@@ -61,34 +66,35 @@ def _told(found: Deleted | None) -> str:
 def _read(file: DataFile, io: FileIO) -> Found:
     read = {FileFormat.PARQUET: _parquet, FileFormat.AVRO: _avro, FileFormat.PUFFIN: _puffin}[file.file_format]
     try:
-        with io.new_input(file.file_path).open() as stream:
-            return read(stream)
+        return read(io.new_input(file.file_path))
     except _BROKEN as error:
         raise TablesDiffer(f"{file.file_path} cannot be read as {file.file_format.value}: {error}") from error
 
 
-def _parquet(stream: Any) -> Found:
+def _parquet(file: InputFile) -> Found:
     found: Found = {}
-    for batch in pq.ParquetFile(stream, read_dictionary=[_PATH]).iter_batches(columns=[_PATH, _POSITION]):
-        sums = pa.Table.from_batches([batch]).group_by(_PATH).aggregate([(_POSITION, name) for name in ("count", "sum", "min", "max")])
-        columns = [pc.cast(sums[_PATH], pa.string()), *(sums[f"{_POSITION}_{name}"] for name in ("count", "sum", "min", "max"))]
-        for path, *numbers in zip(*(column.to_pylist() for column in columns), strict=True):
-            found[path] = found.get(path, Deleted()).plus(*numbers)
+    with file.open() as stream:
+        for batch in pq.ParquetFile(stream, read_dictionary=[PATH]).iter_batches(columns=[PATH, POSITION]):
+            sums = pa.Table.from_batches([batch]).group_by(PATH).aggregate([(POSITION, name) for name in _SUMS])
+            columns = [pc.cast(sums[PATH], pa.string()), *(sums[f"{POSITION}_{name}"] for name in _SUMS)]
+            for path, *numbers in zip(*(column.to_pylist() for column in columns), strict=True):
+                found[path] = found.get(path, Deleted()).plus(*numbers)
     return found
 
 
-def _avro(stream: Any) -> Found:
+def _avro(file: InputFile) -> Found:
     found: Found = {}
-    records: Iterator[Any] = iter(fastavro.reader(stream))
-    for record in records:
-        position = record[_POSITION]
-        found[record[_PATH]] = found.get(record[_PATH], Deleted()).plus(1, position, position, position)
+    with AvroFile[Record](file, _ROWS) as records:
+        for record in records:
+            path, position = record[0], record[1]
+            found[path] = found.get(path, Deleted()).plus(1, position, position, position)
     return found
 
 
-def _puffin(stream: Any) -> Found:
-    file = PuffinFile(stream.read())
-    blobs = ((blob, file.get_blob_payload(blob)) for blob in file.footer.blobs)
+def _puffin(file: InputFile) -> Found:
+    with file.open() as stream:
+        puffin = PuffinFile(stream.read())
+    blobs = ((blob, puffin.get_blob_payload(blob)) for blob in puffin.footer.blobs)
     return {
         blob.properties["referenced-data-file"]: Deleted(int(blob.properties["cardinality"]), vector=hashlib.sha256(data).hexdigest())
         for blob, data in blobs
