@@ -48,7 +48,7 @@ def lost(files: Files, metadata_location: str, folder: StoreURL, scratch: Path, 
     place = scratch / _FOLDER
     place.mkdir(parents=True, exist_ok=True)
     try:
-        with walk(files, metadata_location, History(), place, check) as walked:
+        with walk(files, metadata_location, History(), place, check, elsewhere=(folder,)) as walked:
             return _missing(walked, files, folder, check)
     except (NotFound, TableBroken) as error:
         return Lost(0, error.message)
