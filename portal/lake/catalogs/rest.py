@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from pyiceberg.catalog.rest import NAMESPACE_SEPARATOR_PROPERTY, PREFIX, RestCatalog, TableResponse
-from pyiceberg.exceptions import NamespaceAlreadyExistsError
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import Table
 from requests import PreparedRequest, Response, Session
@@ -16,12 +15,12 @@ from requests.adapters import HTTPAdapter
 
 from portal.connections import CatalogConnection
 from portal.errors import NotFound, TableChanged
-from portal.lake.catalogs.base import Namespace, every_namespace
 from portal.lake.catalogs.changes import changes, requirements
 from portal.lake.catalogs.file_io import PortalIO
 from portal.lake.catalogs.files import Files
+from portal.lake.catalogs.listed import Listed
 from portal.lake.catalogs.troubles import translated
-from portal.lake.table_name import TableName, joined
+from portal.lake.table_name import TableName
 
 _TIMEOUT_S = (10.0, 120.0)
 _TAKEN = (PREFIX, NAMESPACE_SEPARATOR_PROPERTY)
@@ -81,33 +80,12 @@ class _Rest(RestCatalog):
         return PortalIO(self._files)
 
 
-class RestTables:
+class RestTables(Listed[_Rest]):
     """See `base.Catalog`."""
-
-    def __init__(self, inner: _Rest, label: str) -> None:
-        self._inner, self.label = inner, label
-
-    def namespaces(self) -> list[Namespace]:
-        with translated("Listing namespaces", self.label):
-            return every_namespace(self._inner.list_namespaces)
-
-    def tables(self, namespace: Namespace) -> list[TableName]:
-        with translated(f"Listing the tables of {joined(namespace)}", self.label):
-            return sorted(TableName(tuple(name[:-1]), name[-1]) for name in self._inner.list_tables(namespace))
 
     def metadata_location(self, name: TableName) -> str:
         with translated(f"Looking up {name}", self.label):
             return str(self._inner.load_table(name.identifier).metadata_location)
-
-    def folder(self, name: TableName) -> str:
-        return ""
-
-    def create_namespace(self, namespace: Namespace) -> None:
-        with translated(f"Creating the namespace {joined(namespace)}", self.label):
-            try:
-                self._inner.create_namespace(namespace)
-            except NamespaceAlreadyExistsError:
-                return
 
     def register(self, name: TableName, metadata_location: str) -> str:
         with translated(f"Registering {name}", self.label):

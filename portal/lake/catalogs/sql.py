@@ -7,7 +7,7 @@ from typing import Any
 
 from pyiceberg.catalog import Catalog as IcebergCatalog
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
-from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
+from pyiceberg.exceptions import TableAlreadyExistsError
 from sqlalchemy import create_engine, inspect, select, text, update
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session
 
 from portal.connections import CatalogConnection
 from portal.errors import AlreadyExists, NotFound, SettingError, TableChanged
-from portal.lake.catalogs.base import Namespace, every_namespace
 from portal.lake.catalogs.file_io import PortalIO
 from portal.lake.catalogs.files import Files
+from portal.lake.catalogs.listed import Listed
 from portal.lake.catalogs.troubles import translated
-from portal.lake.table_name import TableName, joined
+from portal.lake.table_name import TableName
 
 _USUAL_NAME = "default"
 
@@ -82,19 +82,8 @@ class _Tables(SqlCatalog):
         return None  # what registers a table reads it again, with a reader of pyiceberg's own choice; nobody here asks for it
 
 
-class SqlTables:
+class SqlTables(Listed[_Tables]):
     """See `base.Catalog`."""
-
-    def __init__(self, inner: _Tables, label: str) -> None:
-        self._inner, self.label = inner, label
-
-    def namespaces(self) -> list[Namespace]:
-        with translated("Listing namespaces", self.label):
-            return every_namespace(self._inner.list_namespaces)
-
-    def tables(self, namespace: Namespace) -> list[TableName]:
-        with translated(f"Listing the tables of {joined(namespace)}", self.label):
-            return sorted(TableName(tuple(name[:-1]), name[-1]) for name in self._inner.list_tables(namespace))
 
     def metadata_location(self, name: TableName) -> str:
         with translated(f"Looking up {name}", self.label), Session(self._inner.engine) as session:
@@ -111,16 +100,6 @@ class SqlTables:
             IcebergTables.table_name == name.table,
         )
         return where if kind is None else (*where, kind)
-
-    def folder(self, name: TableName) -> str:
-        return ""
-
-    def create_namespace(self, namespace: Namespace) -> None:
-        with translated(f"Creating the namespace {joined(namespace)}", self.label):
-            try:
-                self._inner.create_namespace(namespace)
-            except NamespaceAlreadyExistsError:
-                return
 
     def register(self, name: TableName, metadata_location: str) -> str:
         with translated(f"Registering {name}", self.label):
