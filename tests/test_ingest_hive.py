@@ -390,3 +390,62 @@ def test_partitions_that_share_a_folder_change_together_and_one_that_moves_is_re
     moved = hive.one("u")
     assert moved["outcome"] == "done", moved["reason"]
     assert by_pyiceberg(moved["metadata_location"]) == [{"id": 1, "p": "one"}]
+
+
+def test_a_target_that_somebody_wrote_to_or_rolled_back_becomes_what_the_source_is(hive: Hive, tmp_path: Any) -> None:
+    hive.sql("create table {db}.own (id bigint) partitioned by (p string) stored as parquet")
+    hive.sql(f"create external table {{db}}.shared (id bigint) partitioned by (p string) stored as parquet location '{tmp_path}/shared'")
+    for name in ("own", "shared"):
+        hive.sql(f"insert into {{db}}.{name} select id, cast(id % 2 as string) from range(4)")
+    first = outcomes(hive.ingest("*"))
+    for name, item in first.items():
+        hive.sql(f"delete from {{db}}_iceberg.{name} where id = 1")
+        hive.sql(f"insert into {{db}}_iceberg.{name} values (99, '7')")
+        hive.sql(f"insert into {{db}}.{name} values (50, '0')")
+        assert hive.one(name)["outcome"] == "done"
+        assert hive.rows(f"{{db}}_iceberg.{name}") == hive.rows(f"{{db}}.{name}")
+        hive.sql(f"call spark_catalog.system.rollback_to_snapshot('{hive.db}_iceberg.{name}', {item['snapshot_id']})")
+        assert hive.one(name)["rows"] == 5
+        assert hive.one(name)["outcome"] == "unchanged"
+        assert hive.rows(f"{{db}}_iceberg.{name}") == hive.rows(f"{{db}}.{name}")
+
+
+def test_a_partition_that_was_kept_and_comes_back_is_there_once(hive: Hive, tmp_path: Any) -> None:
+    hive.sql(f"create external table {{db}}.t (id bigint) partitioned by (p string) stored as parquet location '{tmp_path}/t'")
+    for number, name in enumerate("ab"):
+        hive.add_partition("t", [name], tmp_path / name, number)
+    hive.one("t", way="ctas")
+    hive.sql("alter table {db}.t drop partition (p='b')")
+    assert hive.one("t", dropped="keep")["rows"] == 2
+    hive.add_partition("t", ["b"], tmp_path / "b", 5)
+    back = hive.one("t", dropped="keep")
+    assert (back["outcome"], back["rows"]) == ("done", 3), back["reason"]
+
+
+def test_a_partition_that_appears_meanwhile_and_a_race_that_is_lost_are_told_and_may_be_tried_again(
+    hive: Hive, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    hive.sql("create table {db}.t (id bigint) partitioned by (p string) stored as parquet")
+    hive.sql("insert into {db}.t values (1, 'a')")
+    load, rename = Loader.load, Target.rename
+
+    def slow(self: Loader, *given: Any) -> None:
+        load(self, *given)
+        hive.sql("insert into {db}.t values (2, 'b')")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Loader, "load", slow)
+        found = hive.one("t")
+    assert found["retryable"]
+    assert "The source changed meanwhile" in found["reason"]
+
+    def beaten(self: Target, name: str) -> Target:
+        monkeypatch.setattr(Target, "rename", rename)
+        assert outcomes(hive.ingest("t", job=hive.context(job_id="faster")))["t"]["outcome"] == "done"
+        return rename(self, name)
+
+    monkeypatch.setattr(Target, "rename", beaten)
+    found = outcomes(hive.ingest("t", job=hive.context(job_id="slower")))["t"]
+    assert found["retryable"]
+    assert "was made by somebody else meanwhile" in found["reason"]
+    assert hive.tables() == ["t"]

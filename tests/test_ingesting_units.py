@@ -27,9 +27,9 @@ TEXT, NUMBER = PartitionColumn("ds", HiveType.parse("string")), PartitionColumn(
 
 @given(st.dictionaries(KEYS, FILES))
 def test_a_state_is_read_as_it_was_written(units: dict[Any, Files]) -> None:
-    data = State("columns", units).to_bytes()
-    assert State.from_bytes(data) == State("columns", units)
-    assert State("columns", dict(reversed(units.items()))).to_bytes() == data
+    data = State("columns", units, 7).to_bytes()
+    assert State.from_bytes(data) == State("columns", units, 7)
+    assert State("columns", dict(reversed(units.items())), 7).to_bytes() == data
 
 
 @given(st.binary())

@@ -35,8 +35,8 @@ def with_files(spark: SparkSession, units: Mapping[Key, Unit], check: Callable[[
     found: dict[Key, Files] = {}
     for some in chunks(roots(owners), _AT_ONCE):
         check()
-        for folder, files in _listed(spark, some):
-            for key in owners_of(folder, owners):
+        for place, files in _listed(spark, some):
+            for key in owners_of(place, owners):
                 found[key] = found.get(key, NO_FILES) + files
     return {key: replace(unit, files=found.get(key, NO_FILES)) for key, unit in units.items()}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from portal.lake.ingesting.choosing import IN_PLACE, Way
 from portal.lake.ingesting.columns import Columns
 from portal.lake.ingesting.java_threads import mapped
-from portal.lake.ingesting.target import BATCH, MAIN, Target
+from portal.lake.ingesting.target import BATCH, MAIN, RUN, Target
 from portal.lake.ingesting.units import Folder, Unit, batches, condition
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class Loader:
     target: Target
     way: Way
     branch: str = MAIN
+    run: str = ""
+    """What the snapshots are marked with, besides their batch."""
 
     def load(self, units: Sequence[Unit], replaced: set[Any], plan: str, tell: Callable[[int, int], None]) -> None:
         """Load units, batch by batch. Batches that an earlier attempt at the same plan has loaded are left out.
@@ -47,7 +49,7 @@ class Loader:
         for number, batch in enumerate(batches(units, MOST_UNITS, MOST_BYTES)):
             tell(count, len(units))
             if number not in done:
-                self.target.delete(self.columns.partitions, [unit.key for unit in batch if unit.key in replaced], self.branch)
+                self.target.delete(self.columns.partitions, [unit.key for unit in batch if unit.key in replaced], self.branch, self.run)
                 self._add(batch, f"{plan}:{number}")
             count += len(batch)
         tell(count, len(units))
@@ -63,7 +65,7 @@ class Loader:
             return
         rows = self.spark.table(self.source).where(condition(self.columns.partitions, [unit.key for unit in units]))
         wanted = rows.selectExpr(*self.columns.expressions)
-        wanted.writeTo(self.target.on(self.branch)).option(f"snapshot-property.{BATCH}", mark).append()
+        wanted.writeTo(self.target.on(self.branch)).option(f"snapshot-property.{BATCH}", mark).option(f"snapshot-property.{RUN}", self.run).append()
 
     def _share(self, units: Sequence[Unit], mark: str) -> None:
         """Make the source's files part of the target; Iceberg reads each one's footer for its statistics."""
@@ -75,6 +77,7 @@ class Loader:
             for file in files:
                 append.appendFile(file)
         append.set(BATCH, mark)
+        append.set(RUN, self.run)
         append.commit()
 
 

@@ -20,7 +20,7 @@ from portal.lake.ingesting.footers import unknown_columns
 from portal.lake.ingesting.listing import normal, with_files
 from portal.lake.ingesting.meanings import meanings
 from portal.lake.ingesting.state import Changes, State
-from portal.lake.ingesting.target import MAIN, SOURCE, STATE, WAY, Target
+from portal.lake.ingesting.target import MAIN, RUN, SOURCE, STATE, WAY, Target
 from portal.lake.ingesting.units import Folder, Key, PartitionColumn, Unit, keyed, order, quoted, with_odd
 from portal.lake.spark.failures import told
 
@@ -57,6 +57,10 @@ class Planned:
     changes: Changes
     before: str = ""
     """Where the state of the last run is kept."""
+    head: int | None = None
+    """The target's snapshot when its rows were looked at."""
+    known: bool = False
+    """The state that is kept is of what the target has."""
 
     @property
     def way(self) -> Way:
@@ -80,7 +84,7 @@ class Planner:
         self.spark.sql(f"REFRESH TABLE {self.source}")
         read = self.spark.table(self.source).schema
         zone_free = columns(self.spark, self.table, read, self.options.zone, self.options.time_zone)
-        units = with_files(self.spark, self._units(zone_free, partitions), self.check)
+        units = self.units(zone_free, partitions)
         self.formats = formats = formats_of(self.table, units)
         exists = self.target.exists()
         location = self._location(exists)
@@ -94,10 +98,11 @@ class Planner:
         mapping = self._columns(chosen.way, read, with_odd(zone_free.partitions, units.values()))
         if not exists:
             return Planned(self.table, units, chosen, mapping, location, False, Changes(_ordered(units)))
-        before = self.target.properties().get(STATE, "")
-        changes = self._changes(units, mapping, before)
+        before, head = self.target.properties().get(STATE, ""), self.target.head()
+        known = self._known(before)
+        changes = self._changes(units, mapping, chosen.way, known)
         self._shareable(chosen, changes.loading, False)
-        return Planned(self.table, units, chosen, mapping, location, True, changes, before)
+        return Planned(self.table, units, chosen, mapping, location, True, changes, before, head, known is not None)
 
     def _shareable(self, chosen: Chosen, units: Iterable[Unit], auto: bool) -> Chosen:
         """Return the way, another one when that may be and the files are not to be shared. Raises PortalError when it may not be."""
@@ -112,6 +117,10 @@ class Planner:
         with told(f"Reading {self.table.name}", cancelled=self.check):
             mapping = self._columns(way, self.spark.table(self.source).schema, planned.columns.partitions)
         return replace(planned, chosen=Chosen(way, ""), columns=mapping)
+
+    def units(self, mapping: Columns, partitions: Iterable[HivePartition]) -> dict[Key, Unit]:
+        """Return the units of the source with what lies in their folders."""
+        return with_files(self.spark, self._units(mapping, partitions), self.check)
 
     def _units(self, mapping: Columns, partitions: Iterable[HivePartition]) -> dict[Key, Unit]:
         if not self.table.partition_keys:
@@ -151,28 +160,36 @@ class Planner:
                 hint="Choose another target_namespace, or give the target catalog another warehouse.",
             )
 
-    def _changes(self, units: dict[Key, Unit], mapping: Columns, before: str) -> Changes:
+    def _known(self, before: str) -> State | None:
+        """Return the state of the last run, None when it is gone, or is not of what the target has now."""
         known = None
         if before:
             with suppress(Exception):  # a clean-up of files that no table names may have taken it
                 known = State.from_bytes(self.target.read_file(before))
+        return known if known is not None and self._is_ours_since(known.head) else None
+
+    def _is_ours_since(self, head: int | None) -> bool:
+        """Tell whether nobody but an earlier attempt at this run wrote to the target after a snapshot."""
+        for number, summary in self.target.ancestry():
+            if number == head:
+                return True
+            if summary.get(RUN) != self.options.run:
+                return False
+        return head is None
+
+    def _changes(self, units: dict[Key, Unit], mapping: Columns, way: Way, known: State | None) -> Changes:
         if known is not None and known.schema == schema_text(self.table):
             return state.compared(known.units, units)
-        if evolution.differences(self.target, mapping).changed:
-            has = set(known.units) if known is not None else self._target_keys(mapping)
+        # Files that are only shared may be gone: then the target's rows cannot be read, and to share files anew costs little.
+        if (known is None and way in IN_PLACE) or evolution.differences(self.target, mapping).changed:
+            has = self.target.keys(mapping.partitions)
             return Changes(
                 tuple(unit for unit in _ordered(units) if unit.key not in has), tuple(unit for unit in _ordered(units) if unit.key in has),
                 tuple(sorted(has - set(units), key=order)),
             )  # fmt: skip
-        found, keys = Sides(self.spark, self.source, self.target, MAIN, mapping, self.options.depth).compare(None, all_keys=True)
+        # Who wrote to the target may have changed any value: counts would not tell.
+        found, keys = Sides(self.spark, self.source, self.target, MAIN, mapping).compare(None, all_keys=True)
         return state.unlike(units, keys) if found.different else Changes(unchanged=len(units))
-
-    def _target_keys(self, mapping: Columns) -> set[Key]:
-        """Which units the target has rows of."""
-        if not mapping.partitions:
-            return {()}
-        rows = self.spark.table(self.target.sql).select(*[quoted(column.name) for column in mapping.partitions]).distinct().collect()
-        return {tuple(column.text_of(value) for column, value in zip(mapping.partitions, row, strict=True)) for row in rows}
 
 
 def formats_of(table: HiveTable, units: dict[Key, Unit]) -> frozenset[str]:

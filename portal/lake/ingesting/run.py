@@ -16,7 +16,7 @@ from portal.connections_catalogs import CatalogConnection
 from portal.errors import AlreadyExists, Cancelled, NotFound, NothingMatched, PortalError, SettingError, explain
 from portal.lake.catalogs.spark_conf import spark_conf
 from portal.lake.hive.metastore import Metastore
-from portal.lake.hive.table import HiveTable
+from portal.lake.hive.table import HivePartition, HiveTable
 from portal.lake.ingesting import old_dates
 from portal.lake.ingesting.choosing import readable
 from portal.lake.ingesting.java_threads import talking
@@ -148,11 +148,15 @@ class Ingest:
             self._refuse_taken(ingestion.target.name)
         places = Places(ingestion.spark, self.job.settings.allowed_roots)
         places.source(ingestion.table)
-        partitions = places.partitions(ingestion.table, self.metastore.partitions(ingestion.table))
-        found = ingestion.plan(readable(ingestion.table, partitions))
+        found = ingestion.plan()
         properties = ingestion.target.properties() if found.exists else {}
         places.target(ingestion.target.name, found.location or self.target.warehouse, properties)
         return found
+
+    def _partitions(self, spark: SparkSession, table: HiveTable) -> Iterator[HivePartition]:
+        """Ask the metastore. Raises PortalErrors for a partition that may not be read."""
+        places = Places(spark, self.job.settings.allowed_roots)
+        yield from readable(table, places.partitions(table, self.metastore.partitions(table)))
 
     def _refuse_taken(self, name: TableName) -> None:
         """A name in a metastore may belong to a table that is not Iceberg's."""
@@ -208,7 +212,8 @@ class Ingest:
 
         database = table.name.namespace[0]
         namespace = tuple(part.replace("{db}", database) for part in parts(self.params.target_namespace))
-        return Ingestion(spark, table, Target(spark, catalog, TableName(namespace, table.name.table)), self._options(), tell)
+        target = Target(spark, catalog, TableName(namespace, table.name.table))
+        return Ingestion(spark, table, target, self._options(), tell, lambda: self._partitions(spark, table))
 
     def _options(self) -> Options:
         zone: Any = "timestamp" if self.params.timestamps == "without_zone" else "timestamptz"

@@ -21,12 +21,14 @@ class State:
     schema: str
     """The columns that the source had, as text."""
     units: Mapping[Key, Files]
+    head: int | None = None
+    """The target's snapshot that was made of them: another one means that somebody else wrote to the target, or rolled it back."""
 
     def to_bytes(self) -> bytes:
         """A line of JSON for each unit, sorted, gzip; the same state gives the same bytes."""
         raw = io.BytesIO()
         with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as file:
-            file.write(json.dumps({"version": _VERSION, "schema": self.schema}).encode() + b"\n")
+            file.write(json.dumps({"version": _VERSION, "schema": self.schema, "head": self.head}).encode() + b"\n")
             for key in sorted(self.units, key=order):
                 files = self.units[key]
                 file.write(json.dumps([list(key), files.count, files.bytes, files.stamp]).encode() + b"\n")
@@ -41,7 +43,7 @@ class State:
                 if head["version"] != _VERSION:
                     raise ValueError(f"a state of version {head['version']}")
                 lines = (json.loads(line) for line in file)
-                return cls(head["schema"], {tuple(key): Files(*files) for key, *files in lines})
+                return cls(head["schema"], {tuple(key): Files(*files) for key, *files in lines}, head["head"])
         except (OSError, EOFError, KeyError, TypeError, StopIteration) as error:
             raise ValueError(f"no state of an ingestion: {error}") from error
 

@@ -20,7 +20,6 @@ from portal.lake.ingesting import empty, evolution, state
 from portal.lake.ingesting.checking import Compared, RowsDiffer, Sides
 from portal.lake.ingesting.choosing import IN_PLACE, excluded
 from portal.lake.ingesting.hives_readers import HivesReaders
-from portal.lake.ingesting.listing import with_files
 from portal.lake.ingesting.loading import NAME_MAPPING, Loader, set_name_mapping
 from portal.lake.ingesting.planning import Options, Planned, Planner, schema_text, source_sql
 from portal.lake.ingesting.state import Changes, State
@@ -45,12 +44,13 @@ class TargetChanged(PortalError):
 
 
 class Ingestion:
-    """Of one table. `tell` is called with units done, units in all, what is being done; it may raise Cancelled."""
+    """Of one table. `tell` is called with units done, units in all, what is being done; it may raise Cancelled. `partitions` asks the metastore."""
 
     def __init__(
         self, spark: SparkSession, table: HiveTable, target: Target, options: Options, tell: Callable[[int, int, str], None],
+        partitions: Callable[[], Iterable[HivePartition]],
     ) -> None:  # fmt: skip
-        self.spark, self.table, self.target, self.options, self.tell = spark, table, target, options, tell
+        self.spark, self.table, self.target, self.options, self.tell, self.partitions = spark, table, target, options, tell, partitions
         self.source = source_sql(table)
 
     def excluded(self) -> TableOutcome | None:
@@ -58,9 +58,9 @@ class Ingestion:
         why = excluded(self.table)
         return self._outcome("excluded", reason=why) if why else None
 
-    def plan(self, partitions: Iterable[HivePartition]) -> Planned:
+    def plan(self) -> Planned:
         """Look at both sides; changes nothing. Raises PortalErrors."""
-        return Planner(self.spark, self.table, self.target, self.options, self._check).plan(partitions)
+        return Planner(self.spark, self.table, self.target, self.options, self._check).plan(self.partitions())
 
     def bring(self, planned: Planned) -> TableOutcome:
         """Do what was planned; where nobody asked for a way and sharing files does not do, write them anew. Raises PortalErrors."""
@@ -70,7 +70,7 @@ class Ingestion:
             if planned.exists or planned.way not in IN_PLACE or self.options.way != "auto" or error.retryable:
                 raise
             self.drop_staging()
-            again = Ingestion(self.spark, self.table, self.target, replace(self.options, way="ctas"), self.tell)
+            again = Ingestion(self.spark, self.table, self.target, replace(self.options, way="ctas"), self.tell, self.partitions)
             anew = Planner(self.spark, self.table, self.target, again.options, self._check).replanned(planned, "ctas")
             return again.run(replace(anew, chosen=replace(anew.chosen, reason=f"{planned.way} was tried, and: {error}")))
 
@@ -83,7 +83,8 @@ class Ingestion:
     def run(self, planned: Planned) -> TableOutcome:
         """Do what was planned. Raises PortalErrors; RowsDiffer when the check fails."""
         began = time.monotonic()
-        with told(f"Bringing {self.table.name} to {self.target.name}", cancelled=self._check), self._read_as(planned):
+        formats = {folder.format for unit in planned.units.values() for folder in unit.folders}
+        with told(f"Bringing {self.table.name} to {self.target.name}", cancelled=self._check), HivesReaders(self.spark, len(formats) > 1):
             if planned.exists:
                 outcome = self._update(planned)
             elif self.options.renames:
@@ -92,15 +93,11 @@ class Ingestion:
                 outcome = self._make_in_place(planned)
         return replace(outcome, seconds=round(time.monotonic() - began, 3))
 
-    def _read_as(self, planned: Planned) -> Any:
-        formats = {folder.format for unit in planned.units.values() for folder in unit.folders}
-        return HivesReaders(self.spark, len(formats) > 1)
-
     def _make(self, planned: Planned) -> TableOutcome:
         plan = self._mark(planned)
         staging = self._staging()
         self._make_ready(staging, planned, plan)
-        loader = Loader(self.spark, self.source, planned.columns, staging, planned.way)
+        loader = Loader(self.spark, self.source, planned.columns, staging, planned.way, MAIN, self.options.run)
         if planned.way != "snapshot":
             loader.load(planned.changes.loading, set(), plan, self._loading)
         try:
@@ -108,10 +105,21 @@ class Ingestion:
         except RowsDiffer as error:
             self._left(error, planned, staging)
             raise
-        self._remember(planned, staging, plan)
+        self._remember(planned, staging, plan, staging.head())
         self.tell(len(planned.units), len(planned.units), "renaming")
-        staging.rename(self.target.name.table)
+        self._register(lambda: staging.rename(self.target.name.table))
         return self._done(planned, plan, compared)
+
+    def _register(self, make: Callable[[], object]) -> None:
+        """Have the table be there under its name. Raises TargetChanged when another run was faster."""
+        try:
+            make()
+        except Exception:
+            if not self.target.exists():
+                raise
+            self.drop_staging()
+            hint = "What this run wrote was dropped; another attempt brings that table up to date."
+            raise TargetChanged(f"{self.target.name} was made by somebody else meanwhile.", hint=hint) from None
 
     def _staging(self) -> Target:
         return self.target.named(f"{self.target.name.table}{STAGING}{self.options.run}")
@@ -148,7 +156,7 @@ class Ingestion:
 
     def _make_in_place(self, planned: Planned) -> TableOutcome:
         """For a catalog that cannot rename: the table is there, empty, until its rows are checked."""
-        self.target.create(planned.columns, "", self._properties(planned, self._mark(planned)))
+        self._register(lambda: self.target.create(planned.columns, "", self._properties(planned, self._mark(planned))))
         return self._update(replace(planned, exists=True))
 
     def _update(self, planned: Planned) -> TableOutcome:
@@ -157,25 +165,25 @@ class Ingestion:
         dropped = sorted(changes.dropped, key=order) if self._deletes(planned) else []
         if not changes.loading and not dropped:
             target.remove_branch(branch)
-            if changes.dropped:
-                self._remember(planned, target, plan)
+            if changes.dropped or not planned.known:
+                self._remember(planned, target, plan, planned.head)
             return self._done(planned, "", None, "unchanged")
         evolution.follow(target, planned.columns)
         self._name_columns(target, planned)
-        loader = Loader(self.spark, self.source, planned.columns, target, planned.way, branch)
+        loader = Loader(self.spark, self.source, planned.columns, target, planned.way, branch, self.options.run)
         compared = None
         if not self._landed(loader, plan, changes):
-            self._make_branch(branch)
+            self._make_branch(planned, branch)
             for keys in chunks(dropped, _CHECKED_AT_ONCE):
-                target.delete(planned.columns.partitions, keys, branch)
-            loader.load(changes.loading, {unit.key for unit in changes.changed}, plan, self._loading)
+                target.delete(planned.columns.partitions, keys, branch, self.options.run)
+            loader.load(changes.loading, target.keys(planned.columns.partitions), plan, self._loading)
             try:
                 compared = self._checked(planned, target, branch, [unit.key for unit in changes.loading] + dropped)
             except RowsDiffer as error:
                 self._left(error, planned, None, branch)
                 raise
             self._land(branch)
-        self._remember(planned, target, plan)
+        self._remember(planned, target, plan, target.head(branch) or self._last_of(plan))
         target.remove_branch(branch)
         return self._done(planned, plan, compared)
 
@@ -185,7 +193,14 @@ class Ingestion:
         except Exception:
             if self.target.head() in [number for number, _ in self.target.ancestry(branch)]:
                 raise
-            raise TargetChanged(f"Somebody else changed {self.target.name} meanwhile.", hint="Another attempt begins with what it is now.") from None
+            raise self._changed_meanwhile() from None
+
+    def _changed_meanwhile(self) -> TargetChanged:
+        return TargetChanged(f"Somebody else changed {self.target.name} meanwhile.", hint="Another attempt begins with what it is now.")
+
+    def _last_of(self, plan: str) -> int | None:
+        """Return the last snapshot that a plan made."""
+        return next((number for number, summary in self.target.ancestry() if summary.get(BATCH, "").startswith(f"{plan}:")), None)
 
     def _landed(self, loader: Loader, plan: str, changes: Changes) -> bool:
         """Tell whether an earlier attempt got as far as that readers see everything."""
@@ -194,9 +209,11 @@ class Ingestion:
         found = loader.loaded(plan, MAIN)
         return bool(found) and found >= loader.loaded(plan)
 
-    def _make_branch(self, branch: str) -> None:
-        """Begin the branch, or go on with an earlier attempt's when nobody changed the table meanwhile."""
+    def _make_branch(self, planned: Planned, branch: str) -> None:
+        """Begin the branch, or go on with an earlier attempt's when the table is as planned. Raises TargetChanged when it is not."""
         now = self.target.head()
+        if now != planned.head:
+            raise self._changed_meanwhile()
         if self.target.head(branch) is None or now is None or now not in [number for number, _ in self.target.ancestry(branch)]:
             self.target.begin_branch(branch)
 
@@ -222,8 +239,8 @@ class Ingestion:
 
     def _left(self, error: RowsDiffer, planned: Planned, staging: Target | None, branch: str = "") -> None:
         """Drop or keep what is not equal, as told; say so in the error, and whether the source changed while it was read."""
-        now = with_files(self.spark, planned.units, self._check)
-        error.retryable = any(now[key].files != unit.files for key, unit in planned.units.items())
+        now = Planner(self.spark, self.table, self.target, self.options, self._check).units(planned.columns, self.partitions())
+        error.retryable = {key: unit.files for key, unit in now.items()} != {key: unit.files for key, unit in planned.units.items()}
         said = "The source changed meanwhile: another attempt may do. " if error.retryable else ""
         if self.options.on_mismatch == "keep":
             if staging is not None:
@@ -238,10 +255,10 @@ class Ingestion:
             self.target.remove_branch(branch)
         error.hint = f"{said}What was written was dropped; on_mismatch=keep leaves it for a look."
 
-    def _remember(self, planned: Planned, target: Target, plan: str) -> None:
-        """Keep what the source looked like, beside the table."""
+    def _remember(self, planned: Planned, target: Target, plan: str, head: int | None) -> None:
+        """Keep what the source looked like when a snapshot of the target was made of it, beside the table."""
         place = f"{str(target.table().location()).rstrip('/')}/portal/source-{plan}.json.gz"
-        target.write_file(place, State(schema_text(self.table), {key: unit.files for key, unit in planned.units.items()}).to_bytes())
+        target.write_file(place, State(schema_text(self.table), {key: unit.files for key, unit in planned.units.items()}, head).to_bytes())
         target.set_properties(**{STATE: place})
 
     def _mark(self, planned: Planned) -> str:

@@ -166,22 +166,24 @@ class Target:
             table.manageSnapshots().removeBranch(branch).commit()
 
     def keys(self, columns: Sequence[PartitionColumn], branch: str = MAIN) -> set[Key]:
-        """Return which units a branch has files of, as its metadata tell; no file is read."""
+        """Return which units a branch has files of, as its metadata tell. With timestamps rows are read: of those Iceberg's metadata show NULL."""
         head = self.head(branch)
         if head is None:
             return set()
         if not columns:
             return {()}
-        names = [f"partition.{quoted(column.name)}" for column in columns]
+        by_rows = any(column.kind.name == "timestamp" for column in columns)
+        names = [quoted(column.name) if by_rows else f"partition.{quoted(column.name)}" for column in columns]
         clocks = [f"CAST({name} AS TIMESTAMP_NTZ)" if column.kind.name == "timestamp" else name for name, column in zip(names, columns, strict=True)]
-        rows = self.spark.read.option("snapshot-id", head).table(f"{self.sql}.data_files").selectExpr(*clocks).distinct().collect()
+        seen = self.spark.read.option("snapshot-id", head).table(self.sql if by_rows else f"{self.sql}.data_files")
+        rows = seen.selectExpr(*clocks).distinct().collect()
         return {tuple(column.text_of(value) for column, value in zip(columns, row, strict=True)) for row in rows}
 
-    def delete(self, columns: Sequence[PartitionColumn], keys: Sequence[Key], branch: str) -> None:
-        """Take the rows of units out; their files stay where they are."""
+    def delete(self, columns: Sequence[PartitionColumn], keys: Sequence[Key], branch: str, run: str) -> None:
+        """Take the rows of units out; their files stay where they are. `run`: what the snapshot is marked with."""
         if not keys:
             return
-        change = self.table().newDelete().deleteFromRowFilter(self._filter(columns, keys))
+        change = self.table().newDelete().deleteFromRowFilter(self._filter(columns, keys)).set(RUN, run)
         (change.toBranch(branch) if branch != MAIN else change).commit()
 
     def _filter(self, columns: Sequence[PartitionColumn], keys: Sequence[Key]) -> Any:
