@@ -11,7 +11,7 @@ from portal.errors import SettingError
 from portal.lake.catalogs.spark_conf import SparkConf
 from portal.lake.packages import need
 from portal.lake.spark.cluster import Cluster
-from portal.lake.spark.failures import SparkFailed, told
+from portal.lake.spark.failures import told
 from portal.lake.spark.scratch import scratch_folders
 from portal.lake.spark.starting import end, start, submitted
 from portal.settings import Settings
@@ -98,11 +98,3 @@ def _also(session: SparkSession, wanted: Mapping[str, str]) -> Iterator[None]:
 
 def _settable(session: SparkSession, name: str) -> bool:
     return name.startswith("spark.sql.catalog.") or bool(session.conf.isModifiable(name))
-
-
-def master_of(session: SparkSession) -> str:
-    """Return where a session runs, for the log."""
-    found = session.sparkContext.master
-    if not found:
-        raise SparkFailed("The Spark session has ended.")
-    return str(found)
