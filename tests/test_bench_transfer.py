@@ -351,7 +351,7 @@ _ROWS = {
 }  # fmt: skip
 
 
-_SUITE = ("small", "resume", "list")
+_SUITE = ("small", "resume")
 """Rows that every run of the tests takes; PORTAL_BENCH=all takes all of them, for half a minute more."""
 
 
