@@ -27,10 +27,10 @@ def show() -> None:
         st.button("Start over", type="tertiary", icon=":material/restart_alt:", on_click=_start_over)
     if access.may(state.config(), Role.OPERATOR):
         health.warn(health.look(state.config(), spool))
-    below = st.container()
+    below = None
     with boxes.told():
-        below = _choosing(choice) or below
-    with below:
+        below = _choosing(choice)
+    with below or st.container():
         st.subheader("Chains")
         lake_chains.latest(spool)
 
