@@ -6,6 +6,9 @@ MARK := $(VENV)/.installed
 LOCK = $(BIN)/uv pip compile pyproject.toml --constraint .lock --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \
 	--custom-compile-command 'make lock'
 
+# Each job is a process of its own: without compiled modules each would compile the portal again, whatever this is set to outside.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help native demo demo-lake portal test lint types war bench bench-queue bench-transfer bench-convert bench-lake bench-upload bench-spark lock clean
 
