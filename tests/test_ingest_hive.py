@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime
@@ -11,9 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyiceberg.table import StaticTable
 
-from portal.connections import CatalogConnection
+from portal import settings
+from portal.connections import CatalogConnection, Connections
+from portal.lake.catalogs.files import Files
+from portal.lake.catalogs.opening import open_catalog
 from portal.lake.hive.metastore import Metastore
+from portal.lake.ingesting import table as table_module
 from portal.lake.ingesting.loading import Loader
 from portal.lake.ingesting.table import Ingestion
 from portal.lake.ingesting.target import Target
@@ -320,22 +326,50 @@ def test_killed_at_any_step_nothing_is_half_seen_and_the_next_attempt_goes_on(hi
         seen.append(wanted)
 
 
-def test_a_catalog_that_cannot_rename_shows_an_empty_table_until_the_rows_are_checked(hive: Hive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_catalog_that_cannot_rename_shows_a_table_once_its_rows_are_checked(hive: Hive, monkeypatch: pytest.MonkeyPatch) -> None:
     warehouse = hive.home / "data" / "lake"
     (hive.home / "connections.toml").write_text(f'[folders]\nkind = "catalog"\ntype = "hadoop"\nwarehouse = "{warehouse.as_uri()}"\n')
+    monkeypatch.setattr("portal.lake.ingesting.loading.MOST_UNITS", 1)
     hive.sql("create table {db}.t (id int, s string) partitioned by (p string) stored as textfile")
     hive.sql("insert into {db}.t partition (p) values (1, 'a', 'x'), (2, null, null)")
-    job = hive.context(job_id="folders")
-    with monkeypatch.context() as patched, suppress(Died):
-        dies_after(patched, Loader, "_add")
-        hive.ingest("t", job=job, target_catalog="folders")
-    metadata = warehouse / f"{hive.db}_iceberg" / "t" / "metadata"
-    newest = max(metadata.glob("*.metadata.json"), key=lambda path: int(path.name[1:].partition(".")[0]))
-    assert by_pyiceberg(newest.as_uri()) == []
-    ran = hive.ingest("t", job=hive.context(job_id="folders", attempt=2), target_catalog="folders")
+    namespace = warehouse / f"{hive.db}_iceberg"
+    known = Connections.load(settings.load(hive.home))
+    lake = open_catalog(known.get("catalog", "folders"), Files(known.get))
+
+    def attempt(number: int, kind: Any, name: str) -> list[str]:
+        with monkeypatch.context() as patched, suppress(Died):
+            dies_after(patched, kind, name)
+            hive.ingest("t", job=hive.context(job_id="folders", attempt=number), target_catalog="folders")
+        assert lake.namespaces() == [(namespace.name,)]
+        return [table.table for table in lake.tables((namespace.name,))]
+
+    with monkeypatch.context() as patched:
+        wrong_rows(patched)
+        assert "differ in s" in hive.ingest("t", target_catalog="folders").error["message"]
+    assert not [*namespace.iterdir()]
+    write = Target.write_file
+
+    def beaten(self: Target, *given: Any) -> None:
+        self.spark.sql(f"create table {self.named('t').sql} (id int) using iceberg")
+        write(self, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Target, "write_file", beaten)
+        assert "was made by somebody else meanwhile" in outcomes(hive.ingest("t", target_catalog="folders"))["t"]["reason"]
+    assert not (namespace / "t" / "data").exists()
+    shutil.rmtree(namespace / "t")
+
+    assert attempt(1, Loader, "_add") == ["t__ingesting_folders"]
+    assert attempt(2, Target, "write_file") == ["t__ingesting_folders"]
+    assert attempt(3, table_module, "become") == ["t", "t__ingesting_folders"]
+    ran = hive.ingest("t", job=hive.context(job_id="folders", attempt=4), target_catalog="folders")
     found = outcomes(ran)["t"]
-    assert found["outcome"] == "done", found["reason"]
+    assert found["outcome"] == "unchanged", found["reason"]
+    assert [folder.name for folder in namespace.iterdir()] == ["t"]
     assert by_pyiceberg(found["metadata_location"]) == [{"id": 1, "s": "a", "p": "x"}, {"id": 2, "s": None, "p": None}]
+    table = StaticTable.from_metadata(found["metadata_location"])
+    marks = [snapshot.summary.additional_properties["portal.batch"][-2:] for snapshot in table.snapshots() if snapshot.summary]
+    assert (marks, "write.data.path" in table.properties) == ([":0", ":1"], False)
     hive.sql("alter table {db}.t drop partition (p='x')")
     kept = outcomes(hive.ingest("t", target_catalog="folders", dropped="keep"))["t"]
     assert (kept["outcome"], kept["facts"]["partitions"]["dropped"]["done"], kept["rows"]) == ("unchanged", "kept", 2)

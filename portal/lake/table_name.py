@@ -11,6 +11,9 @@ _PLAIN = re.compile(r"[^.`*?\s]+")
 _PART = re.compile(r"`((?:[^`]|``)+)`|([^.`\s]+)")
 _HINT = "Write database.table; a part with a dot, a blank, * or ? stands in backquotes, as `odd.name`."
 
+STAGING = "__ingesting_"
+"""Between a table's name and its run's: the name under which an ingestion makes it."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class TableName:

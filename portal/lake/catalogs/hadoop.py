@@ -13,7 +13,7 @@ from portal.lake.catalogs.base import Namespace
 from portal.lake.catalogs.files import Files
 from portal.lake.iceberg.paths import identity, read_path
 from portal.lake.iceberg.reading import parsed
-from portal.lake.table_name import TableName, joined
+from portal.lake.table_name import STAGING, TableName, joined
 
 _VERSION = re.compile(r"v(\d+)(?:\.gz)?\.metadata\.json(?:\.gz)?")
 _HINT = "version-hint.text"
@@ -34,9 +34,11 @@ class HadoopTables:
 
     def _namespaces(self, parent: Namespace) -> list[Namespace]:
         found: list[Namespace] = []
-        for name in self._folders(parent):
+        folders = self._folders(parent)
+        being_made = {name.rpartition(STAGING)[0] for name in folders}  # a table whose first files are there, and nothing else yet
+        for name in folders:
             each = (*parent, name)
-            if not self._is_table(each):
+            if name not in being_made and not self._is_table(each):
                 found += [each, *self._namespaces(each)]
         return found
 

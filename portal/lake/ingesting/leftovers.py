@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from portal.lake.ingesting.table import STAGING, Ingestion
-from portal.lake.ingesting.target import KEPT, SOURCE, WAY, Target
+from portal.lake.ingesting.landing import discard
+from portal.lake.ingesting.table import Ingestion
+from portal.lake.ingesting.target import KEPT, SOURCE, Target
 from portal.lake.spark.failures import told
+from portal.lake.table_name import STAGING
 
 _OLD_MS = 24 * 3600 * 1000
 """A run that wrote nothing for so long is taken for dead."""
@@ -19,10 +21,10 @@ def clear(ingestion: Ingestion, now_ms: int) -> Iterator[str]:
         target.create_namespace()
         for name in target.beginning_with(f"{target.name.table}{STAGING}"):
             if not name.endswith(f"{STAGING}{own}"):
-                yield from _one(target.named(name), str(ingestion.table.name), now_ms)
+                yield from _one(target.named(name), target, str(ingestion.table.name), now_ms)
 
 
-def _one(staging: Target, source: str, now_ms: int) -> Iterator[str]:
+def _one(staging: Target, target: Target, source: str, now_ms: int) -> Iterator[str]:
     properties = staging.properties()
     if properties.get(SOURCE) != source:
         return
@@ -32,4 +34,4 @@ def _one(staging: Target, source: str, now_ms: int) -> Iterator[str]:
     elif now_ms - changed_ms < _OLD_MS:
         yield f"{staging.name} is of a run that is not over, or was killed less than a day ago: it goes on when that job is retried."
     else:
-        staging.drop(purge=properties.get(WAY) == "ctas")
+        discard(staging, target)

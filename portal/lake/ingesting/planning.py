@@ -137,7 +137,7 @@ class Planner:
         if exists:
             return str(self.target.table().location())
         base = self.target.namespace_location().rstrip("/")
-        return f"{base}/{self.target.name.table}" if base and self.options.renames else ""
+        return f"{base}/{self.target.name.table}" if base else ""
 
     def _as_before(self) -> Chosen:
         properties = self.target.properties()

@@ -1,6 +1,6 @@
 """One table of Hive becomes an Iceberg table, or brings one up to date: the steps, each of which may be the last of a process.
 
-A new table is made under a name of its own and checked there; then it is renamed, at once. What a table that is there already gets is written to a
+A new table is made under a name of its own and checked there; then it gets its name, at once. What a table that is there already gets is written to a
 branch of it and checked there; then the branch becomes what readers see, at once. A process that dies leaves one of those two, and the next attempt
 at the same job goes on with it.
 """
@@ -20,19 +20,19 @@ from portal.lake.ingesting import empty, evolution, state
 from portal.lake.ingesting.checking import Compared, RowsDiffer, Sides
 from portal.lake.ingesting.choosing import IN_PLACE, excluded
 from portal.lake.ingesting.hives_readers import HivesReaders
+from portal.lake.ingesting.landing import DATA_PATH, become, data_folder, discard
 from portal.lake.ingesting.loading import NAME_MAPPING, Loader, set_name_mapping
 from portal.lake.ingesting.planning import Options, Planned, Planner, schema_text, source_sql
 from portal.lake.ingesting.state import Changes, State
 from portal.lake.ingesting.target import BATCH, KEPT, MAIN, PLAN, RUN, SOURCE, STATE, WAY, Target
 from portal.lake.ingesting.units import Key, chunks, literal, order, quoted, shown
 from portal.lake.spark.failures import SparkFailed, told
+from portal.lake.table_name import STAGING
 from portal.lake.table_outcome import Ended, TableOutcome
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-STAGING = "__ingesting_"
-"""Between a table's name and its run's: the name under which it is made."""
 _CHECKED_AT_ONCE = 500
 """Units whose rows are compared by one query when not all are."""
 
@@ -78,19 +78,14 @@ class Ingestion:
         """Drop what this run has made under a name of its own."""
         staging = self._staging()
         if staging.exists():
-            staging.drop(purge=staging.properties().get(WAY) == "ctas")
+            discard(staging, self.target)
 
     def run(self, planned: Planned) -> TableOutcome:
         """Do what was planned. Raises PortalErrors; RowsDiffer when the check fails."""
         began = time.monotonic()
         formats = {folder.format for unit in planned.units.values() for folder in unit.folders}
         with told(f"Bringing {self.table.name} to {self.target.name}", cancelled=self._check), HivesReaders(self.spark, len(formats) > 1):
-            if planned.exists:
-                outcome = self._update(planned)
-            elif self.options.renames:
-                outcome = self._make(planned)
-            else:
-                outcome = self._make_in_place(planned)
+            outcome = self._update(planned) if planned.exists else self._make(planned)
         return replace(outcome, seconds=round(time.monotonic() - began, 3))
 
     def _make(self, planned: Planned) -> TableOutcome:
@@ -98,28 +93,33 @@ class Ingestion:
         staging = self._staging()
         self._make_ready(staging, planned, plan)
         loader = Loader(self.spark, self.source, planned.columns, staging, planned.way, MAIN, self.options.run)
-        if planned.way != "snapshot":
+        if planned.way != "snapshot" or not self.options.renames:
             loader.load(planned.changes.loading, set(), plan, self._loading)
         try:
             compared = self._checked(planned, staging, MAIN, None)
         except RowsDiffer as error:
             self._left(error, planned, staging)
             raise
-        self._remember(planned, staging, plan, staging.head())
-        self.tell(len(planned.units), len(planned.units), "renaming")
-        self._register(lambda: staging.rename(self.target.name.table))
+        self._register(planned, staging, plan)
         return self._done(planned, plan, compared)
 
-    def _register(self, make: Callable[[], object]) -> None:
+    def _register(self, planned: Planned, staging: Target, plan: str) -> None:
         """Have the table be there under its name. Raises TargetChanged when another run was faster."""
+        self.tell(len(planned.units), len(planned.units), "renaming")
         try:
-            make()
+            if self.options.renames:
+                self._remember(planned, staging, plan, staging.head())
+                staging.rename(self.target.name.table)
+            else:
+                become(staging, self.target, lambda head: self._state(planned, planned.location, plan, head))
         except Exception:
             if not self.target.exists():
                 raise
             self.drop_staging()
             hint = "What this run wrote was dropped; another attempt brings that table up to date."
             raise TargetChanged(f"{self.target.name} was made by somebody else meanwhile.", hint=hint) from None
+        if not self.options.renames:
+            self.drop_staging()
 
     def _staging(self) -> Target:
         return self.target.named(f"{self.target.name.table}{STAGING}{self.options.run}")
@@ -131,9 +131,9 @@ class Ingestion:
             if properties.get(PLAN) == plan:
                 self._name_columns(staging, planned)
                 return
-            staging.drop(purge=properties.get(WAY) == "ctas")
+            discard(staging, self.target)
         properties = self._properties(planned, plan)
-        if planned.way == "snapshot":
+        if planned.way == "snapshot" and self.options.renames:
             given = ", ".join(literal(text) for pair in properties.items() for text in pair)
             table = ".".join(quoted(part) for part in staging.name.identifier)
             place = f", location => {literal(planned.location)}" if planned.location else ""
@@ -142,7 +142,7 @@ class Ingestion:
                 f"properties => map({given}))"
             )
             return
-        staging.create(planned.columns, planned.location, properties)
+        staging.create(planned.columns, planned.location if self.options.renames else "", properties)
         self._name_columns(staging, planned)
 
     def _name_columns(self, target: Target, planned: Planned) -> None:
@@ -151,15 +151,13 @@ class Ingestion:
 
     def _properties(self, planned: Planned, plan: str) -> dict[str, str]:
         shared = {"gc.enabled": "false"} if planned.way in IN_PLACE else {}
+        placed = {} if self.options.renames else {DATA_PATH: data_folder(planned.location, self.options.run)}
         marks = {SOURCE: str(self.table.name), WAY: planned.way, RUN: self.options.run, PLAN: plan}
-        return {"format-version": "2", **dict(self.options.properties), **shared, **marks}
-
-    def _make_in_place(self, planned: Planned) -> TableOutcome:
-        """For a catalog that cannot rename: the table is there, empty, until its rows are checked."""
-        self._register(lambda: self.target.create(planned.columns, "", self._properties(planned, self._mark(planned))))
-        return self._update(replace(planned, exists=True))
+        return {"format-version": "2", **dict(self.options.properties), **shared, **placed, **marks}
 
     def _update(self, planned: Planned) -> TableOutcome:
+        if not self.options.renames:
+            self.drop_staging()  # of an attempt that ended as soon as the table was there
         changes, target = planned.changes, self.target
         plan, branch = self._mark(planned), f"portal_{self.options.run}"
         dropped = sorted(changes.dropped, key=order) if self._deletes(planned) else []
@@ -250,16 +248,20 @@ class Ingestion:
                 error.hint = f"{said}It was kept as the branch {branch} of {self.target.name}, which readers do not see."
             return
         if staging is not None:
-            staging.drop(purge=planned.way == "ctas")
+            discard(staging, self.target)
         else:
             self.target.remove_branch(branch)
         error.hint = f"{said}What was written was dropped; on_mismatch=keep leaves it for a look."
 
     def _remember(self, planned: Planned, target: Target, plan: str, head: int | None) -> None:
         """Keep what the source looked like when a snapshot of the target was made of it, beside the table."""
-        place = f"{str(target.table().location()).rstrip('/')}/portal/source-{plan}.json.gz"
-        target.write_file(place, State(schema_text(self.table), {key: unit.files for key, unit in planned.units.items()}, head).to_bytes())
+        place, data = self._state(planned, str(target.table().location()), plan, head)
+        target.write_file(place, data)
         target.set_properties(**{STATE: place})
+
+    def _state(self, planned: Planned, location: str, plan: str, head: int | None) -> tuple[str, bytes]:
+        state = State(schema_text(self.table), {key: unit.files for key, unit in planned.units.items()}, head)
+        return f"{location.rstrip('/')}/portal/source-{plan}.json.gz", state.to_bytes()
 
     def _mark(self, planned: Planned) -> str:
         """Return a short name for all that is to be done: another attempt goes on only with the very same."""

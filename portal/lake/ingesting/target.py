@@ -54,7 +54,7 @@ class Target:
         """Return the URL of its namespace's folder, as it is or would be made; '' where the catalog tells of none."""
         catalog, namespace = self._catalog(), self._namespace(self.name.namespace)
         if not catalog.namespaceExists(namespace):
-            return self._new_namespace_location()
+            return self._new_namespace_location() or self._folder_of_folders()
         return str(catalog.loadNamespaceMetadata(namespace).get("location") or "")
 
     def _new_namespace_location(self) -> str:
@@ -64,6 +64,13 @@ class Target:
             return ""
         base = conf.get(f"{prefix}.warehouse", "") or self._catalog().loadNamespaceMetadata(self._namespace(("default",))).get("location")
         return f"{str(base).rstrip('/')}/{'.'.join(self.name.namespace)}.db"
+
+    def _folder_of_folders(self) -> str:
+        """Where a Hadoop catalog puts its namespace, which it takes no other place for."""
+        conf, prefix = self.spark.conf, f"spark.sql.catalog.{self.catalog}"
+        if conf.get(f"{prefix}.type", "") != "hadoop":
+            return ""
+        return "/".join((str(conf.get(f"{prefix}.warehouse", "")).rstrip("/"), *self.name.namespace))
 
     def _namespace(self, parts: Sequence[str]) -> Any:
         jvm: Any = self.spark._jvm
@@ -115,6 +122,15 @@ class Target:
             f"TBLPROPERTIES ({', '.join(f'{literal(name)} = {literal(value)}' for name, value in properties.items())})",
         ]
         self.spark.sql(" ".join(clause for clause in clauses if clause))
+
+    def begin(self, schema: Any, spec: Any, properties: Mapping[str, str]) -> Any:
+        """Return Iceberg's transaction that makes it: nobody sees it before the commit. Raises what Java raises when it is there."""
+        jvm: Any = self.spark._jvm
+        given = jvm.java.util.HashMap()
+        for name, value in properties.items():
+            given.put(name, value)
+        builder = self._catalog().buildTable(self._identifier(self.name.identifier), schema)
+        return builder.withPartitionSpec(spec).withProperties(given).createTransaction()
 
     def drop(self, *, purge: bool) -> None:
         """Drop it, with its files where they are its own."""
