@@ -6,6 +6,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from html import escape, unescape
 from urllib.parse import quote, unquote
 
@@ -57,9 +58,14 @@ class Redactor:
     """Replaces known secret values, in every form they are likely to be printed in, and anything that looks like a secret."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = {form for secret in secrets for part in _parts(secret) for form in _forms(part)}
+        self._secrets = tuple(secrets)
+
+    @cached_property
+    def _known(self) -> re.Pattern[str] | None:
+        """Made for the first text: most processes that are told secrets never have anything to say, and it takes longer than all else they begin with."""
+        forms = {form for secret in self._secrets for part in _parts(secret) for form in _forms(part)}
         known = sorted((form for form in forms if len(form) >= _SHORTEST), key=lambda form: (-len(form), form))
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+        return re.compile("|".join(map(re.escape, known))) if known else None
 
     def __call__(self, text: str) -> str:
         if self._known:
