@@ -20,14 +20,13 @@ from pyiceberg.types import StringType
 from portal.errors import Unreachable
 from portal.lake.iceberg import walk as walking
 from portal.lake.iceberg.containers import Container, Record
-from portal.lake.iceberg.files import Files
+from portal.lake.iceberg.files import Files, Fresh
 from portal.lake.iceberg.history import History
 from portal.lake.iceberg.inventory import Inventory
 from portal.lake.iceberg.metadata import metadata_at
 from portal.lake.iceberg.paths import Paths, read_path
 from portal.lake.iceberg.reading import parsed
 from portal.lake.iceberg.refusals import TableBroken, TableRefused, TablesDiffer, TargetIncomplete
-from portal.stores.base import Writer
 from portal.stores.url import StoreURL
 from tests.iceberg_copies import Copying, file_io, local_files, quiet, values
 from tests.iceberg_tables import catalog, rows
@@ -191,11 +190,11 @@ class Dying(Files):
         super().__init__(local_files(root).store)
         self.left = writes
 
-    def create(self, url: StoreURL, size_bytes: int | None = None) -> AbstractContextManager[Writer]:
+    def create(self, url: StoreURL, size_bytes: int | None = None) -> AbstractContextManager[Fresh]:
         return self._one(url, size_bytes)
 
     @contextmanager
-    def _one(self, url: StoreURL, size_bytes: int | None) -> Iterator[Writer]:
+    def _one(self, url: StoreURL, size_bytes: int | None) -> Iterator[Fresh]:
         if self.left == 0:
             raise Unreachable("The store does not answer.")
         self.left -= 1

@@ -100,20 +100,25 @@ def test_two_files_of_a_wrong_size_whose_sum_is_right_fail_the_table(here: Lake)
 # files at the target
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut off", "manifest", "list"])
-@pytest.mark.parametrize("append", [False, True])
+DAMAGES = [(damage, append) for damage in ("gone", "cut off", "manifest", "list") for append in (False, True)]
+DAMAGES += [("of its size", False), ("of its size", True), ("manifest of its size", False), ("list of its size", True)]
+
+
+@pytest.mark.parametrize(("damage", "append"), DAMAGES)
 def test_what_was_lost_at_the_target_is_brought_again(here: Lake, damage: str, append: bool) -> None:
     made = here.table()
     assert here.run().code == 0
     arrived = here.arrived()
     snapshot = arrived.current_snapshot()
     assert snapshot
-    if damage in ("gone", "cut off"):
-        path = files_of(arrived)[0]
+    if damage.startswith(("manifest", "list")):
+        path = place(snapshot.manifests(arrived.io)[0].manifest_path if damage.startswith("manifest") else snapshot.manifest_list)
     else:
-        path = place(snapshot.manifests(arrived.io)[0].manifest_path if damage == "manifest" else snapshot.manifest_list)
+        path = files_of(arrived)[0]
     if damage == "cut off":
         path.write_bytes(path.read_bytes()[:-9])
+    elif damage.endswith("of its size"):  # a data file's bytes are looked at by nobody, a manifest's are read
+        path.write_bytes(bytes(path.stat().st_size) if damage == "of its size" else path.read_bytes())
     else:
         path.unlink()
     if append:

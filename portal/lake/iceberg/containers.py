@@ -35,17 +35,6 @@ class Sink(Protocol):
     def write(self, block: bytes, /) -> int: ...
 
 
-class Counted:
-    """A sink that counts what is written to it."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink, self.size_bytes = sink, 0
-
-    def write(self, block: bytes, /) -> int:
-        self.size_bytes += len(block)
-        return self._sink.write(block)
-
-
 class Container:
     """An Avro file that is being read; `records` goes through it once. Raises TableBroken."""
 

@@ -9,11 +9,23 @@ from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 from portal.errors import NotFound
-from portal.stores.base import Store, Writer
+from portal.stores.base import ObjectInfo, Store, Writer
 from portal.stores.seekable import SeekableReader
 from portal.stores.url import StoreURL
 
 _READ_BYTES = 1 << 18
+
+
+class Fresh:
+    """A file that is being written. `info` is what its store says of it, once it is there."""
+
+    info: ObjectInfo
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def write(self, block: bytes, /) -> int:
+        return self._writer.write(block)
 
 
 class Files:
@@ -36,19 +48,20 @@ class Files:
         store = self.store(url)
         return cast(BinaryIO, io.BufferedReader(SeekableReader(store, store.stat(url.key)), _READ_BYTES))
 
-    def size(self, url: StoreURL) -> int | None:
-        """Return the size of a file in bytes, None when it is not there."""
+    def find(self, url: StoreURL) -> ObjectInfo | None:
+        """Return what the store says of a file, None when it is not there."""
         try:
-            return self.store(url).stat(url.key).size_bytes
+            return self.store(url).stat(url.key)
         except NotFound:
             return None
 
     @contextmanager
-    def create(self, url: StoreURL, size_bytes: int | None = None) -> Iterator[Writer]:
+    def create(self, url: StoreURL, size_bytes: int | None = None) -> Iterator[Fresh]:
         """Write a file in the place of what is there; it appears whole when the context is left without an error."""
         with self.store(url).open_write(url.key, overwrite=True, size_bytes=size_bytes) as writer:
-            yield writer
-            writer.commit()
+            fresh = Fresh(writer)
+            yield fresh
+            fresh.info = writer.commit()
 
     def close(self) -> None:
         for store in self._stores.values():

@@ -7,11 +7,14 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
+from portal.lake.iceberg.paths import identity, written_path
 from portal.lake.iceberg.position_deletes import Facts
+from portal.stores.url import StoreURL
 
 INVENTORY_FILE = "table.sqlite"
 _PAGE = 1000
@@ -24,7 +27,7 @@ NAMING: tuple[Kind, ...] = ("position_deletes", "deletion_vectors")
 
 _SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE lists (path TEXT PRIMARY KEY, snapshot INTEGER NOT NULL, written INTEGER) WITHOUT ROWID;
+CREATE TABLE lists (path TEXT PRIMARY KEY, snapshot INTEGER NOT NULL, written TEXT) WITHOUT ROWID;
 CREATE TABLE manifests (
     url TEXT PRIMARY KEY, path TEXT NOT NULL, snapshot INTEGER, length INTEGER NOT NULL, entries INTEGER, there INTEGER NOT NULL, written INTEGER
 ) WITHOUT ROWID;
@@ -159,8 +162,14 @@ class Inventory:
     def set_length(self, url: str, size_bytes: int) -> None:
         self._write("UPDATE manifests SET written = ? WHERE url = ?", [(size_bytes, url)])
 
-    def set_list(self, path: str, size_bytes: int) -> None:
-        self._write("UPDATE lists SET written = ? WHERE path = ?", [(size_bytes, path)])
+    def set_list(self, path: str, written: datetime) -> None:
+        """Note that a manifest list is at the target, and when it was written there."""
+        self._write("UPDATE lists SET written = ? WHERE path = ?", [(written.astimezone(UTC).isoformat(timespec="microseconds"), path)])
+
+    def last_list(self) -> datetime | None:
+        """Return when the last manifest list was written, as its store has it; None when there is none."""
+        found = self._rows("SELECT max(written) FROM lists")[0][0]
+        return datetime.fromisoformat(found) if found else None
 
     def facts_of(self, url: str) -> Facts | None:
         """Return what the target's file with deletes is like, None while it is not written."""
@@ -177,11 +186,21 @@ class Inventory:
         """Note which files a listing shows, by URL and size in bytes: those that have the size they should are there."""
         self._write("UPDATE files SET written = 'there' WHERE url = ? AND size = ?", rows)
 
+    def set_later(self, places: Iterable[StoreURL]) -> None:
+        """Note which files somebody has written over: manifests and lists are not there then, whatever their size."""
+        found = list(places)
+        self._write("UPDATE manifests SET written = 0 WHERE url = ?", [(identity(place),) for place in found])
+        self._write("UPDATE lists SET written = '' WHERE path = ?", [(written_path(place),) for place in found])
+
     def not_there(self) -> tuple[int, str, int]:
-        """Return how many files no listing showed, and path and size of the first."""
-        count = int(self._rows("SELECT count(*) FROM files WHERE written IS NULL")[0][0])
-        first = self._rows("SELECT path, size FROM files WHERE written IS NULL ORDER BY url LIMIT 1")
-        return (count, *first[0]) if first else (0, "", 0)
+        """Return how many files no listing showed as they should be, and path and size of the first; 0 where nobody knows its size."""
+        rows = self._rows(
+            "SELECT path, size, count(*) OVER () FROM ("
+            "SELECT 0 AS place, path, size FROM files WHERE written IS NULL UNION ALL "
+            "SELECT 1, path, length FROM manifests WHERE written IS NOT NULL UNION ALL SELECT 2, path, 0 FROM lists WHERE written IS NOT NULL"
+            ") ORDER BY place, path LIMIT 1"
+        )
+        return (rows[0][2], rows[0][0], rows[0][1]) if rows else (0, "", 0)
 
     def _paged(self, table: str, key: str, columns: str, conditions: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """A page at a time: others may write meanwhile."""

@@ -11,10 +11,11 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
-from portal.lake.iceberg.containers import Container, Counted, Record
+from portal.lake.iceberg.containers import Container, Record
 from portal.lake.iceberg.files import Files
 from portal.lake.iceberg.inventory import NAMING, Manifest, TableFile
 from portal.lake.iceberg.manifests import entry_at, listed_at
@@ -26,6 +27,7 @@ from portal.lake.iceberg.puffin import copy_vectors
 from portal.lake.iceberg.reading import Metadata
 from portal.lake.iceberg.refusals import TableBroken, TargetIncomplete
 from portal.lake.iceberg.walk import WORKERS, Walked
+from portal.stores.base import ObjectInfo
 from portal.stores.url import StoreURL
 
 Item = TypeVar("Item")
@@ -52,7 +54,8 @@ class Rewriting:
 
     Where the target has no snapshot of the table yet, files of the same names are written over, for nobody reads them as this table. Otherwise
     they stay: they are what an earlier run wrote. `tell` is told how many files are written and of how many. `properties` are those that the
-    target's table has of its own: they stay as they are, but for those that the source has too.
+    target's table has of its own: they stay as they are, but for those that the source has too. `finished` gives the metadata its last words; it is
+    told when the last manifest list of these snapshots was written, by the target's clock, and None when there are no such snapshots.
     """
 
     walked: Walked
@@ -64,6 +67,7 @@ class Rewriting:
     tell: Callable[[int, int], None]
     workers: int = WORKERS
     properties: Mapping[str, str] = field(default_factory=dict)
+    finished: Callable[[Metadata, datetime | None], Metadata] = lambda metadata, _: metadata
 
     def run(self) -> Rewritten:
         """Raises TargetIncomplete (what an earlier run brought is gone), TableRefused, TableBroken, and what stores raise."""
@@ -77,6 +81,7 @@ class Rewriting:
         self._each(inventory.lists(unwritten=True), self._copy_list, meter)
         metadata = metadata_at(self.walked.metadata, self.paths)
         metadata["properties"] = {**self.properties, **(metadata.get("properties") or {})}
+        metadata = self.finished(metadata, inventory.last_list())
         data = encoded(metadata)
         place = self.paths.place(metadata_name(self.walked.metadata_path, data))
         with self.target.create(place, len(data)) as writer:
@@ -90,16 +95,16 @@ class Rewriting:
 
         each(items, one, self.check, workers=self.workers)
 
-    def _there(self, url: StoreURL) -> int | None:
-        """The size of what an earlier run wrote, None when it is to be written."""
-        return self.target.size(url) if self.walked.known else None
+    def _there(self, url: StoreURL) -> ObjectInfo | None:
+        """What an earlier run wrote, None when it is to be written."""
+        return self.target.find(url) if self.walked.known else None
 
     def _copy_deletes(self, file: TableFile) -> None:
         place = self.paths.url(file.path)
-        if (size := self._there(place)) is None:
+        if (found := self._there(place)) is None:
             facts = self._written_deletes(file, place)
         else:
-            facts = self._facts_there(place, size, file.format)
+            facts = self._facts_there(place, found.size_bytes, file.format)
         self.walked.inventory.set_facts(file.url, facts)
 
     def _written_deletes(self, file: TableFile, place: StoreURL) -> Facts:
@@ -131,52 +136,46 @@ class Rewriting:
 
     def _copy_manifest(self, manifest: Manifest) -> None:
         place = self.paths.url(manifest.path)
-        size = self._there(place)
-        if size is None:
-            with self.source.open(read_path(manifest.path)) as stream, self.target.create(place) as writer:
-                counted = Counted(writer)
-                Container(stream, manifest.path).copy(counted, lambda record: entry_at(record, self.paths, self._facts_of))
-                size = counted.size_bytes
-        self.walked.inventory.set_length(manifest.url, size)
+        found = self._there(place)
+        if found is None:
+            with self.source.open(read_path(manifest.path)) as stream, self.target.create(place) as fresh:
+                Container(stream, manifest.path).copy(fresh, lambda record: entry_at(record, self.paths, self._facts_of))
+            found = fresh.info
+        self.walked.inventory.set_length(manifest.url, found.size_bytes)
 
     def _facts_of(self, data_file: Record) -> Facts:
         path = data_file["file_path"]
         if facts := self.walked.inventory.facts_of(identity(read_path(path))):
             return facts
         place = self.paths.url(path)
-        size = self.target.size(place)
-        if size is None:
-            raise _gone(place)
-        return self._facts_there(place, size, data_file["file_format"].upper())
+        return self._facts_there(place, self._found(place).size_bytes, data_file["file_format"].upper())
+
+    def _found(self, place: StoreURL) -> ObjectInfo:
+        if found := self.target.find(place):
+            return found
+        raise TargetIncomplete(
+            f"{place} is gone, which an earlier run brought to the target and snapshots there need.",
+            hint="See who removed files below the table's folder. Migrate the table into an empty folder, or drop the target's table and run again.",
+        )
 
     def _copy_list(self, found: tuple[str, int]) -> None:
         path, _ = found
         place = self.paths.url(path)
-        size = self._there(place)
-        if size is None:
-            with self.source.open(read_path(path)) as stream, self.target.create(place) as writer:
-                counted = Counted(writer)
-                Container(stream, path).copy(counted, lambda record: listed_at(record, self.paths, self._length_of))
-                size = counted.size_bytes
-        self.walked.inventory.set_list(path, size)
+        there = self._there(place)
+        if there is None:
+            with self.source.open(read_path(path)) as stream, self.target.create(place) as fresh:
+                Container(stream, path).copy(fresh, lambda record: listed_at(record, self.paths, self._length_of))
+            there = fresh.info
+        written = there.modified or self._found(place).modified  # S3 does not tell it of what it has just taken
+        self.walked.inventory.set_list(path, written or datetime.now(UTC))
 
     def _length_of(self, path: str) -> int:
         url = identity(read_path(path))
         length = self.walked.inventory.length_of(url)
         if length is None:
-            place = self.paths.url(path)
-            length = self.target.size(place)
-            if length is None:
-                raise _gone(place)
+            length = self._found(self.paths.url(path)).size_bytes
             self.walked.inventory.set_length(url, length)
         return length
-
-
-def _gone(place: StoreURL) -> TargetIncomplete:
-    return TargetIncomplete(
-        f"{place} is gone, which an earlier run brought to the target and snapshots there need.",
-        hint="See who removed files below the table's folder. Migrate the table into an empty folder, or drop the target's table and run again.",
-    )
 
 
 class _Meter:

@@ -89,7 +89,7 @@ def walk(
     chosen = pruned(metadata, history)
     header = {
         "metadata": metadata_path, "uuid": metadata.get("table-uuid"), "history": str(history), "known": sorted(known),
-        "elsewhere": sorted(map(str, elsewhere)), "version": 2,
+        "elsewhere": sorted(map(str, elsewhere)), "version": 3,
     }  # fmt: skip
     walked = Walked(metadata_path, chosen.metadata, chosen.notes, frozenset(known), Inventory(folder / INVENTORY_FILE, header))
     try:

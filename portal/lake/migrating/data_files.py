@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,19 @@ from portal.lake.iceberg.paths import Paths, read_path
 from portal.lake.iceberg.walk import Walked
 from portal.ledger.balance import Books
 from portal.planning import limits, plan
+from portal.planning.compare import SameBytes
+from portal.planning.plan import Entry
 from portal.planning.planner import Planned
 from portal.planning.planning import Rules
 from portal.planning.policies import Policies
 from portal.planning.preflight import Preflight
+from portal.planning.verdicts import is_later
 from portal.stores.url import StoreURL
 from portal.transfer.migration import Migration, Mover, Outcome, Tell
 from portal.transfer.route import Route
 from portal.transfer.side import Side
 from portal.wire.access import access_of
+from portal.wire.ends import Found
 
 POLICIES = Policies("different")
 """A file that is there is left alone when it is the copy of this very version; data files never change under their names."""
@@ -68,6 +73,8 @@ class DataFiles:
     folder: Path
     """Of this table among the job's files: each container has a folder in it."""
     tell: Tell
+    doubted_since: datetime | None = None
+    """What was written later at the target is copied again, whatever it says of where it came from; None: what it says is believed."""
 
     def transfers(self) -> Iterator[tuple[Migration, Planned]]:
         """Yield a transfer, planned, for each container that files lie in. Raises NotFound, AccessDenied, TransferFailed (files are not as the
@@ -115,8 +122,16 @@ class DataFiles:
         }  # fmt: skip
         return Migration(
             self.moving.route(source, target), rules, POLICIES, folder, self.moving.job_id, header, self.tell, self.moving.check,
-            lambda: (read_path(file.path).key for file in self.walked.moved(root)), mover=self.moving.mover,
+            lambda: (read_path(file.path).key for file in self.walked.moved(root)), mover=self.moving.mover, same_bytes=self._same(target),
         )  # fmt: skip
+
+    def _same(self, target: Side) -> SameBytes | None:
+        since = self.doubted_since
+        if since is None:
+            return None
+        if target.url.scheme == "file":  # a copy has the time of its source, to the microsecond
+            return lambda entry, found: not (is_later(entry.modified, found.about.modified) or is_later(found.about.modified, entry.modified))
+        return lambda entry, found: _is_copy(entry, found) and not is_later(found.about.modified, since.isoformat())
 
     def _refuse_other_sizes(self, root: str, planned: Planned) -> None:
         """A reader believes the manifests: a file of another size than they say is damaged, and would be at the target too."""
@@ -128,6 +143,10 @@ class DataFiles:
                     f"{file.path} has {entry.size_bytes:,} bytes, and its manifest says {file.size_bytes:,}: it was cut off or written over.",
                     hint="The table is damaged at the source. See whether history=current leaves that file out, or restore it there.",
                 )
+
+
+def _is_copy(entry: Entry, found: Found) -> bool:
+    return bool(entry.etag) and found.about.metadata.get("source_etag", "") == entry.etag
 
 
 def _refuse_lost(planned: Planned) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import datetime
 from typing import Any
 
 from portal.lake.iceberg.reading import Metadata
@@ -16,7 +17,9 @@ LOCATION = "portal.migrated-location"
 """The source's location that names at the target were made from. It stays when the source's changes: names depend on it."""
 PROPERTIES = "portal.migrated-properties"
 """Names of the properties that came from the source, as a JSON list: all others were set at the target, by whoever reads the table there."""
-_OURS = (SOURCE, HISTORY, STATE, LOCATION, PROPERTIES)
+AT = "portal.migrated-at"
+"""When the last manifest list was written, by the clock of the target's store: what is later among the files was written by somebody else."""
+_OURS = (SOURCE, HISTORY, STATE, LOCATION, PROPERTIES, AT)
 _NONE = (None, -1)
 
 
@@ -26,6 +29,20 @@ def stamped(metadata: Metadata, source: str, history: str, location: str) -> Met
     own = metadata.get("properties") or {}
     stamp = {SOURCE: source, HISTORY: history, LOCATION: location, PROPERTIES: json.dumps(sorted(own)), STATE: state(metadata)}
     return {**metadata, "properties": {**own, **stamp}}
+
+
+def dated(metadata: Metadata, at: datetime | None) -> Metadata:
+    """Return stamped metadata that also says when its files were all there; as it is when nobody knows."""
+    return metadata if at is None else {**metadata, "properties": {**(metadata.get("properties") or {}), AT: at.isoformat()}}
+
+
+def date_of(metadata: Metadata) -> datetime | None:
+    """Return when the files of a table at the target were all there, None when it does not say."""
+    try:
+        found = datetime.fromisoformat(property_of(metadata, AT))
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
 
 
 def unstamped(metadata: Metadata) -> Metadata:

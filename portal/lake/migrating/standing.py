@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from portal.errors import AlreadyExists, NotFound, TableChanged
 from portal.lake.catalogs.base import Catalog
@@ -38,6 +39,11 @@ class Standing:
         """Whether this very state of the source, with as much of its history, was brought there."""
         found = self.metadata
         return found is not None and (stamp.property_of(found, stamp.SOURCE), stamp.property_of(found, stamp.HISTORY)) == (source, history)
+
+    @property
+    def at(self) -> datetime | None:
+        """When its files were all there, by the clock of their store; None when nobody knows."""
+        return stamp.date_of(self.metadata or {})
 
     @property
     def properties(self) -> dict[str, str]:

@@ -64,14 +64,14 @@ class TableMigration:
         if self._is_there(location, standing):
             return self._outcome("unchanged", standing.metadata_location, standing.metadata or {}, "is there already")
         with self._may_move_on(location), self._walked(location, paths, standing) as walked:
-            files = DataFiles(self.moving, walked, paths, self.scratch, self._told("moving files"))
+            files = DataFiles(self.moving, walked, paths, self.scratch, self._told("moving files"), standing.at if standing.lost else None)
             moved = files.run()
             rewritten = Rewriting(
                 walked, self.moving.source, self.moving.target, paths, self.scratch, self.moving.check, self._counted("writing metadata"),
-                properties=standing.properties,
+                properties=standing.properties, finished=lambda metadata, at: stamp.dated(metadata, at or standing.at),
             ).run()
             compared = self._compared(location, rewritten, paths, walked)
-            now = standing.metadata_location if standing.has(location, str(self.wanted.history)) else self._committed(standing, rewritten)
+            now = self._committed(standing, rewritten)
             outcome = self._done(walked, moved, rewritten, compared, now, standing.lost)
         self._tidy()
         return outcome
@@ -103,8 +103,9 @@ class TableMigration:
         if not standing.metadata_location or self.wanted.check == "none":
             return standing
         self.tell("looking at what is there", 0, None, 0)
-        target = self.moving.target
-        return replace(standing, lost=lost(target, standing.metadata_location, self.wanted.folder, self.scratch, self.moving.check))
+        moving, folder = self.moving, self.wanted.folder
+        found = lost(moving.target, standing.metadata_location, folder, self.scratch, moving.check, since=standing.at)
+        return replace(standing, lost=found)
 
     def _is_there(self, location: str, standing: Standing) -> bool:
         return standing.has(location, str(self.wanted.history)) and not standing.lost
