@@ -62,7 +62,7 @@ class Redactor:
 
     @cached_property
     def _known(self) -> re.Pattern[str] | None:
-        """Made for the first text: most processes that are told secrets never have anything to say, and it takes longer than all else they begin with."""
+        """Made for the first text: most processes that are told secrets have nothing to say, and it takes as long as all else they begin with."""
         forms = {form for secret in self._secrets for part in _parts(secret) for form in _forms(part)}
         known = sorted((form for form in forms if len(form) >= _SHORTEST), key=lambda form: (-len(form), form))
         return re.compile("|".join(map(re.escape, known))) if known else None

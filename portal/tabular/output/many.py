@@ -32,7 +32,10 @@ def in_threads(
         check: called often; what it raises ends it too.
         telling: what is done, for a line of the log now and then, like 'published'.
     """
-    with closing(in_order(items, act, check=check, workers=min(workers, max(1, len(items))))) as results:
+    if len(items) <= 1:  # nothing is done beside it, so no threads are started for it
+        check()
+        return [act(item) for item in items]
+    with closing(in_order(items, act, check=check, workers=min(workers, len(items)))) as results:
         return list(told(results, len(items), telling))
 
 
