@@ -5,10 +5,10 @@ Each manifest is compared once, a few at a time and entry by entry: memory holds
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import reduce
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 from pyiceberg.avro.file import AvroFile
@@ -31,6 +31,7 @@ from pyiceberg.table.snapshots import Snapshot
 
 from portal.errors import AccessDenied, NotFound
 from portal.lake.iceberg.comparing_deletes import compare_deletes
+from portal.lake.iceberg.comparing_files import compare_bytes
 from portal.lake.iceberg.comparing_rows import rows_compared
 from portal.lake.iceberg.parallel import each
 from portal.lake.iceberg.paths import Paths
@@ -94,7 +95,9 @@ class SnapshotCompared:
     rows: int | None = None
     """Rows whose values were read and compared on both sides; None when they were not."""
     unread: str = ""
-    """Why not, when it was asked for."""
+    """Why not, when it was asked for. Then its files were compared instead."""
+    files: int = 0
+    """How many of its files were compared byte by byte: all that hold data or equality deletes, but for those that an earlier snapshot has."""
 
 
 def compare(
@@ -105,7 +108,7 @@ def compare(
 
     Args:
         snapshots: ids of those to compare; None for all that the target has
-        rows: also read every row of every snapshot, and compare their values, whatever their order
+        rows: also read every row of every snapshot, and compare their values, whatever their order; where the reader cannot, the files' bytes
         tell: told snapshots done and in all
 
     Raises TablesDiffer, saying where, and NotFound or AccessDenied for a file that one side's table needs and this reader does not get."""
@@ -132,6 +135,8 @@ class _Comparison:
     """Ids of the snapshots that are compared."""
     deletes: set[str] = field(default_factory=set)
     """Paths of the source's files with deletes that were compared: a Puffin file has an entry for each of its vectors."""
+    bytes_of: set[str] = field(default_factory=set)
+    """Paths of the source's files whose bytes were compared, and of the manifests that name them."""
 
     def run(self, snapshots: Collection[int] | None, tell: Callable[[int, int], None]) -> list[SnapshotCompared]:
         self._tables()
@@ -170,7 +175,27 @@ class _Comparison:
         if not self.rows:
             return SnapshotCompared(ours.snapshot_id, counts)
         read = rows_compared(self.source, self.target, ours.snapshot_id, self.check)
-        return SnapshotCompared(ours.snapshot_id, counts, read.rows, read.why_not)
+        files = self._bytes(manifests) if read.rows is None else 0
+        return SnapshotCompared(ours.snapshot_id, counts, read.rows, read.why_not, files)
+
+    def _bytes(self, manifests: list[ManifestFile]) -> int:
+        """Deletes that nobody here applies leave the same rows on both sides when they, and what they are applied to, are the same."""
+        fresh = self._files_of(manifest for manifest in manifests if manifest.manifest_path not in self.bytes_of)
+        compared = each(fresh, self._same_bytes, self.check, workers=self.workers)
+        self.bytes_of.update(manifest.manifest_path for manifest in manifests)
+        return compared
+
+    def _same_bytes(self, path: str) -> None:
+        compare_bytes(path, self.source.io, self.paths.written(path), self.target.io, self.check)
+
+    def _files_of(self, manifests: Iterable[ManifestFile]) -> Iterator[str]:
+        """Position deletes are written anew, and were compared by what they say."""
+        for entry in chain.from_iterable(_read(manifest, self.source.io) for manifest in manifests):
+            path = entry.data_file.file_path
+            alive = entry.status != ManifestEntryStatus.DELETED and entry.data_file.content != DataFileContent.POSITION_DELETES
+            if alive and path not in self.bytes_of:
+                self.bytes_of.add(path)
+                yield path
 
     def _listed(self, what: str, theirs: ManifestFile, ours: ManifestFile) -> None:
         path = theirs.manifest_path

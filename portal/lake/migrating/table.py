@@ -208,4 +208,4 @@ def _told(one: SnapshotCompared) -> dict[str, Any]:
     found: dict[str, Any] = {"snapshot_id": str(one.snapshot_id), **one.counts._asdict()}
     if one.rows is not None:
         found["rows_compared"] = one.rows
-    return {**found, **({"rows_unread": one.unread} if one.unread else {})}
+    return {**found, **({"rows_unread": one.unread, "files_compared": one.files} if one.unread else {})}
