@@ -145,7 +145,9 @@ def points(calls: int, fault: tuple[int, bool]) -> list[int]:
 def tries(home: Path, made: dict[str, Made], before: str, fault: tuple[int, bool], *, renames: bool) -> Iterator[tuple[Path, list[str], bool]]:
     """Publish over and over, each time with another call failing; yields the folder, what failed, and whether it was published all the same."""
     whole = Faulty(local_store(home / "whole"), sys.maxsize, fault, renames=renames)
-    assert tried(home / "whole", made, before, whole) and (calls := next(whole.calls)) > 15
+    assert tried(home / "whole", made, before, whole)
+    calls = next(whole.calls)
+    assert calls > 15
     for number in points(calls, fault):
         folder = home / f"{number}"
         store = Faulty(local_store(folder), number, fault, renames=renames)

@@ -3,8 +3,9 @@ not balance. Each fault strikes on the way, in a proxy; the servers behind it ar
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,22 +14,34 @@ from azure.storage.blob import BlobClient
 from tests.faulty import BLOCK, LARGE, SMALL, Field, field
 from tests.proxy import Fault, Rule, asks, faults
 from tests.servers import ADLS_ACCOUNT, ADLS_KEY, Server
-from tests.transferring import get, put
+from tests.transferring import Ran, get, put
 
 SIZES = {"small/a.bin": SMALL, "small/b.bin": SMALL + 1, "small/empty.bin": 0, "large.bin": LARGE}
-GET_SMALL, GET_LARGE = asks("GET", r"/small/[ab]"), asks("GET", r"/large\.bin")
-PUT_SMALL = asks("PUT", r"/small/[ab]")
-PUT_BLOCK, PUT_LIST = asks("PUT", r"comp=block(&|$)"), asks("PUT", r"comp=blocklist")
+GET_LARGE = asks("GET", r"/large\.bin")
+PUT_LIST = asks("PUT", r"comp=blocklist")
 OFTEN = 3
-"""Times a fault strikes that shall be got over: fewer than any object is tried."""
+"""Times a fault strikes an object that shall be got over: fewer than any object is tried."""
 SLOW = "429 with Retry-After"
 """Strikes once: each time costs the second that it asks for."""
 
 
+Sized = Callable[[Mapping[str, int]], Field]
+
+
 @pytest.fixture
-def wild(hasty: None, home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[Field]:
-    with field(home, s3_server, adls_server, unique, SIZES) as made:
-        yield made
+def sized(hasty: None, home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[Sized]:
+    with contextlib.ExitStack() as stack:
+        yield lambda sizes: stack.enter_context(field(home, s3_server, adls_server, unique, sizes))
+
+
+@pytest.fixture
+def wild(sized: Sized) -> Field:
+    return sized(SIZES)
+
+
+def keys_of(told: Iterable[str]) -> dict[str, str]:
+    """Return an object's key for each: one migration meets them all, each at an object of its own."""
+    return {name: f"{number:02}.bin" for number, name in enumerate(told)}
 
 
 PASSING: dict[str, Fault] = {
@@ -43,26 +56,34 @@ READING: dict[str, Fault] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("place", ["a small object", "a large object"])
-@pytest.mark.parametrize("fault", [*PASSING, *READING])
-def test_what_befalls_the_reading_is_got_over(wild: Field, fault: str, place: str) -> None:
-    rule = Rule((PASSING | READING)[fault], GET_SMALL if place == "a small object" else GET_LARGE, times=1 if fault == SLOW else OFTEN)
-    ran = wild.migrate(of_s3=[rule], mode="stream")
-    assert rule.hits
-    assert (ran.code, ran.counts["copied"]) == (0, len(SIZES)), ran.result
+def got_over(ran: Ran, rules: Mapping[str, Rule], objects: int) -> None:
+    assert [name for name, rule in rules.items() if not rule.hits] == []
+    assert (ran.code, ran.counts["copied"]) == (0, objects), ran.result
     assert {row["proof"] for row in ran.rows.values()} == {"end-to-end"}
 
 
-@pytest.mark.parametrize("place", ["a small object", "a block", "the commit"])
-@pytest.mark.parametrize("fault", [*(name for name in PASSING if name != "400 request timeout"), "flipped"])
-def test_what_befalls_the_writing_is_got_over(wild: Field, fault: str, place: str) -> None:
-    fits = {"a small object": PUT_SMALL, "a block": PUT_BLOCK, "the commit": PUT_LIST}[place]
-    times = 1 if fault == SLOW else 2 if place == "the commit" else OFTEN
-    rule = Rule(faults.flip_request(100) if fault == "flipped" else PASSING[fault], fits, times=times)
-    ran = wild.migrate(of_adls=[rule], mode="stream")
-    assert rule.hits >= 1
-    assert (ran.code, ran.counts["copied"]) == (0, len(SIZES)), ran.result
-    assert {row["proof"] for row in ran.rows.values()} == {"end-to-end"}
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small objects", "large objects"])
+def test_what_befalls_the_reading_is_got_over(sized: Sized, size: int) -> None:
+    keys = keys_of(PASSING | READING)
+    wild = sized(dict.fromkeys([*keys.values(), "none.bin"], size))
+    rules = {
+        name: Rule(fault, asks("GET", f"/{keys[name]}"), times=1 if name == SLOW else OFTEN) for name, fault in (PASSING | READING).items()
+    }  # fmt: skip
+    got_over(wild.migrate(of_s3=list(rules.values()), mode="stream"), rules, len(keys) + 1)
+
+
+@pytest.mark.parametrize("place", ["small objects", "blocks", "commits"])
+def test_what_befalls_the_writing_is_got_over(sized: Sized, place: str) -> None:
+    striking = {**PASSING, "flipped": faults.flip_request(100)}
+    del striking["400 request timeout"]
+    keys = keys_of(striking)
+    wild = sized(dict.fromkeys([*keys.values(), "none.bin"], SMALL if place == "small objects" else LARGE))
+    asked = {"small objects": "", "blocks": ".*comp=block(&|$)", "commits": ".*comp=blocklist"}[place]
+    times = 2 if place == "commits" else OFTEN
+    rules = {
+        name: Rule(fault, asks("PUT", f"/{keys[name]}{asked}"), times=1 if name == SLOW else times) for name, fault in striking.items()
+    }  # fmt: skip
+    got_over(wild.migrate(of_adls=list(rules.values()), mode="stream"), rules, len(keys) + 1)
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
@@ -84,32 +105,35 @@ def test_a_listing_that_stumbles_is_whole(wild: Field) -> None:
     assert (ran.code, ran.result["counts"]["listed"]) == (0, len(SIZES))
 
 
-LASTING = {
-    "the source always answers 500": ("s3", Rule(faults.answer(500, "InternalError"), GET_SMALL, times=-1), "unreachable"),
-    "the source is always throttled": ("s3", Rule(faults.answer(503, "SlowDown"), GET_SMALL, times=-1), "throttled"),
-    "the source's bytes are always changed": ("s3", Rule(faults.flip_answer(5), GET_SMALL, times=-1), "proof-failed"),
-    "the source is always cut off": ("s3", Rule(faults.cut_answer(9), GET_SMALL, times=-1), "unreachable"),
-    "the source is denied": ("s3", Rule(faults.answer(403, "AccessDenied"), GET_SMALL, times=-1), "access-denied"),
-    "the token has ended": ("s3", Rule(faults.answer(400, "ExpiredToken"), GET_SMALL, times=-1), "access-denied"),
-    "the source is archived": ("s3", Rule(faults.answer(403, "InvalidObjectState"), GET_SMALL, times=-1), "archived"),
-    "the target always answers 500": ("adls", Rule(faults.answer(500, "InternalError"), PUT_SMALL, times=-1), "unreachable"),
-    "the target always changes bytes": ("adls", Rule(faults.flip_request(5), PUT_SMALL, times=-1), "proof-failed"),
-    "the target denies": ("adls", Rule(faults.answer(403, "AuthorizationPermissionMismatch"), PUT_SMALL, times=-1), "access-denied"),
-    "the target's signature has ended": ("adls", Rule(faults.answer(403, "AuthenticationFailed"), PUT_SMALL, times=-1), "access-denied"),
-    "the target is leased": ("adls", Rule(faults.answer(412, "LeaseIdMissing"), PUT_SMALL, times=-1), "leased"),
-    "the target is full": ("adls", Rule(faults.answer(507, "InsufficientStorage"), PUT_SMALL, times=-1), "full"),
-}  # fmt: skip
+LASTING: dict[str, tuple[str, Fault, str]] = {
+    "the source always answers 500": ("s3", faults.answer(500, "InternalError"), "unreachable"),
+    "the source is always throttled": ("s3", faults.answer(503, "SlowDown"), "throttled"),
+    "the source's bytes are always changed": ("s3", faults.flip_answer(5), "proof-failed"),
+    "the source is always cut off": ("s3", faults.cut_answer(9), "unreachable"),
+    "the source is denied": ("s3", faults.answer(403, "AccessDenied"), "access-denied"),
+    "the token has ended": ("s3", faults.answer(400, "ExpiredToken"), "access-denied"),
+    "the source is archived": ("s3", faults.answer(403, "InvalidObjectState"), "archived"),
+    "the target always answers 500": ("adls", faults.answer(500, "InternalError"), "unreachable"),
+    "the target always changes bytes": ("adls", faults.flip_request(5), "proof-failed"),
+    "the target denies": ("adls", faults.answer(403, "AuthorizationPermissionMismatch"), "access-denied"),
+    "the target's signature has ended": ("adls", faults.answer(403, "AuthenticationFailed"), "access-denied"),
+    "the target is leased": ("adls", faults.answer(412, "LeaseIdMissing"), "leased"),
+    "the target is full": ("adls", faults.answer(507, "InsufficientStorage"), "full"),
+}
 
 
-@pytest.mark.parametrize("fault", LASTING)
-def test_what_does_not_pass_is_told_with_its_cause(wild: Field, fault: str) -> None:
-    side, rule, cause = LASTING[fault]
-    ran = wild.migrate(of_s3=[rule] if side == "s3" else [], of_adls=[rule] if side == "adls" else [], mode="stream")
-    assert (ran.code, ran.counts["copied"], ran.counts["failed"]) == (3, 2, 2), ran.result
-    assert {row["cause"] for row in ran.rows.values() if row["outcome"] == "failed"} == {cause}
+def test_what_does_not_pass_is_told_with_its_cause(sized: Sized) -> None:
+    keys = keys_of(LASTING)
+    wild = sized({**dict.fromkeys(keys.values(), SMALL), **SIZES})
+    of_s3 = [Rule(fault, asks("GET", f"/{keys[name]}"), times=-1) for name, (side, fault, _) in LASTING.items() if side == "s3"]
+    of_adls = [Rule(fault, asks("PUT", f"/{keys[name]}"), times=-1) for name, (side, fault, _) in LASTING.items() if side == "adls"]
+    ran = wild.migrate(of_s3=of_s3, of_adls=of_adls, mode="stream")
+    assert (ran.code, ran.counts["copied"], ran.counts["failed"]) == (3, len(SIZES), len(LASTING)), ran.result
+    failed = {key: row["cause"] for key, row in ran.rows.items() if row["outcome"] == "failed"}
+    assert failed == {keys[name]: cause for name, (_, _, cause) in LASTING.items()}
     healed = wild.clouds.context(retry_of=ran.job.job_id, job_id=f"{ran.job.job_id}-again")
     again = wild.clouds.migrate(healed, formats=["any"], block_bytes=BLOCK, mode="stream")
-    assert (again.code, again.counts) == (0, {"listed": 2, "copied": 2}), again.result
+    assert (again.code, again.counts) == (0, {"listed": len(LASTING), "copied": len(LASTING)}), again.result
 
 
 @pytest.mark.parametrize("place", ["a small object", "a large object"])
@@ -182,7 +206,6 @@ def test_a_connection_that_stalls_is_given_up_and_the_object_tried_again(wild: F
 
 SERVER_SIDE = {
     "the service cannot read the source": ("s3", Rule(faults.answer(403, "AccessDenied"), asks("GET", "X-Amz-Signature"), times=-1)),
-    "presigned URLs have always ended": ("s3", Rule(faults.answer(403, "AccessDenied"), asks("GET", "X-Amz-Signature"), times=-1)),
     "the service refuses to fetch": ("adls", Rule(faults.answer(409, "CannotVerifyCopySource"), asks("PUT", "", "x-ms-copy-source"), times=-1)),
     "the service does not know how": ("adls", Rule(faults.answer(501, "NotImplemented"), asks("PUT", "", "x-ms-copy-source"), times=-1)),
 }  # fmt: skip
@@ -198,21 +221,25 @@ def test_what_the_service_cannot_pull_is_streamed_with_the_reason(wild: Field, f
     assert ran.rows["large.bin"]["proof"] == "end-to-end"
 
 
-PULLING = {
+PULLING: dict[str, tuple[str, Fault]] = {
     "500 of the source": ("s3", faults.answer(500, "InternalError")), "cut off": ("s3", faults.cut_answer(1000)),
     "a flipped byte": ("s3", faults.flip_answer(77)), "503 of the service": ("adls", faults.answer(503, "ServerBusy")),
     "a lost answer": ("adls", faults.lose_answer()), "a reset": ("adls", faults.reset()),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", PULLING)
-def test_what_befalls_a_server_side_copy_is_got_over(wild: Field, fault: str) -> None:
-    side, what = PULLING[fault]
-    rule = Rule(what, asks("GET", r"/large\.bin.*X-Amz-Signature") if side == "s3" else asks("PUT", r"large\.bin", "x-ms-copy-source"))
-    ran = wild.migrate(of_s3=[rule] if side == "s3" else [], of_adls=[rule] if side == "adls" else [])
-    assert rule.hits == 1
-    assert (ran.code, ran.counts["copied"]) == (0, len(SIZES)), ran.result
-    assert ran.rows["large.bin"]["proof"] == "end-to-end"
+def test_what_befalls_a_server_side_copy_is_got_over(sized: Sized) -> None:
+    keys = keys_of(PULLING)
+    wild = sized({**dict.fromkeys(keys.values(), LARGE), **SIZES})
+    asked = {"s3": ("GET", ".*X-Amz-Signature", ""), "adls": ("PUT", "", "x-ms-copy-source")}
+    rules: dict[str, list[Rule]] = {"s3": [], "adls": []}
+    for name, (side, fault) in PULLING.items():
+        method, rest, header = asked[side]
+        rules[side].append(Rule(fault, asks(method, f"/{keys[name]}{rest}", header)))
+    ran = wild.migrate(of_s3=rules["s3"], of_adls=rules["adls"])
+    assert [rule.hits for rule in (*rules["s3"], *rules["adls"])] == [1] * len(PULLING)
+    assert (ran.code, ran.counts["copied"]) == (0, len(SIZES) + len(PULLING)), ran.result
+    assert {ran.rows[key]["proof"] for key in keys.values()} == {"end-to-end"}
 
 
 def test_bytes_that_are_always_changed_on_a_pull_never_become_visible(wild: Field) -> None:
