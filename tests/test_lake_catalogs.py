@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyiceberg.catalog.hive import HiveCatalog
+from pyiceberg.table import StaticTable
 
 from engines import ingest_hive
 from portal import settings
@@ -19,14 +21,17 @@ from portal.errors import AccessDenied, AlreadyExists, CatalogError, NotFound, P
 from portal.lake import packages
 from portal.lake.catalogs.base import Catalog, found
 from portal.lake.catalogs.files import Files
+from portal.lake.catalogs.hadoop import HadoopTables
+from portal.lake.catalogs.hive import HiveTables
 from portal.lake.catalogs.opening import open_catalog
 from portal.lake.catalogs.spark_conf import spark_conf
 from portal.lake.table_name import TableName
 from portal.probe import probe
 from tests import iceberg_tables
+from tests.iceberg_lake import between_folders
 from tests.lake import metastore
 from tests.servers import Server
-from tests.transferring import Clouds, put
+from tests.transferring import Clouds, Ran, put
 
 __all__ = ["metastore"]
 
@@ -120,6 +125,57 @@ def test_of_many_that_commit_at_once_one_wins(target: tuple[str, Catalog, TableN
     for thread in threads:
         thread.join()
     assert len(ended) == 4 and len([one for one in ended if one]) == 1, kind
+
+
+def test_a_whole_migration_goes_to_a_metastore_and_to_folders(home: Path, metastore: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brought, brought again with what is new, found as it was, and told when another was quicker: with the first commit and with a later one."""
+    database = "m" + uuid.uuid4().hex[:8]
+    with between_folders(home) as lake:
+        made = lake.table()
+        iceberg_tables.connections(home, f'[metastore]\nkind = "catalog"\ntype = "hive"\nuri = "{metastore.uri}"\nwarehouse = "{lake.warehouse}/hms"')
+        iceberg_tables.connections(home, f'[folders]\nkind = "catalog"\ntype = "hadoop"\nwarehouse = "{lake.warehouse}/folders"')
+        for name, owner in (("metastore", HiveTables), ("folders", HadoopTables)):
+
+            def run(name: str = name) -> Ran:
+                return lake.run(target_catalog=name, target_namespace=database, check="rows")
+
+            def same(ran: Ran, owner: Any = owner) -> None:
+                """Everything of it by what the catalog itself says, read by pyiceberg alone."""
+                place = ran.result["report"]["tables"][0]["metadata_location"]
+                if owner is HiveTables:
+                    place = HiveCatalog("theirs", uri=metastore.uri).load_table((database, "orders")).metadata_location
+                found, source = StaticTable.from_metadata(place), lake.base.load_table("sales.orders")
+                assert found.metadata.refs == source.metadata.refs
+                assert found.scan().to_arrow().sort_by("id").equals(source.scan().to_arrow().sort_by("id"))
+
+            with monkeypatch.context() as patch:
+                _overtaken(patch, owner, "register", run)
+                late = run()
+            assert late.code == 1 and "already" in late.error["message"], late.error
+            made.append(iceberg_tables.rows(1000, 3))
+            ran = run()
+            assert ran.code == 0 and ran.counts["snapshots"] == 1 and ran.counts["files"] == 1, ran.error
+            same(ran)
+            made.append(iceberg_tables.rows(2000, 3))
+            with monkeypatch.context() as patch:
+                _overtaken(patch, owner, "replace", run)
+                late = run()
+            assert late.code == 1 and "meanwhile" in late.error["message"], late.error
+            last = run()
+            assert last.counts["unchanged"] == 1, last.result
+            same(last)
+
+
+def _overtaken(patch: pytest.MonkeyPatch, owner: Any, step: str, other: Callable[[], Ran]) -> None:
+    """Let another job bring the table just before this one commits."""
+    real = getattr(owner, step)
+
+    def late(*arguments: Any) -> Any:
+        patch.undo()
+        assert other().code == 0
+        return real(*arguments)
+
+    patch.setattr(owner, step, late)
 
 
 def test_patterns_choose_tables(home: Path, source: Any) -> None:
