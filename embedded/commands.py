@@ -46,9 +46,9 @@ class Commands:
         while time.monotonic() < deadline:
             if worker.ended:
                 raise ChildFailed(worker.obituary())
-            if any(found["alive"] for found in self.json("workers", check=False)):
+            if any(" serves " in line for line in worker.output()):
                 return worker
-            time.sleep(0.1)
+            time.sleep(0.05)
         raise ChildFailed(f"The worker was not ready after 30 s; its output is in {worker.log}.")
 
     def cancel_everything(self) -> None:

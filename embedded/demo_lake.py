@@ -18,18 +18,16 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from embedded import box_lake, data, evidence, evidence_lake, lake_data, processes
-from embedded.box import ACCOUNT
+from embedded import azure_catalog, box_lake, evidence, evidence_lake, lake_data, processes
 from embedded.commands import Commands
 from embedded.demo import Findings, fresh
 from embedded.processes import Child, ChildFailed
 
-AZURE = "azure"
 TENANT = "00000000-0000-0000-0000-000000000000"
 """Entra ID's directory, which a volume is made for; the box's Snowflake has been let into the box's storage already."""
 STEPS = ("ingest_hive", "migrate_iceberg", "register_snowflake")
 SETTINGS = (
-    f"migrate.target_catalog={AZURE}", "register.schema_name=LAKE", "register.create_schema=true", "register.create_volume=true",
+    f"migrate.target_catalog={azure_catalog.NAME}", "register.schema_name=LAKE", "register.create_schema=true", "register.create_volume=true",
     f"register.azure_tenant_id={TENANT}", "register.create_integration=true",
 )  # fmt: skip
 NEW_MONTH = 13
@@ -59,16 +57,6 @@ def run(home: Path) -> int:
     return 1 if wrong else 0
 
 
-def write_connections(home: Path) -> None:
-    """Name the catalog of the tables on Azure; that of Hive is the default one."""
-    path = home / "connections.toml"
-    if not path.exists():
-        path.write_text(
-            f'[{AZURE}]\nkind = "catalog"\ntype = "sql"\nuri = "sqlite:///{home}/{AZURE}.db"\n'
-            f'warehouse = "abfss://{data.CONTAINER}@{ACCOUNT}/warehouse"\n', "utf-8",
-        )  # fmt: skip
-
-
 def _demo(home: Path, findings: Findings) -> None:
     children: list[Child] = []
     portal = Commands(home, processes.clean_environment())
@@ -77,7 +65,7 @@ def _demo(home: Path, findings: Findings) -> None:
         children.append(processes.start("box", [sys.executable, "-m", "embedded.box", "--home", str(home), "--lake"], home / "box.log", portal.env))
         processes.wait_for_line(children[0], "ready ", 400)
         print("\n".join(children[0].output()[:-1]))
-        write_connections(home)
+        azure_catalog.write_connections(home)
         env = {name: value for name, value in dotenv_values(home / ".env").items() if value is not None}
         children.append(portal.start_worker())
         print(f"{'worker':<10}pid {children[1].process.pid}")

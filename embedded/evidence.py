@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -15,7 +16,6 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pyarrow.parquet
-import snowflake.connector
 from azure.core.exceptions import ResourceNotFoundError
 
 from embedded import data, kinds
@@ -90,14 +90,27 @@ def unlike(kind: Kind, source: bytes, target: bytes, told: Mapping[str, Any]) ->
 
 def compare(key: str, source: bytes, target: bytes | None) -> Table:
     """Compare a source (CSV with a header, a JSON array of objects, or Parquet) with the bytes of its target."""
-    columns = columns_of(key, source)
-    rows = len(next(iter(columns.values()), []))
-    if target is None:
-        return Table(key, rows, len(columns), None, "it is not in the lake")
-    found = pyarrow.parquet.read_table(io.BytesIO(target))
-    if key.endswith(".parquet") and source != target:
-        return Table(key, rows, len(columns), found.num_rows, "its bytes differ")
-    return Table(key, rows, len(columns), found.num_rows, "" if key.endswith(".parquet") else difference(columns, rows, found))
+    with _uncollected():
+        columns = columns_of(key, source)
+        rows = len(next(iter(columns.values()), []))
+        if target is None:
+            return Table(key, rows, len(columns), None, "it is not in the lake")
+        found = pyarrow.parquet.read_table(io.BytesIO(target))
+        if key.endswith(".parquet") and source != target:
+            return Table(key, rows, len(columns), found.num_rows, "its bytes differ")
+        return Table(key, rows, len(columns), found.num_rows, "" if key.endswith(".parquet") else difference(columns, rows, found))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Millions of values come and stay: Python's collector would go through them again and again, for longer than it takes to compare them."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def columns_of(key: str, content: bytes) -> dict[str, list[Any]]:
@@ -123,13 +136,14 @@ def difference(columns: Mapping[str, list[Any]], rows: int, found: pyarrow.Table
 
 
 def _same_column(values: list[Any], column: pyarrow.ChunkedArray) -> bool:
-    read = _reader(column.type)
-    known: dict[Any, Any] = {}
-    for value, arrived in zip(values, column.to_pylist(), strict=True):
-        if value not in known:
-            known[value] = read(value)
-        if known[value] != arrived:
+    """Each value that stands there with what it became: a pair is looked at once, however often it comes."""
+    read, at = _reader(column.type), 0
+    for chunk in column.dictionary_encode().chunks:
+        known = chunk.dictionary.to_pylist()
+        pairs = set(zip(values[at : at + len(chunk)], chunk.indices.to_pylist(), strict=True))
+        if any(read(value) != (None if index is None else known[index]) for value, index in pairs):
             return False
+        at += len(chunk)
     return True
 
 
@@ -161,6 +175,8 @@ def _day(text: str) -> date:
 
 def exported_jobs(env: Mapping[str, str], table: str) -> list[tuple[str, str]]:
     """Return job id and status of every row of the audit table, read with Snowflake's own connector."""
+    import snowflake.connector  # with pandas: longer than all else here, and only for this
+
     connection = snowflake.connector.connect(
         account=env["SNOWFLAKE_ACCOUNT"], user=env["SNOWFLAKE_USER"], password=env["SNOWFLAKE_PASSWORD"], host=env["SNOWFLAKE_HOST"],
         port=int(env["SNOWFLAKE_PORT"]), protocol=env["SNOWFLAKE_PROTOCOL"], database=env["SNOWFLAKE_DATABASE"], schema=env["SNOWFLAKE_SCHEMA"],

@@ -20,7 +20,7 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from embedded import box_lake, data, demo_lake, processes
+from embedded import azure_catalog, box_lake, data, processes
 from embedded.box import ACCOUNT
 from embedded.commands import Commands
 from embedded.processes import Child, ChildFailed
@@ -108,7 +108,7 @@ def _start_box(portal: Commands, children: list[Child], lake: bool) -> None:
     processes.wait_for_line(children[0], "ready ", _LAKE_READY_S if lake else _READY_S)
     print("\n".join(children[0].output()[:-1]))
     if lake:
-        demo_lake.write_connections(portal.home)
+        azure_catalog.write_connections(portal.home)
 
 
 def _submit_for_show(portal: Commands) -> None:

@@ -122,7 +122,7 @@ class Shop:
         """Return the jobs that the triggers made, when all of them have ended."""
         until = time.monotonic() + _PATIENCE_S
         while True:
-            found = [job for name in (UP, DOWN) for job in portal.json("jobs", "--trigger", name, "--limit", "100")]
+            found = [job for job in portal.json("jobs", "--limit", "200") if job["labels"].get("trigger") in (UP, DOWN)]
             if all(job["status"] not in ("queued", "running") for job in found) or time.monotonic() > until:
                 return found
             time.sleep(0.2)
