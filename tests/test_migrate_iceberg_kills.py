@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -26,8 +27,10 @@ from portal.lake.catalogs.sql import SqlTables
 from portal.lake.iceberg.inventory import Inventory
 from portal.lake.iceberg.rewriting import Rewriting
 from portal.lake.migrating.table import TableMigration
+from portal.lake.migrating.tables import Tables
 from portal.ledger.journal import Journal
 from portal.redact import Redactor
+from portal.stores.local import LocalWriter
 from portal.transfer.migration import Migration
 from tests import iceberg_tables
 from tests.iceberg_tables import rows
@@ -54,6 +57,18 @@ def dying(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, *, at: int = 1
     monkeypatch.setattr(owner, name, call)
 
 
+def dying_in_the_metadatas_upload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it is sent, and it has no name yet."""
+    commit = LocalWriter.commit
+
+    def call(self: LocalWriter, **options: Any) -> Any:
+        if self._key.endswith(".metadata.json"):
+            raise Died
+        return commit(self, **options)
+
+    monkeypatch.setattr(LocalWriter, "commit", call)
+
+
 DEATHS = {
     "while the table is walked": partial(dying, owner=Inventory, name="add_files", at=2),
     "before the files are moved": partial(dying, owner=Migration, name="move"),
@@ -61,6 +76,7 @@ DEATHS = {
     "after the files were moved": partial(dying, owner=Migration, name="move", after=True),
     "while manifests are written": partial(dying, owner=Rewriting, name="_copy_manifest", after=True),
     "before the manifest list": partial(dying, owner=Rewriting, name="_copy_list"),
+    "in the metadata's upload": dying_in_the_metadatas_upload,
     "with the metadata written": partial(dying, owner=Rewriting, name="run", after=True),
     "before the commit": partial(dying, owner=TableMigration, name="_committed"),
     "in the commit": partial(dying, owner=SqlTables, name="replace"),
@@ -84,12 +100,12 @@ def ids(catalog: SqlCatalog, name: str = "sales.orders") -> list[int]:
     return sorted(catalog.load_table(name).scan().to_arrow()["id"].to_pylist())
 
 
-def run(home: Path, job_id: str, attempt: int = 1) -> int:
+def run(home: Path, job_id: str, attempt: int = 1, tables: str = "sales.orders") -> int:
     """Run the engine in this process, as an attempt at a job."""
     folder = home / "logs" / job_id
     folder.mkdir(exist_ok=True)
     job = JobContext(job_id, folder, settings.load(home), attempt=attempt)
-    params = {"catalog": "old", "target_catalog": "lake", "tables": ["sales.orders"], "processes": 1}
+    params = {"catalog": "old", "target_catalog": "lake", "tables": [tables], "processes": 1}
     return execute(migrate_iceberg.Params, migrate_iceberg.run, params, job, Redactor())
 
 
@@ -113,18 +129,49 @@ def test_a_death_at_any_step_leaves_the_state_before_and_the_next_attempt_goes_o
     assert [one.snapshot_id for one in target.load_table("sales.orders").snapshots()] == [one.snapshot_id for one in made.snapshots()]
 
 
-def test_a_death_before_the_first_commit_leaves_no_table(
+@pytest.mark.parametrize(("die", "arrived"), [
+    (partial(dying, owner=SqlTables, name="register"), []),
+    (partial(dying, owner=SqlTables, name="register", after=True), ["a"]),
+    (partial(dying, owner=Tables, name="_one", after=True), ["a"]),
+    (partial(dying, owner=SqlTables, name="create_namespace", at=2), ["a"]),
+])  # fmt: skip
+def test_a_death_between_tables_leaves_those_that_were_whole(
+    home: Path, local: tuple[SqlCatalog, SqlCatalog], monkeypatch: pytest.MonkeyPatch, die: Callable[..., None], arrived: list[str]
+) -> None:
+    source, target = local
+    for name in ("a", "b"):
+        iceberg_tables.table(source, f"sales.{name}", snapshots=1)
+    with monkeypatch.context() as patch:
+        die(patch)
+        with pytest.raises(Died):
+            run(home, "job", tables="sales.*")
+    assert [name for _, name in target.list_tables("sales")] == arrived
+    for job, attempt in (("job", 2), ("another job", 1)):
+        assert run(home, job, attempt, "sales.*") == 0
+        told = json.loads((home / "logs" / job / f"result-{attempt}.json").read_text())
+        assert told["report"]["arrived"] == ["sales.a", "sales.b"]
+        assert [ids(target, name) for name in ("sales.a", "sales.b")] == [ids(source, name) for name in ("sales.a", "sales.b")]
+    assert told["counts"]["unchanged"] == 2
+
+
+def test_a_death_while_what_was_lost_is_brought_again_leaves_it_to_the_next(
     home: Path, local: tuple[SqlCatalog, SqlCatalog], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = local
     iceberg_tables.table(source, "sales.orders")
-    with monkeypatch.context() as patch:
-        dying(patch, SqlTables, "register")
-        with pytest.raises(Died):
-            run(home, "job")
-    assert target.list_tables("sales") == []
-    assert run(home, "another job") == 0
-    assert ids(target) == ids(source)
+    assert run(home, "first") == 0
+    for number, (owner, name) in enumerate(((Migration, "move"), (Rewriting, "_copy_manifest"), (SqlTables, "replace"))):
+        path = Path(next(iter(target.load_table("sales.orders").scan().plan_files())).file.file_path.removeprefix("file://"))
+        path.write_bytes(bytes(path.stat().st_size))
+        with monkeypatch.context() as patch:
+            dying(patch, owner, name, after=owner is not SqlTables)
+            with pytest.raises(Died):
+                run(home, f"job{number}")
+        for job in (f"job{number}", f"next{number}"):
+            assert run(home, job, attempt=2) == 0
+        told = json.loads((home / "logs" / f"next{number}" / "result-2.json").read_text())
+        assert told["counts"]["unchanged"] == 1, "it was brought again by the attempt, and is whole"
+        assert ids(target) == ids(source)
 
 
 def many_files(source: SqlCatalog, folder: Path, count: int, manifests: int) -> None:
