@@ -24,7 +24,7 @@ def keep(root: Path) -> None:
         fresh.replace(ready)
         with (root / "users").open("w") as users:
             fcntl.flock(users, fcntl.LOCK_EX)
-            ready.unlink()
+            ready.unlink(missing_ok=True)  # a run that was green takes its folder away
     finally:
         processes.stop([child])
 

@@ -47,7 +47,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, An
     folder = tmp_path_factory.mktemp("cluster")
     (folder / "events").mkdir()
     shown = {"spark.ui.enabled": "true", "spark.ui.port": "0", "spark.eventLog.enabled": "true", "spark.eventLog.dir": (folder / "events").as_uri()}
-    shown["spark.executor.extraJavaOptions"] = SMALL_JAVA
+    shown["spark.executor.extraJavaOptions"] = f"{SMALL_JAVA} -Djava.io.tmpdir={folder}/local"  # a killed one leaves what it unpacked
     with pytest.MonkeyPatch.context() as patch, cluster(folder) as found:
         for name, value in found.variables().items():
             patch.setenv(name, value)

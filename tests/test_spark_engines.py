@@ -5,18 +5,22 @@ from __future__ import annotations
 import gc
 import io
 import json
+import os
 import pickle
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydantic import SecretStr
+from pyspark import SparkContext
 
 from portal import settings
 from portal.connections import AdlsConnection, S3Connection
@@ -35,18 +39,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning
 
 
 @pytest.fixture(scope="module")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One small session for all tests here: engines use one that runs already."""
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One small session for all tests here: engines use one that runs already. The folder for its files, which is empty when it has ended."""
     home = tmp_path_factory.mktemp("spark-home")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in small(SPARK_MASTER="local[2]").items():
             patch.setenv(name, value)
         with spark_session(settings.load(home), app="tests", iceberg=False):
-            yield
+            yield home / ".spark"
+    assert [path.name for path in (home / ".spark").iterdir()] == [".portal-lock"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
-
 
 
 def fill(clouds: Clouds, scheme: str) -> str:
@@ -75,6 +79,17 @@ def test_what_a_task_finds_out_is_told_as_on_this_machine(clouds: Clouds, spark:
     here, there = (clouds.run("list", source=missing, run_on=where) for where in ("local", "spark"))
     assert here.code == there.code == 1
     assert here.result["error"] == there.result["error"] and "Traceback" not in str(there.result)
+
+
+def test_whatever_java_puts_down_is_in_the_folder_of_its_session(spark: Path) -> None:
+    """Of a Java that is killed the next session removes all: it has put nothing elsewhere."""
+    context = cast(Any, SparkContext._active_spark_context)
+    assert context.parallelize([0], 1).map(lambda n: n).collect() == [0]
+    java = Path(f"/proc/{context._gateway.proc.pid}")
+    mapped = {line.split()[-1] for line in (java / "maps").read_text().splitlines()}
+    opened = {os.readlink(descriptor) for descriptor in (java / "fd").iterdir()}
+    passing = {path for path in mapped | opened if path.startswith((tempfile.gettempdir(), "/tmp/")) and not path.endswith("(deleted)")}
+    assert passing and not [path for path in passing if not Path(path).is_relative_to(spark)]
 
 
 def test_a_folder_of_the_workers_machine_is_not_listed_by_others(clouds: Clouds) -> None:

@@ -44,7 +44,8 @@ def strict_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-volume.max=5000", "-master.volumeSizeLimitMB=64", "-master.telemetry=false",
         "-s3.port.iceberg=0", "-s3.port.lance=0",  # else they listen on ports of their own choice, and end all when those are taken
     ]  # fmt: skip
-    environment = {**os.environ, "AWS_ACCESS_KEY_ID": KEYS["access_key_id"], "AWS_SECRET_ACCESS_KEY": KEYS["secret_access_key"]}
+    keys = {"AWS_ACCESS_KEY_ID": KEYS["access_key_id"], "AWS_SECRET_ACCESS_KEY": KEYS["secret_access_key"]}
+    environment = {**os.environ, **keys, "TMPDIR": str(folder)}  # for its logs
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([WEED, "server", f"-dir={folder}", *fixed, *flags], stdout=log, stderr=log, env=environment, cwd=folder)
     try:
@@ -53,6 +54,9 @@ def strict_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.kill()  # it takes seconds to end well, and nothing of it is kept
         process.wait()
+        for port in ports:
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # where it puts them, whatever it is told
+                left.unlink()
 
 
 def wait_for(url: str) -> None:
