@@ -12,13 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from engines import upload
 from portal import settings
+from portal.connections import S3Connection
 from portal.context import JobContext
 from portal.engine import execute
 from portal.ledger import journal
 from portal.notices import sqs
 from portal.redact import Redactor
+from portal.stores import s3_client
 from portal.transfer import migration
 from portal.transfer.uploading import after, announcing, putting_away, there
 
@@ -58,6 +62,10 @@ def main() -> None:
     for name in ("boto3", "portal.stores.s3", "portal.wire.s3_end", "portal.transfer.sides"):
         importlib.import_module(name)
     assert there
+    unreached = S3Connection(endpoint_url="http://127.0.0.1:1", access_key_id="none", secret_access_key=SecretStr("none"))
+    for service in ("s3", "sqs"):  # what the SDK knows of them is read once, not in each process
+        made, named = s3_client.session(unreached)
+        made.client(service, endpoint_url=unreached.endpoint_url, **named).close()
     for line in sys.stdin:
         child = os.fork()
         if not child:
