@@ -22,6 +22,7 @@ from tests.conftest import box_variables
 from tests.lake import Metastore, lake_variables, metastore
 from tests.registering import let_in
 from tests.servers import ADLS_ACCOUNT, SNOWFLAKE_PASSWORD, SNOWFLAKE_USER, Server
+from tests.spark_cluster import small
 
 __all__ = ["let_in", "metastore"]
 
@@ -33,7 +34,7 @@ def portal(
     home: Path, metastore: Metastore, s3_server: Server, adls_server: Server, snowflake_server: Server, let_in: Any, unique: str
 ) -> Iterator[Commands]:
     """A portal with a worker, whose default catalog is Hive's; `azure` is the catalog of the copies."""
-    spark = {"SPARK_MASTER": "local[1]"}
+    spark = small(SPARK_MASTER="local[1]")
     variables = {**box_variables(s3_server, adls_server, snowflake_server), **lake_variables(metastore), **spark, "PORTAL_POLL_S": "0.3"}
     variables |= {"PORTAL_LOCAL_ROOTS": f"{home / 'data'}:{metastore.warehouse}", "PORTAL_MAX_ATTEMPTS": "1", "PORTAL_WARM": "0"}
     with (home / ".env").open("a") as env:
