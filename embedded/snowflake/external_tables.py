@@ -6,6 +6,7 @@ METADATA$FILENAME the file's path in the container. It is a column that `SELECT 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -88,25 +89,27 @@ class ExternalTables:
         stage = (*name[: 3 - len(location.name)], *location.name)
         url = self._objects.need(STAGE, stage)["url"].rstrip("/")
         columns = _columns(statement.sql)
-        facts = {
+        facts: dict[str, Any] = {
             "url": f"{url}/{location.path}" if location.path else url, "stage": ".".join(stage), "columns": columns,
-            "comment": str(statement.options.get("COMMENT", "")), "files": {},
+            "comment": str(statement.options.get("COMMENT", "")), "pattern": str(statement.options.get("PATTERN", "")), "files": {},
         }  # fmt: skip
         if self._objects.get(KIND, name) is None or statement.replace:
-            self._fill(name, facts, duck)
+            self._fill(name, facts, duck, empty=statement.options.get("REFRESH_ON_CREATE") is False)
             return status_sql(f"Table {name[-1]} successfully created.")
         return status_sql(self._objects.create(KIND, name, facts, guarded=statement.guarded))
 
-    def _fill(self, name: Name, facts: dict[str, Any], duck: Any) -> dict[str, str]:
+    def _fill(self, name: Name, facts: dict[str, Any], duck: Any, *, empty: bool = False) -> dict[str, str]:
         """Replace a table's rows by those of the files that are there now; returns the files with their ETags."""
         place = Place.parse(f"{facts['url'].rstrip('/')}/")
-        files = {file: etag for file, etag in self._storage.list(place) if file.lower().endswith(".parquet")}
+        fits = re.compile(facts["pattern"] or ".*", re.DOTALL).fullmatch  # over the path below the table's location
+        files = {} if empty else {file: etag for file, etag in self._storage.list(place) if fits(file.removeprefix(place.path))}
         duck.execute("begin")
         try:
             columns = ", ".join(f"{quoted((column,))} {kind}" for column, kind, _ in facts["columns"])
             duck.execute(f"create or replace table {quoted(name)} ({columns}, {quoted((_FILENAME,))} varchar)")
+            told = _told_by_names(facts["columns"], list(files), duck)
             for file in files:
-                self._add(name, facts["columns"], Place(place.account, place.container, file), duck)
+                self._add(name, facts["columns"], Place(place.account, place.container, file), told[file], duck)
             duck.execute("commit")
         except BaseException:
             duck.execute("rollback")
@@ -114,18 +117,29 @@ class ExternalTables:
         self._objects.put(KIND, name, {**facts, "files": files})
         return files
 
-    def _add(self, name: Name, columns: list[tuple[str, str, str]], place: Place, duck: Any) -> None:
+    def _add(self, name: Name, columns: list[tuple[str, str, str]], place: Place, told: dict[str, Any], duck: Any) -> None:
         try:
             with parquet.ParquetFile(buffered(self._storage.open(place))) as file:
                 there = set(file.schema_arrow.names)
-                chosen = ", ".join(_duck_sql(text, there) for _, _, text in columns)
+                chosen = ", ".join("?" if column in told else _duck_sql(text, there) for column, _, text in columns)
                 reader = pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(1 << 16))
                 duck.register("arriving", reader)
                 rows = f"select *, ? as {quoted((_FILENAME,))} from arriving"  # noqa: S608 - a quoted name
-                duck.execute(f"insert into {quoted(name)} select {chosen}, {quoted((_FILENAME,))} from ({rows})", [place.path])  # noqa: S608
+                into = f"insert into {quoted(name)} select {chosen}, {quoted((_FILENAME,))} from ({rows})"  # noqa: S608
+                duck.execute(into, [*told.values(), place.path])
                 duck.unregister("arriving")
         except (pa.ArrowException, OSError) as error:
             raise Refused(CANNOT_READ, f"File {place.path} cannot be read as Parquet: {error}") from error
+
+
+def _told_by_names(columns: list[tuple[str, str, str]], files: list[str], duck: Any) -> dict[str, dict[str, Any]]:
+    """Return by file the values of the columns that the names of files alone tell: planning such expressions takes long, and here it is done once."""
+    own = {column: text for column, _, text in columns if parse_one(text, read="snowflake").find(exp.GetExtract) is None}
+    chosen = ", ".join([quoted((_FILENAME,)), *(_duck_sql(text, set()) for text in own.values())])
+    duck.register("names", pa.table({_FILENAME: pa.array(files, pa.string())}))
+    rows = duck.execute(f"select {chosen} from names").fetchall()  # noqa: S608 - a quoted name
+    duck.unregister("names")
+    return {file: dict(zip(own, values, strict=True)) for file, *values in rows}
 
 
 def _columns(sql: str) -> list[tuple[str, str, str]]:
@@ -155,4 +169,7 @@ def _duck_sql(text: str, there: set[str]) -> str:
             return exp.column(exp.to_identifier(_FILENAME, quoted=True))
         return node
 
-    return parse_one(text, read="snowflake").transform(turned).sql("duckdb")
+    tree = parse_one(text, read="snowflake").transform(turned)
+    for part in list(tree.find_all(exp.SplitPart)):  # else each becomes a CASE that has its text three times, and so have those within it
+        part.replace(exp.Anonymous(this="split_part", expressions=[part.this, part.args["delimiter"], part.args["part_index"]]))
+    return tree.sql("duckdb")

@@ -22,13 +22,13 @@ _MOST_DIGITS = 38
 
 def columns(folder: Folder) -> list[Column]:
     """Return the columns of the files, then those of the folders, which come before a file's own of the same name. Raises TableRefused."""
-    keys = {one.key for one in folder.partitions}
-    own = [_of_file(name, stored) for name, stored in folder.columns.items() if name not in keys]
+    others = {one.name for one in folder.partitions}
+    own = [_of_file(name, stored) for name, stored in folder.columns.items() if name not in others]
     return [*own, *(_of_folder(one) for one in folder.partitions)]
 
 
 def partition_names(folder: Folder) -> list[str]:
-    return [_name(one.key) for one in folder.partitions]
+    return [_name(one.name) for one in folder.partitions]
 
 
 def _name(name: str) -> str:
@@ -58,4 +58,6 @@ def _of_file(name: str, stored: pa.DataType) -> Column:
 def _of_folder(one: Partition) -> Column:
     """The value of `key=` anywhere in the file's path: at which level it lies is nobody's business."""
     value = f"SPLIT_PART(SPLIT_PART('/' || METADATA$FILENAME, {text(f'/{one.key}=')}, 2), '/', 1)"
-    return _name(one.key), one.kind, f"NULLIF({value}, {text(NULL_PARTITION)})::{one.kind}"
+    known = f"NULLIF({value}, {text(NULL_PARTITION)})"
+    undone = one.escapes.undone(known)
+    return _name(one.name), one.kind, f"{known if undone == known else f'({undone})'}::{one.kind}"

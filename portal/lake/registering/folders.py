@@ -19,6 +19,8 @@ from pyarrow import parquet
 
 from portal.errors import NotFound
 from portal.lake.iceberg.refusals import TableBroken, TableRefused
+from portal.lake.registering.data_files import has_suffix, is_data
+from portal.lake.registering.escapes import Escapes, plain
 from portal.stores.base import ObjectInfo, Store, walk
 from portal.stores.seekable import SeekableReader
 from portal.stores.url import StoreURL
@@ -34,13 +36,22 @@ class Partition:
     """A folder level `key=value`, and what all its values are."""
 
     key: str
+    """As the folders have it."""
     whole: bool = True
     dates: bool = True
     seen: bool = False
+    escapes: Escapes = field(default_factory=Escapes)
 
-    def add(self, value: str) -> None:
-        if value == NULL_PARTITION:
+    @property
+    def name(self) -> str:
+        """Of the column."""
+        return plain(self.key)
+
+    def add(self, written: str) -> None:
+        """Raises TableRefused for a value that cannot be read for sure."""
+        if written == NULL_PARTITION:
             return
+        value = self.escapes.add(self.key, written)
         self.seen = True
         self.whole = self.whole and bool(_WHOLE.fullmatch(value))
         self.dates = self.dates and _is_date(value)
@@ -80,19 +91,20 @@ def scanned(store: Store, url: StoreURL, check: Callable[[], None]) -> Folder:
     found = Folder(url)
     prefix = f"{url.key.rstrip('/')}/" if url.key.strip("/") else ""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        files = (info for info in walk(store, prefix) if _is_data(info.key.removeprefix(prefix)))
+        files = (info for info in walk(store, prefix) if _has_data(info, info.key.removeprefix(prefix)))
         for batch in iter(lambda: list(islice(files, _AT_ONCE)), []):
             check()
             for info, footer in zip(batch, pool.map(lambda one: _footer(store, one), batch), strict=True):
                 _add(found, info, info.key.removeprefix(prefix), footer)
     if not found.files:
-        raise NotFound(f"{url} holds no Parquet files.", hint="Name a folder with files that end in .parquet.")
+        raise NotFound(f"{url} holds no Parquet files.", hint="Name a folder with files that end in .parquet or .parq, or have no suffix.")
     _refuse_ambiguous(found, prefix)
     return found
 
 
-def _is_data(name: str) -> bool:
-    return name.lower().endswith(".parquet") and not any(part.startswith(("_", ".")) for part in name.split("/"))
+def _has_data(info: ObjectInfo, name: str) -> bool:
+    """Without a suffix, an empty file is a folder's marker or an empty bucket of Hive's."""
+    return is_data(name) and (has_suffix(name) or info.size_bytes > 0)
 
 
 def _footer(store: Store, info: ObjectInfo) -> Any:
@@ -138,11 +150,6 @@ def _add_partitions(found: Folder, name: str) -> None:
         known = "/".join(one.key for one in found.partitions) or "no folders"
         raise TableRefused(f"Its files are partitioned by {known}, and {name} is not: that is no single table.")
     for partition, (_, value) in zip(found.partitions, pairs, strict=True):
-        if "%" in value:
-            raise TableRefused(
-                f"Its partition {partition.key}={value} is escaped, and an expression over file names cannot undo that at Snowflake.",
-                hint="Bring the table to Iceberg, whose partitions are values: ingest_hive.",
-            )
         partition.add(value)
 
 
@@ -157,7 +164,8 @@ def _refuse_ambiguous(found: Folder, prefix: str) -> None:
     keys = [one.key for one in found.partitions]
     if len(set(keys)) != len(keys) or any(f"/{key}=" in f"/{prefix}" for key in keys):
         raise TableRefused(f"Its partitions {'/'.join(keys)} cannot be told from the folders above them ({prefix}).")
-    names = [*(name for name in found.columns if name not in keys), *keys]
+    own = [one.name for one in found.partitions]
+    names = [*(name for name in found.columns if name not in own), *own]
     seen: dict[str, str] = {}
     for name in names:
         if (other := seen.setdefault(name.upper(), name)) != name:
