@@ -166,6 +166,7 @@ def _batch(params: Params, job: JobContext, stack: ExitStack) -> Batch:
     for name, url in map(named_url, params.folders):
         store = stack.enter_context(_closing(job.store(url, params.adls_connection if url.scheme == "abfss" else "")))
         batch.add_folder(TableName((), name), url, store)
+    batch.refuse_unnamed()
     batch.refuse_twins()
     return batch
 

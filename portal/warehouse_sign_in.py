@@ -12,9 +12,12 @@ from portal.errors import SettingError
 
 
 def arguments(connection: SnowflakeConnection, query_tag: str) -> dict[str, Any]:
-    """Return the connector's arguments for a connection, `query_tag` and UTC set for the session. Raises SettingError."""
+    """Return the connector's arguments for a connection, `query_tag` and UTC set for the session. Raises SettingError.
+
+    A quoted name means itself, whatever the account or the user has set: else "a" and "A" would be one.
+    """
     _refuse_incomplete(connection)
-    session: dict[str, Any] = {"QUERY_TAG": query_tag, "TIMEZONE": "UTC"} if query_tag else {"TIMEZONE": "UTC"}
+    session: dict[str, Any] = {"TIMEZONE": "UTC", "QUOTED_IDENTIFIERS_IGNORE_CASE": False, **({"QUERY_TAG": query_tag} if query_tag else {})}
     how: dict[str, Any] = {
         "account": connection.account, "user": connection.user, "role": connection.role, "warehouse": connection.warehouse,
         "database": connection.database, "schema": connection.schema_name, "host": connection.host,

@@ -265,7 +265,9 @@ def test_a_folder_becomes_an_external_table_with_its_folders_as_columns(lake: La
     ("files", "reason"),
     [
         ({"year=1/a.parquet": "x", "b.parquet": "x"}, "no single table"),
-        ({"at=10%3A00/a.parquet": "x"}, "escaped"),
+        ({"at=10%E9/a.parquet": "x"}, "letters that Hive does not"),
+        ({"at=10%/a.parquet": "x"}, "escapes nothing"),
+        ({f"at={'%3A' * 21}/a.parquet": "x"}, "20 at most"),
         ({"a.parquet": "x", "b.parquet": "X"}, "one name"),
         ({"a.parquet": "x", "b.parquet": 5}, "no single table"),
     ],
@@ -309,22 +311,24 @@ def test_partitioned_tables_and_all_types_are_read_alike(lake: Lake) -> None:
         assert "read-only" in str(caught.value.__cause__), "Snowflake never changes what it does not manage"
 
 
-def test_a_stage_that_leads_to_another_folder_is_refused_or_replaced_as_told(lake: Lake) -> None:
+def test_a_table_never_shows_another_folder_and_no_stage_is_replaced(lake: Lake) -> None:
     """Both folders have as many rows: only where they come from tells them apart."""
     put_rows(lake, "theirs/a.parquet", pa.table({"id": [7, 8, 9]}))
     put_rows(lake, "mine/a.parquet", pa.table({"id": [1, 2, 3]}))
     theirs, mine = ([f"x={lake.clouds.lake}/{name}/"] for name in ("theirs", "mine"))
     assert lake.register(folders=theirs).code == 0
     refused = lake.register(folders=mine)
-    assert refused.code == 1 and "leads to azure://" in refused.result["error"]["message"], "our own table of another folder is none of this one"
-    lake.ask("drop external table HERE.x")
-    assert lake.register(folders=mine).result["report"]["tables"][0]["cause"] == "AlreadyExists", "its stage stayed"
+    assert refused.code == 1 and "was not registered for abfss://" in refused.result["error"]["message"], "ours of another folder is none of this one"
     replaced = lake.register(folders=mine, existing="replace")
     assert replaced.code == 0 and lake.ask("select id from HERE.x order by 1") == [(1,), (2,), (3,)]
+    stages = {row[1]: row[4] for row in lake.ask("show stages in schema HERE")}
+    beside = next(name for name in stages if name != "X_FILES")
+    assert stages["X_FILES"].endswith("/theirs/") and stages[beside].endswith("/mine/"), "what another table may hang on is left as it is"
     assert lake.register(folders=mine).result["counts"]["unchanged"] == 1
-    lake.ask(f"create or replace stage HERE.x_files url='{theirs_url(lake)}' storage_integration={files_integration(lake)}")
-    assert lake.register(folders=mine).code == 1, "a table that is ours hangs on a stage that is not"
-    assert lake.register(folders=mine, existing="replace").result["report"]["tables"][0]["way"] == "replace"
+    assert lake.register(folders=theirs).code == 1
+    lake.ask(f"create or replace stage HERE.{beside} url='{theirs_url(lake)}' storage_integration={files_integration(lake)}")
+    told = lake.register(folders=mine, existing="replace").result["report"]["tables"][0]
+    assert told["cause"] == "AlreadyExists" and f"{beside} leads to azure://" in told["reason"], "a table that is ours hangs on a stage that is not"
 
 
 def theirs_url(lake: Lake) -> str:
@@ -355,5 +359,44 @@ def test_statements_that_are_written_down_replace_only_when_told(lake: Lake, exi
     put_rows(lake, "mine/a.parquet", pa.table({"id": [1]}))
     ran = lake.register(folders=[f"x={lake.clouds.lake}/mine/"], ddl_only=True, existing=existing)
     script = (ran.job.folder / "register.sql").read_text()
-    begins = "CREATE OR REPLACE" if existing == "replace" else "CREATE"
-    assert ran.code == 0 and f"\n{begins} EXTERNAL TABLE " in script and f"\n{begins} STAGE " in script
+    replace, guarded = ("OR REPLACE ", "IF NOT EXISTS ") if existing == "replace" else ("", "")
+    begins = (f"CREATE {replace}EXTERNAL TABLE ", f"CREATE STAGE {guarded}")
+    assert ran.code == 0 and all(f"\n{begin}" in script for begin in begins), "no stage is ever replaced"
+
+
+def test_the_files_that_snowflake_takes_are_those_that_are_counted(lake: Lake, sent: list[str]) -> None:
+    """As Spark, Hive and others name them; what is hidden has rows that would be counted."""
+    rows = pa.table({"id": [1]})
+    data = ("_ds=1/part-0.snappy.parquet", "_ds=1/000000_0", "_ds=1/000000_0_copy_1", "_ds=2/A.PARQUET", "_ds=2/data.0.parq", "_ds=2/more/a.parquet")
+    hidden = ("_temporary/0/_ds=1/a.parquet", "_ds=1/_metadata", "_ds=1/.part-0.snappy.parquet.crc", ".hive-staging/_ds=1/a.parquet",
+              "_ds=1/_x.parquet", "_ds=1/b.parquet.tmp", "_ds=1/_spark_metadata/0", "_raw/t+1/_x/_ds=1/a.parquet")  # fmt: skip
+    for name in (*data, *hidden):
+        put_rows(lake, f"_raw/t+1/{name}", rows)
+    for name in ("_SUCCESS", "_ds=1/_SUCCESS", "_ds=2_$folder$", "_ds=2/000001_0"):
+        put(lake.clouds.adls, f"_raw/t+1/{name}", b"")
+    ran = lake.register(folders=[f"t={lake.clouds.lake}/_raw/t+1/"])
+    assert ran.code == 0 and ran.result["counts"]["rows"] == len(data), ran.result["error"]
+    assert {name for (name,) in lake.ask('select "METADATA$FILENAME" from HERE.t')} == {f"_raw/t+1/{name}" for name in data}
+    (made,) = [sql for sql in sent if sql.startswith("CREATE EXTERNAL TABLE")]
+    assert "REFRESH_ON_CREATE = TRUE" in made
+    lake.ask(made.replace('"T" (', '"EVERY" (').replace(made[made.index("PATTERN") : made.index("FILE_FORMAT")], ""))
+    assert lake.ask("select count(*) from HERE.every") == [(len(data) + len(hidden),)], "without the pattern it would read all of them"
+
+
+VALUES = ("10:00", "a/b", "100%", "%41", "it's", "a\\b", "1%3A", "new\nline", "", "plain", "%", "%%25")
+
+
+def test_escaped_values_of_partitions_are_what_was_escaped(lake: Lake, sent: list[str]) -> None:
+    """As Hive and Spark write them: their list of letters, upper-case digits; another writer's lower-case ones are read alike."""
+    letters = {*map(chr, range(1, 32)), *"\"#%'*/:=?\\\x7f{[]^"}
+    for number, value in enumerate(VALUES):
+        written = "".join(f"%{ord(letter):02X}" if letter in letters else letter for letter in value)
+        put_rows(lake, f"raw/v={written.lower() if value == 'a/b' else written}/n={number}/a%20b.parquet", pa.table({"id": [number]}))
+    put_rows(lake, f"raw/v=__HIVE_DEFAULT_PARTITION__/n={len(VALUES)}/a.parquet", pa.table({"id": [len(VALUES)]}))
+    put_rows(lake, f"raw/v=%5F_HIVE_DEFAULT_PARTITION__/n={len(VALUES) + 1}/a.parquet", pa.table({"id": [len(VALUES) + 1]}))
+    ran = lake.register(folders=[f"t={lake.clouds.lake}/raw/"])
+    assert ran.code == 0, ran.result["error"]
+    assert [value for (value,) in lake.ask("select v from HERE.t order by id")] == [*VALUES, None, "__HIVE_DEFAULT_PARTITION__"]
+    (made,) = [sql for sql in sent if sql.startswith("CREATE EXTERNAL TABLE")]
+    allowed = {exp.Case, exp.Cast, exp.DPipe, exp.Nullif, exp.SplitPart, exp.Substring, exp.If, exp.GetExtract}
+    assert {type(found) for found in sqlglot.parse_one(made, read="snowflake").find_all(exp.Func)} <= allowed, "what Snowflake's manual lists"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from portal.errors import Cancelled, PortalError, Unreachable, WarehouseError, causes
+from portal.errors import Cancelled, PortalError, SettingError, Unreachable, WarehouseError, causes
 from portal.lake.catalogs.base import Catalog
 from portal.lake.catalogs.files import Files
 from portal.lake.iceberg.refusals import TableRefused
@@ -22,7 +22,7 @@ from portal.lake.table_name import TableName as Source
 from portal.lake.table_outcome import TableOutcome
 from portal.stores.base import Store
 from portal.stores.url import StoreURL
-from portal.warehouse_names import TableName
+from portal.warehouse_names import TableName, bare
 
 _GIVE_UP_AFTER = 3
 """Tables in a row that Snowflake did not answer for: the others are not tried."""
@@ -112,6 +112,16 @@ class Batch:
             return plan_folder(str(name), scanned(store, url, self.check), target, self.wanted, self.existing, script)
 
         self.items.append(Item(name, target, register, write))
+
+    def refuse_unnamed(self) -> None:
+        """Fail the tables that Snowflake cannot name."""
+        for item in list(self.items):
+            try:
+                bare(item.target.table)
+            except SettingError as error:
+                self.items.remove(item)
+                self.outcomes.append(TableOutcome(str(item.name), "failed", reason=str(error)[:_REASON_LETTERS], cause="SettingError"))
+                self.hint = self.hint or "Give it another name: metadata takes NAME=URL."
 
     def refuse_twins(self) -> None:
         """Fail the tables that would get one name at Snowflake: none of them may be taken for another."""

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
 
 from portal.errors import AlreadyExists, ProofFailed, WarehouseError
 from portal.lake.registering import statements
 from portal.lake.registering.access import Wanted
 from portal.lake.registering.columns import columns, partition_names
+from portal.lake.registering.data_files import pattern
 from portal.lake.registering.folders import Folder
 from portal.lake.registering.iceberg import Existing
 from portal.lake.registering.integrations import Integrations
 from portal.lake.registering.places import Place, base_url
 from portal.lake.registering.session import Script, Session
-from portal.lake.registering.sql_text import text
+from portal.lake.registering.sql_text import exact, text
 from portal.lake.table_outcome import Ended, TableOutcome
 from portal.warehouse_names import TableName, bare
 
 _MARK = "definition "
+_REPLACE = "Drop it, name another schema, or give existing=replace."
+_LETTERS = 8
 
 
 @dataclass(frozen=True)
 class Defined:
-    """The statements of one external table. `mark` tells this definition from another one of the same name."""
+    """The statements of one external table."""
 
     stage: TableName
     url: str
@@ -33,26 +35,41 @@ class Defined:
 
     @property
     def mark(self) -> str:
-        return hashlib.sha256(f"{self.url}\n{self.create(replace=False, marked=False)}".encode()).hexdigest()[:16]
+        """Tells this definition from another one of the same name: by its folder, then by the rest."""
+        return f"{self.place_mark}-{_digest(self.create(replace=False, marked=False))}"
+
+    @property
+    def place_mark(self) -> str:
+        return _digest(self.url)
 
     def create(self, *, replace: bool, marked: bool = True) -> str:
-        sql = statements.create_external(self.table, self.stage, columns(self.folder), partition_names(self.folder), replace=replace)
+        listed, by, files = columns(self.folder), partition_names(self.folder), pattern(self.folder.url)
+        sql = statements.create_external(self.table, self.stage, listed, by, files, replace=replace)
         return sql.replace(text(statements.COMMENT), text(f"{statements.COMMENT}, {_MARK}{self.mark}")) if marked else sql
 
 
-def defined(folder: Folder, target: TableName) -> Defined:
-    """Raises TableRefused for columns that Snowflake does not know."""
-    stage = TableName(target.database, target.schema, f'"{bare(target.table).replace(chr(34), chr(34) * 2)}_FILES"')
-    return Defined(stage, base_url(folder.url), target, folder)
+def defined(folder: Folder, target: TableName, *, beside: bool = False) -> Defined:
+    """Return what makes a table over a folder. Raises TableRefused for columns that Snowflake does not know.
+
+    Args:
+        beside: the stage has a name that no other folder's has, because the usual one leads to another folder.
+    """
+    url = base_url(folder.url)
+    stage = f"{bare(target.table)}_FILES" + (f"_{_digest(url).upper()}" if beside else "")
+    return Defined(TableName(target.database, target.schema, exact(stage)), url, target, folder)
+
+
+def _digest(known: str) -> str:
+    return hashlib.sha256(known.encode()).hexdigest()[:_LETTERS]
 
 
 def plan(name: str, folder: Folder, target: TableName, wanted: Wanted, existing: Existing, script: Script) -> TableOutcome:
-    """Write down what would be done, without asking Snowflake: unless they may replace, the statements fail where the names are taken."""
+    """Write down what would be done, without asking Snowflake: unless the table may be replaced, the statements fail where the names are taken."""
     replace = existing == "replace"
-    made, integration = defined(folder, target), wanted.storage_integration or wanted.storage_name(folder.url)
+    made, integration = defined(folder, target, beside=replace), wanted.storage_integration or wanted.storage_name(folder.url)
     if wanted.create_volume:
         script.add(f"the way to {folder.url}; then DESCRIBE it, open its AZURE_CONSENT_URL and accept", wanted.creating_storage(folder.url))
-    script.add(f"where the files of {target} are", statements.create_stage(made.stage, made.url, integration, replace=replace))
+    script.add(f"where the files of {target} are", statements.create_stage(made.stage, made.url, integration, guarded=replace))
     script.add(f"{target} over {folder.url}", made.create(replace=replace))
     script.add(f"{folder.rows} rows of {folder.filled} files, {folder.first} to {folder.last}", statements.seen(target))
     return TableOutcome(name, "excluded", reason=statements.ONLY_WRITTEN, target=str(target), way="ddl", location=str(folder.url))
@@ -70,20 +87,26 @@ class FolderRegistrar:
         """Make Snowflake's table show the files that are there now. Raises PortalError, naming what is in the way."""
         if Place.of(folder.url) is None or folder.url.scheme != "abfss":
             raise WarehouseError(f"Folders are registered from Azure, and {folder.url} is not there.")
-        made = defined(folder, target)
-        way, stage = self._way(made), self._stage(made)
-        if way == "refresh" and stage != "kept":
-            way = "replace"  # the table hangs on the stage as it was, not on its name
-        if way == "refresh":
+        made, has_stage = self._placed(folder, target)
+        found = self._way(made)
+        if found == "refresh" and has_stage:
             changed = self.session.answer(statements.refresh_external(target), f"refresh {target}")
-            way = "refresh" if changed or self.session.planning else "unchanged"
-        else:
-            if stage != "kept":
-                integration = self.integrations.storage(folder.url)
-                sql = statements.create_stage(made.stage, made.url, integration, replace=stage == "another")
-                self.session.do(sql, f"where the files of {target} are")
-            self.session.do(made.create(replace=way == "replace"), f"{way} {target} over {folder.url}")
+            return self._proved(name, made, "refresh" if changed or self.session.planning else "unchanged")
+        way = "create" if found == "create" else "replace"  # also when its stage is gone: the table hangs on the stage as it was, not on its name
+        try:
+            self._make(made, way, has_stage)
+        except WarehouseError:
+            if (self._placed(folder, target), self._way(made)) == ((made, has_stage), found):
+                raise
+            return self.register(name, folder, target)  # somebody else has made stage or table meanwhile
         return self._proved(name, made, way)
+
+    def _make(self, made: Defined, way: str, has_stage: bool) -> None:
+        """A stage is never replaced: a table over it would lose its files, and nobody could read it until it is made anew."""
+        if not has_stage:
+            integration = self.integrations.storage(made.folder.url)
+            self.session.do(statements.create_stage(made.stage, made.url, integration), f"where the files of {made.table} are")
+        self.session.do(made.create(replace=way == "replace"), f"{way} {made.table} over {made.folder.url}")
 
     def _way(self, made: Defined) -> str:
         if self.session.no_schema:
@@ -94,30 +117,33 @@ class FolderRegistrar:
             if self.session.value(statements.tables_called(made.table), f"Looking for {made.table}"):
                 raise AlreadyExists(f"{made.table} is something else at Snowflake: no external table.", hint="Drop it, or name another schema.")
             return "create"
-        comment = str(own[0].get("comment") or "")
-        if comment.endswith(f"{_MARK}{made.mark}"):
+        known, _, mark = str(own[0].get("comment") or "").rpartition(_MARK)
+        if known.startswith(statements.COMMENT) and mark == made.mark:
             return "refresh"
-        if not comment.startswith(statements.COMMENT) and self.existing == "refuse":
-            raise AlreadyExists(f"{made.table} is there already, and it was not registered from here.", hint="Drop it, or give existing=replace.")
+        ours = known.startswith(statements.COMMENT) and mark.startswith(made.place_mark)
+        if not ours and self.existing == "refuse":
+            raise AlreadyExists(f"{made.table} is there already, and it was not registered for {made.folder.url}.", hint=_REPLACE)
         return "replace"
 
-    def _stage(self, made: Defined) -> Literal["none", "kept", "another"]:
-        """Look for the stage: one of the name may lead elsewhere. Raises AlreadyExists when such a one may not be replaced."""
+    def _placed(self, folder: Folder, target: TableName) -> tuple[Defined, bool]:
+        """Choose the stage, and tell whether it is there: one of the usual name may lead elsewhere. Raises AlreadyExists."""
+        usual, beside = defined(folder, target), defined(folder, target, beside=True)
+        there = self._stage(usual)
+        if there is None or _leads(there) == _leads(usual.url):
+            return usual, there is not None
+        there = self._stage(beside)
+        if there is not None and _leads(there) != _leads(usual.url):
+            hint = "Drop that stage, or name the table otherwise."
+            raise AlreadyExists(f"The stage {beside.stage} leads to {there or 'files inside Snowflake'}, not to {beside.url}.", hint=hint)
+        return beside, there is not None
+
+    def _stage(self, made: Defined) -> str | None:
+        """Return where the stage leads, None when there is none."""
         if self.session.no_schema:
-            return "none"
+            return None
         rows = self.session.ask(statements.show_stages(made.stage), f"Looking for the stage {made.stage}")
         own = next((row for row in rows if row["name"] == bare(made.stage.table)), None)
-        if own is None:
-            return "none"
-        url = str(own.get("url") or "")
-        if _leads(url) == _leads(made.url):
-            return "kept"
-        if self.existing == "refuse":
-            raise AlreadyExists(
-                f"The stage {made.stage} is there already, and it leads to {url or 'files inside Snowflake'}, not to {made.url}.",
-                hint="Name the table otherwise, drop the stage, or give existing=replace: other tables over that stage lose their files then.",
-            )
-        return "another"
+        return None if own is None else str(own.get("url") or "")
 
     def _proved(self, name: str, made: Defined, way: str) -> TableOutcome:
         """Count at Snowflake. Raises ProofFailed when there are not as many rows as in the files, or they are from other files."""

@@ -85,7 +85,12 @@ class Registrar:
         else:
             way = "replace" if replacing else "create"
             sql = statements.create_table(target, exact(volume.name), exact(self.access.integration()), path, replace=replacing)
-            self.session.do(sql, f"{way} {target} by {table.location}")
+            try:
+                self.session.do(sql, f"{way} {target} by {table.location}")
+            except WarehouseError:
+                if there or self._there(target) is None:
+                    raise
+                return self.register(table, target)  # somebody else has made it meanwhile
         return self._proved(table, target, volume, way, expected)
 
     def _there(self, target: TableName) -> There | None:
@@ -177,7 +182,8 @@ def _within(volume: Volume, table: Table) -> str:
     path = volume.path(_place(table))
     if path is None:
         where = ", ".join(one.url for one in volume.used)
-        raise WarehouseError(f"{table.location} does not lie in the external volume {volume.name}, which leads to {where}.")
+        what = f"{table.location} does not lie in the external volume {volume.name}, which leads to {where}."
+        raise WarehouseError(what, hint="Name another volume, or one that is to be made.")
     return path
 
 

@@ -99,9 +99,9 @@ def create_storage_integration(name: str, base_url: str, tenant_id: str) -> str:
     return f"{begin} {where} COMMENT = {text(COMMENT)}"
 
 
-def create_stage(stage: TableName, url: str, integration: str, *, replace: bool = False) -> str:
-    """Never IF NOT EXISTS: a stage of the name may lead elsewhere."""
-    begin = f"CREATE {'OR REPLACE ' if replace else ''}STAGE {stage.sql}"
+def create_stage(stage: TableName, url: str, integration: str, *, guarded: bool = False) -> str:
+    """`guarded`: left alone when there is one, for a name that nothing but this URL has."""
+    begin = f"CREATE STAGE {'IF NOT EXISTS ' if guarded else ''}{stage.sql}"
     return f"{begin} URL = {text(url)} STORAGE_INTEGRATION = {identifier(integration)} COMMENT = {text(COMMENT)}"
 
 
@@ -113,17 +113,20 @@ def show_external(table: TableName) -> str:
     return f"SHOW EXTERNAL TABLES LIKE {like(table.table)} IN SCHEMA {table.schema_sql}"
 
 
-def create_external(table: TableName, stage: TableName, columns: Sequence[tuple[str, str, str]], partitions: Sequence[str], *, replace: bool) -> str:
-    """Make an external table over the Parquet files of a stage.
+def create_external(
+    table: TableName, stage: TableName, columns: Sequence[tuple[str, str, str]], partitions: Sequence[str], pattern: str, *, replace: bool
+) -> str:  # fmt: skip
+    """Make an external table over the Parquet files of a stage, which shows them at once: nobody sees it empty.
 
     Args:
         columns: name, type and expression of each.
         partitions: names of those that the table is partitioned by.
+        pattern: regular expression of the files that are data.
     """
     listed = ", ".join(f"{identifier(name)} {kind} AS ({expression})" for name, kind, expression in columns)
     by = f" PARTITION BY ({', '.join(identifier(name) for name in partitions)})" if partitions else ""
     begin = f"CREATE {'OR REPLACE ' if replace else ''}EXTERNAL TABLE {table.sql} ({listed}){by}"
-    how = f"AUTO_REFRESH = {flag(False)} FILE_FORMAT = (TYPE = PARQUET)"
+    how = f"REFRESH_ON_CREATE = {flag(True)} AUTO_REFRESH = {flag(False)} PATTERN = {text(pattern)} FILE_FORMAT = (TYPE = PARQUET)"
     return f"{begin} LOCATION = @{stage.sql} {how} {'COPY GRANTS ' if replace else ''}COMMENT = {text(COMMENT)}"
 
 
