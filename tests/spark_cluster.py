@@ -102,7 +102,8 @@ def _java(folder: Path, secret: str, name: str, kind: str, *arguments: str) -> C
     home = Path(pyspark.__file__).parent
     env = {
         **os.environ, "SPARK_HOME": str(home), "JAVA_HOME": str(java_home(os.environ)), "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_DAEMON_MEMORY": "256m", "SPARK_DAEMON_JAVA_OPTS": SMALL_JAVA, "PYSPARK_PYTHON": sys.executable, "SPARK_NO_DAEMONIZE": "1",
+        "SPARK_DAEMON_MEMORY": "256m", "SPARK_DAEMON_JAVA_OPTS": f"{SMALL_JAVA} -Djava.io.tmpdir={folder}/local",
+        "PYSPARK_PYTHON": sys.executable, "SPARK_NO_DAEMONIZE": "1",
         "SPARK_LOCAL_DIRS": str(folder / "local"),
     }  # fmt: skip
     command = [str(home / "bin" / "spark-class"), f"org.apache.spark.deploy.{kind}", "--properties-file", str(conf), *arguments]
