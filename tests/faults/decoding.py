@@ -35,7 +35,8 @@ _BY_DESCRIPTOR = {
 }  # fmt: skip
 _FLAGS = {"open": 1, "openat": 2, "flock": 1, "unlinkat": 2, "renameat2": 4, "linkat": 4, "fcntl": 1}
 _MESSAGE_KINDS = ("socket:", "pipe:")
-
+_KNOWN = {number: (name, SHORT.get(name, name)) for number, name in NAMES.items() if SHORT.get(name, name) in KNOWN}
+"""The name of the system and ours, by number."""
 
 
 class Decoder:
@@ -48,15 +49,12 @@ class Decoder:
 
     def __init__(self, pid: int, memory: int, within: str | None) -> None:
         self.pid, self._memory, self.within = pid, memory, within
+        self._inside = f"{within}/"
 
     def entered(self, values: Sequence[int]) -> Call | None:
         """Return the call at whose entry the process is stopped, or None when it is none of `calls.KNOWN`; `values`: number and arguments."""
-        system_name = NAMES.get(values[0], "")
-        name = SHORT.get(system_name, system_name)
-        if name not in KNOWN:
-            return None
-        call = self._decoded(system_name, name, tuple(values[1:7]))
-        return call if call is not None and self._concerns(call) else None
+        names = _KNOWN.get(values[0])
+        return self._decoded(*names, tuple(values[1:7])) if names else None
 
     def left(self, call: Call, result: int) -> Call:
         """Return the call with its result, which it is stopped with at its exit."""
@@ -79,22 +77,35 @@ class Decoder:
             flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
         if system_name == "unlinkat" and flags & _AT_REMOVEDIR:
             name = "rmdir"
-        fd = numbers[0] if system_name in _BY_DESCRIPTOR else numbers[4] if name == "mmap" else -1
-        fd = _signed(fd)
+        fd = _signed(numbers[0] if system_name in _BY_DESCRIPTOR else numbers[4] if name == "mmap" else -1)
         paths = (self._behind(fd),) if fd >= 0 else tuple(self._path(numbers, *place) for place in _PATHS.get(system_name, ()))
+        if not self._may_concern(name, numbers, paths):
+            return None
         call = Call(name, numbers, paths, fd, flags=flags)
+        changes = self._changes(call)
+        if not changes and not self._concerns(call):
+            return None
         if name in WRITES and self._is_file(call):
-            call = replace(call, data=self._written(system_name, numbers), offset=self._offset(system_name, numbers, fd))
-        return replace(call, changes=self._changes(call))
+            return replace(call, changes=changes, data=self._written(system_name, numbers), offset=self._offset(system_name, numbers, fd))
+        return replace(call, changes=True) if changes else call
+
+    def _may_concern(self, name: str, numbers: tuple[int, ...], paths: tuple[str, ...]) -> bool:
+        """What can be told before it is known whether the call changes anything: most calls are about other paths."""
+        if name == "kill" and numbers[:2] == (self.pid, signal.SIGSTOP):
+            return False  # it tells the tracer that the action has ended
+        if self.within is None or name == "dup" or not paths:
+            return True
+        return self._is_within(paths) or paths[0].startswith(_MESSAGE_KINDS)
 
     def _concerns(self, call: Call) -> bool:
-        if call.name == "kill" and call.numbers[:2] == (self.pid, signal.SIGSTOP):
-            return False  # it tells the tracer that the action has ended
+        """What is left of the calls that change nothing."""
         if self.within is None or call.name == "dup" or not call.paths:
-            return call.name != "mmap" or call.changes
-        return any(path == self.within or path.startswith(self.within + "/") for path in call.paths) or (
-            call.changes and call.path.startswith(_MESSAGE_KINDS)
-        )  # fmt: skip
+            return call.name != "mmap"
+        return self._is_within(call.paths)
+
+    def _is_within(self, paths: tuple[str, ...]) -> bool:
+        assert self.within is not None
+        return any(path == self.within or path.startswith(self._inside) for path in paths)
 
     def _changes(self, call: Call) -> bool:
         if call.name == "open":

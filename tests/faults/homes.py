@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from portal.spool import Spool, finishing
 from portal.spool.layout import Layout
 from portal.spool.locks import is_held
 from portal.worker import Worker
+from tests.faults.trees import Tree
 
 _CHANGING = re.compile(
     rb"\d{4}-\d\d-\d\dT[0-9:.]+Z|[0-9A-HJKMNP-TV-Z]{10}(?=[0-9A-HJKMNP-TV-Z]{16})|[0-9a-f]{64}|(?<=/)\d{13}(?=-)"
@@ -40,7 +40,7 @@ class Home:
     jobs: list[Job] = field(default_factory=list)
     """Those of the scenario."""
     worker: Worker | None = None
-    _depth: int = 0
+    _kept: list[tuple[Tree, Tree]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.config: Settings = settings.load(self.path)
@@ -69,14 +69,11 @@ class Home:
 
     def keep(self) -> None:
         """Remember the home as it is: this is what `put_back` makes."""
-        shutil.rmtree(self._kept, ignore_errors=True)
-        shutil.copytree(self.path, self._kept / "home", symlinks=True)
-        shutil.copytree(self.outside, self._kept / "outside")
+        self._kept.append((Tree.of(self.path), Tree.of(self.outside)))
 
     def put_back(self) -> None:
-        for folder, kept in ((self.path, "home"), (self.outside, "outside")):
-            shutil.rmtree(folder)
-            shutil.copytree(self._kept / kept, folder, symlinks=True)
+        for folder, kept in zip((self.path, self.outside), self._kept[-1], strict=True):
+            kept.put(folder)
 
     def state(self) -> bytes:
         """Return what tells two states of the home apart, but for what no two runs share: the time, chance, who ran."""
@@ -89,19 +86,14 @@ class Home:
                 digest.update(found)
         return digest.digest()
 
-    @property
-    def _kept(self) -> Path:
-        return self.path.parent / f"kept-{self._depth}"
-
     @contextlib.contextmanager
     def from_here(self) -> Iterator[None]:
         """Put back the home as it is now, for a while."""
-        self._depth += 1
+        self.keep()
         try:
-            self.keep()
             yield
         finally:
-            self._depth -= 1
+            self._kept.pop()
 
 
 @contextlib.contextmanager

@@ -42,10 +42,13 @@ def stop_only_at(numbers: Collection[int]) -> None:
 
 
 @contextmanager
-def on_one_processor() -> Iterator[None]:
-    """Keep this process and what it forks on the processor it is on: stops cost half as much when nobody is woken elsewhere."""
+def on_one_processor(other: int = 0) -> Iterator[None]:
+    """Keep this process, and another one or what it forks, on the processor it is on: stops cost half as much when nobody is woken elsewhere."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {_libc.sched_getcpu()})
+    here = {_libc.sched_getcpu()}
+    os.sched_setaffinity(0, here)
+    if other:
+        os.sched_setaffinity(other, here)
     try:
         yield
     finally:

@@ -9,26 +9,22 @@ import contextlib
 import errno
 import functools
 import json
-import logging
 import os
 import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from typing import Any
 
-from portal.check import inspecting
-from tests.faults.apart import apart
 from tests.faults.calls import LOOKING, Call
 from tests.faults.campaign import EXHAUSTIVE, asked, problem_of
 from tests.faults.homes import Home, new_home
 from tests.faults.live import LIVE
+from tests.faults.recovery import make_haste
 from tests.faults.scenarios import SCENARIOS, TURN, Scenario
-from tests.faults.tracer import SHORT_WRITE, Outcome, changing, inject, trace
-
-Lie = int | Literal["short"]
+from tests.faults.tracer import SHORT_WRITE, Lie, Outcome, changing, inject, injecting, trace
 
 ERRORS: dict[str, tuple[Lie, ...]] = {
     "open": (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EMFILE), "write": (errno.ENOSPC, errno.EIO, SHORT_WRITE),
@@ -85,17 +81,28 @@ def lie_everywhere(name: str, *, looking: bool = False) -> Report:
         action, select = functools.partial(careful, scenario.action, home), _fallible if looking else changing if thin else _serious
         home.put_back()
         calls = [call for call in trace(action, within=home.path, alone=not looking) if select(call)]
-        for number, call in enumerate(calls, 1):
-            lies = _lies_for(call)
-            for lie in (lies[number % len(lies)],) if thin or one_each else lies:
-                home.put_back()
-                outcome = inject(action, number, lie, within=home.path, alone=not looking, select=select)
-                met = outcome.injected_at
-                # What a process remembers of folders depends on the time, so the calls are not always the same.
-                if met is not None and (met.name, met.changes) == (call.name, call.changes):
-                    _note(report, errors, f"{number}, {met}", lie, outcome, _wrong(home, scenario, outcome, lie))
+        with _liar(scenario, action, within=home.path, alone=not looking, select=select) as lie_at:
+            for number, call in enumerate(calls, 1):
+                lies = _lies_for(call)
+                for lie in (lies[number % len(lies)],) if thin or one_each else lies:
+                    home.put_back()
+                    outcome = lie_at(number, lie)
+                    met = outcome.injected_at
+                    # What a process knows of the rest of the machine depends on the time, so the calls are not always the same.
+                    if met is not None and (met.name, met.changes) == (call.name, call.changes):
+                        _note(report, errors, f"{number}, {met}", lie, outcome, _wrong(home, scenario, outcome, lie))
     report.calls, report.errors, report.seconds = len(calls), dict(errors), round(time.monotonic() - begun, 2)
     return report
+
+
+@contextlib.contextmanager
+def _liar(scenario: Scenario, action: Callable[[], object], **about: Any) -> Iterator[Callable[[int, Lie], Outcome]]:
+    """One child for all errors, or, where the action goes on with a worker that remembers, a new one each time."""
+    if scenario.guarded:
+        yield functools.partial(inject, action, **about)
+        return
+    with injecting(action, **about) as inject_next:
+        yield inject_next
 
 
 def _note(report: Report, errors: Counter[str], place: str, lie: Lie, outcome: Outcome, problem: str | None) -> None:
@@ -149,7 +156,7 @@ def _wrong(home: Home, scenario: Scenario, outcome: Outcome, lie: Lie) -> str | 
         names, text, trace = outcome.error
         if not ALLOWED.intersection(names) or scenario.guarded:
             return f"it raised {names[0]}: {text}\n{trace}"
-    if _refused(home) and (problem := apart(functools.partial(_not_refused, home, outcome))):
+    if problem := _not_refused(home, outcome):
         return problem
     if lie == errno.EIO and outcome.injected_at and _UNREADABLE.search(outcome.injected_at.path):
         scenario = replace(scenario, expect=_nothing_more)
@@ -192,8 +199,7 @@ NAMES = [*CHOSEN, *(name + LOOKING_TOO for name in LOOKED_AT)]
 
 
 def main(names: list[str]) -> int:
-    logging.disable()  # what a worker says while it recovers is expected
-    inspecting._PAUSE_S = 0.0  # nobody else is at work in these homes
+    make_haste()
     good = True
     for name in asked(names) or NAMES:
         plain = name.removesuffix(LOOKING_TOO)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -13,8 +15,10 @@ from typing import Any
 from unittest import mock
 
 from portal import check, clock, worker
+from portal.check import inspecting
 from portal.durable import make_folder, write_durably
 from portal.jobs import Job
+from portal.spool import disk, listing, workers
 from portal.spool.claiming import Claim
 from portal.starting import Starter
 from tests.faults.homes import Broken, Home
@@ -23,6 +27,18 @@ from tests.queues import ENGINES
 _PATIENCE_S = 30.0
 _STEP_MS, _LATEST_MS = 600_000, 6 * 3_600_000
 _CODES = {"succeeded": 0, "failed": 1, "rejected": 2, "partial": 3}
+
+
+def make_haste() -> None:
+    """Leave out, in this process and its children, what only takes time there, and what comes by the clock: calls must be the same each time."""
+    logging.disable()  # what a worker says while it recovers is expected
+    inspecting._PAUSE_S = 0.0  # nobody else is at work in these homes
+    mock.patch.object(workers, "version", lambda: "as it was").start()  # it looks at every file of the code
+    mock.patch.object(disk, "file_system", functools.cache(disk.file_system)).start()
+    beat = workers.Registration.beat
+    mock.patch.object(workers.Registration, "beat", lambda self: beat(self) if self._beat_at < 0 else None).start()  # once is enough
+    for name in ("_SETTLED_NS", "_COARSE_NS"):
+        mock.patch.object(listing, name, 1 << 62).start()  # a home was made just now, however long this machine took for it
 
 
 class Played(Starter):
