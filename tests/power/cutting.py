@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -47,12 +47,14 @@ class Report:
     disks: int = 0
     sampled: int = 0
     """Calls after which not every disk was visited."""
+    alike: int = 0
+    """Disks that were left out for others that differ in the contents of leftovers alone."""
     faults: dict[str, str] = field(default_factory=dict)
     """What was broken, and where it was seen first."""
 
     def __str__(self) -> str:
         how = f"sampled after {self.sampled} calls" if self.sampled else "all visited"
-        return f"{self.name:38} {self.calls:5} calls {self.possible:7} disks possible {self.disks:6} different, {how}"
+        return f"{self.name:38} {self.calls:5} calls {self.possible:7} disks possible {self.disks:6} different, {self.alike:5} like them, {how}"
 
 
 @dataclass
@@ -86,13 +88,16 @@ class Lab:
 
         Args:
             most: see `cut`.
-            thorough: look at each leftover alone at each moment, not only at the first at which it can be alone.
+            thorough: look at each leftover alone at each moment, not only at the first at which it can be alone, and at each with each
+                content that it may have. Else of the disks with the same promises that differ in the contents of leftovers alone one is
+                recovered from: the first, the last, the first, … of those that a moment has.
             enough: stop at a moment by which so many different faults were found.
         """
         jobs, volume, notes = self._begin(scenario)
         before = copy.deepcopy(volume)
-        calls = [call for act in scenario.acts for call in self._traced(act, jobs, before)]
-        visit = _Visit(self, Report(scenario.name), partial(cut, leftovers=is_leftover, most=most, met=None if thorough else set()))
+        calls = [call for act in scenario.acts for call in self._traced(scenario, act, jobs, before)]
+        looking = partial(cut, leftovers=is_leftover, most=most, met=None if thorough else set())
+        visit = _Visit(self, Report(scenario.name), looking, thorough=thorough)
         visit.follow(Replay(volume, self.home, self.notebook, notes), calls, enough)
         return visit.report
 
@@ -104,9 +109,9 @@ class Lab:
                 each change of entries that means something, and the power is cut after each sync and note and leaves one of the extremes.
         """
         jobs, volume, notes = self._begin(scenario)
-        begun = self._traced(scenario.acts[0], jobs, copy.deepcopy(volume))
+        begun = self._traced(scenario, scenario.acts[0], jobs, copy.deepcopy(volume))
         looking = partial(cut, leftovers=is_leftover, most=most, met=set()) if thorough else partial(extremes, leftovers=is_leftover)
-        visit = _Visit(self, Report(f"{scenario.name}, killed"), looking, after=None if thorough else ("fsync", "write"))
+        visit = _Visit(self, Report(f"{scenario.name}, killed"), looking, after=None if thorough else ("fsync", "write"), thorough=thorough)
         for number in range(1, len(begun) + 1):
             replay = Replay(copy.deepcopy(volume), self.home, self.notebook, list(notes))
             changed = list(replay.steps(begun[:number]))
@@ -114,7 +119,7 @@ class Lab:
                 continue
             put(live(replay.volume), self.home)
             mirror = copy.deepcopy(replay.volume)
-            calls = [call for act in scenario.acts[1:] for call in self._traced(act, jobs, mirror)]
+            calls = [call for act in scenario.acts[1:] for call in self._traced(scenario, act, jobs, mirror)]
             visit.killed_after = _told(begun[number - 1], self.home)
             visit.follow(replay, calls, enough)
             if len(visit.report.faults) >= enough:
@@ -135,9 +140,9 @@ class Lab:
             self._do(act, jobs)
         return jobs, Volume.of(self.home), read_notes(self.notebook)
 
-    def _traced(self, act: Act, jobs: list[Job], mirror: Volume) -> list[Call]:
+    def _traced(self, scenario: Scenario, act: Act, jobs: list[Job], mirror: Volume) -> list[Call]:
         """Do an act in a process of its own; `mirror` follows, and must end with what is really there."""
-        calls = trace(partial(self._do, act, jobs), within=self.folder)
+        calls = trace(partial(self._do, act, jobs), within=self.folder, alone=not scenario.forks)
         for _ in Replay(mirror, self.home, self.notebook).steps(calls):
             pass
         wrong = differs(mirror, self.home)
@@ -165,8 +170,9 @@ class _Visit:
     looking: Callable[[Volume], Cut]
     after: tuple[str, ...] | None = None
     """Calls after which the power is cut; `write` means notes. None: all."""
+    thorough: bool = False
     killed_after: str = ""
-    seen: set[tuple[Disk, int]] = field(default_factory=set)
+    seen: set[tuple[Hashable, int]] = field(default_factory=set)
 
     def follow(self, replay: Replay, calls: list[Call], enough: int) -> None:
         """Cut the power after each call."""
@@ -183,17 +189,29 @@ class _Visit:
         self.report.possible += found.possible
         self.report.sampled += found.sampled
         story = Story.of(replay.notes)
-        for disk in found.disks:
-            if (disk, len(replay.notes)) in self.seen:
-                continue
-            self.seen.add((disk, len(replay.notes)))
+        for disk in self._chosen(found.disks, len(replay.notes)):
             self.report.disks += 1
             for problem in self.lab.recovered(disk, story):
                 self.report.faults.setdefault(_nameless(problem), f"{problem}\n{self._where(replay, call)}{_difference(replay.volume, disk)}")
 
+    def _chosen(self, disks: Iterable[Disk], promises: int) -> list[Disk]:
+        """The disks that are not yet seen with these promises; see `Lab.play` for those that are much the same."""
+        alike: dict[Hashable, list[Disk]] = {}
+        for disk in disks:
+            alike.setdefault(disk if self.thorough else _meant(disk), []).append(disk)
+        fresh = [group for key, group in alike.items() if (key, promises) not in self.seen]
+        self.seen.update((key, promises) for key in alike)
+        self.report.alike += sum(len(group) - 1 for group in fresh)
+        return [group[-1 if (self.report.disks + number) % 2 else 0] for number, group in enumerate(fresh)]
+
     def _where(self, replay: Replay, call: Call) -> str:
         killed = f"  killed after {self.killed_after}\n" if self.killed_after else ""
         return f"{killed}  cut after call {replay.operations}, {_told(call, self.lab.home)}\n"
+
+
+def _meant(disk: Disk) -> Hashable:
+    """A disk without the contents of what the queue decides nothing by."""
+    return disk.folders, tuple((path, None if is_leftover(path) else content) for path, content in disk.files), disk.same
 
 
 @cache

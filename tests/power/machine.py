@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -24,11 +24,12 @@ from portal.outputlog import OutputLog
 from portal.redact import Redactor
 from portal.runner import Runner
 from portal.settings import Settings
-from portal.spool import Spool, workers
+from portal.spool import Spool, disk, workers
 from portal.spool.claiming import Claim
 from portal.spool.layout import Layout
 from portal.starting import Starter
 from portal.worker import Worker
+from tests.faults.trees import empty
 from tests.power.states import Disk
 from tests.power.traced import Notebook
 from tests.queues import ENGINES
@@ -142,6 +143,8 @@ def rebooted() -> Iterator[None]:
     with (
         patch.object(processes, "boot_id", lambda: "the boot after the cut"),
         patch.object(processes, "_pids", list),
+        patch.object(processes, "_stat", cache(processes._stat)),
+        patch.object(disk, "file_system", cache(disk.file_system)),
         patch.object(workers, "version", lambda: "as it was"),
         patch.object(inspecting, "_PAUSE_S", 0),
         quiet(),
@@ -159,18 +162,19 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def put(disk: Disk, home: Path) -> None:
+def put(found: Disk, home: Path) -> None:
     """Make a home that holds what is on a disk, and nothing else."""
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir()
-    for folder in sorted(disk.folders):
-        os.mkdir(home / folder)
-    first = {path: paths[0] for paths in disk.same for path in paths}
-    for path, content in disk.files:
+    home.mkdir(exist_ok=True)
+    empty(home)
+    top = f"{home}/"
+    for folder in sorted(found.folders):
+        os.mkdir(top + folder)
+    first = {path: paths[0] for paths in found.same for path in paths}
+    for path, content in found.files:
         if first.get(path, path) != path:
-            os.link(home / first[path], home / path)
+            os.link(top + first[path], top + path)
             continue
-        descriptor = os.open(home / path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(top + path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         os.write(descriptor, content)
         os.close(descriptor)
 

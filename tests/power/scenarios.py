@@ -63,6 +63,8 @@ class Scenario:
     before: tuple[Act, ...] = ()
     has_keys: bool = True
     """The queue's key pair is there before."""
+    forks: bool = False
+    """It starts processes, so it is stopped at every call; otherwise only at those that can change something."""
 
 
 def _one(**changes: Any) -> Callable[[], list[Job]]:
@@ -173,7 +175,7 @@ SCENARIOS = (
     Scenario("reject", lambda: [a_job("unknown")], (_turn,), (_submit_all,)),
     Scenario("change the priority", _one(), (_prioritise,), (_submit_all,)),
     Scenario("promote", lambda: [a_job(not_before=soon(3600))], (_turns_later,), (_submit_all,)),
-    Scenario("run by a real runner", _one(), (_really_run,), (_submit_all,)),
+    Scenario("run by a real runner", _one(), (_really_run,), (_submit_all,), forks=True),
     Scenario("submit sealed", _one(), (_submit_sealed,), has_keys=False),
     Scenario("pause", _one(), (_pause,), (_submit_all,)),
     Scenario("files left by hand", _one(), (_turn,), (_leave_odd_files,)),
