@@ -101,3 +101,15 @@ def test_folders_of_properties() -> None:
 
 def test_a_table_may_be_a_whole_bucket() -> None:
     assert Paths("s3://warehouse/", TARGET).name("s3a://warehouse/data/a") == "data/a"
+
+
+@pytest.mark.parametrize("name", [
+    "metadata/v1.metadata.json", "metadata/00001-a.gz.metadata.json", "metadata/v2.metadata.json.gz", "metadata/version-hint.text",
+])  # fmt: skip
+def test_no_file_is_brought_under_a_name_that_a_catalog_of_folders_takes_for_a_commit(name: str) -> None:
+    paths = Paths("s3://warehouse/db/orders", StoreURL.parse("abfss://lake@account/db/orders"))
+    for path in (f"s3://warehouse/db/orders/{name}", f"s3a://warehouse/db/orders/{name}"):
+        with pytest.raises(TableRefused, match="would be taken for a commit"):
+            paths.name(path)
+    assert paths.name(f"s3://warehouse/other/{name}") == f"elsewhere/s3/warehouse/other/{name}"
+    assert paths.name(f"s3://warehouse/db/orders/data/{name}") == f"data/{name}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import shutil
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -19,6 +21,7 @@ from pyiceberg.types import StringType
 
 from portal.errors import Unreachable
 from portal.lake.iceberg import walk as walking
+from portal.lake.iceberg.comparing import Side, compare
 from portal.lake.iceberg.containers import Container, Record
 from portal.lake.iceberg.files import Files, Fresh
 from portal.lake.iceberg.history import History
@@ -401,6 +404,51 @@ def test_a_comparison_sees_an_entry_that_is_missing_and_a_length_that_is_wrong(c
     Path(target.metadata_location.removeprefix("file://")).write_text(json.dumps({**copying.written.metadata, "refs": {}}))
     with pytest.raises(TablesDiffer, match="branches and tags"):
         copying.compare(rows=False)
+
+
+def test_a_comparison_sees_what_a_later_list_says_of_a_manifest_that_an_earlier_one_has(copying: Copying, orders: Any) -> None:
+    target = copying.run()
+    old = target.snapshots()[0].manifests(file_io())[0].manifest_path
+    change(Path(target.snapshots()[1].manifest_list.removeprefix("file://")),
+           lambda entry: {**entry, "added_rows_count": 3} if entry["manifest_path"] == old else entry)  # fmt: skip
+    with pytest.raises(TablesDiffer, match=f"Snapshot {orders.snapshots()[1].snapshot_id}: added_rows_count"):
+        copying.compare(rows=False)
+
+
+def test_lists_are_compared_several_at_a_time(copying: Copying, orders: Any) -> None:
+    """A table of thousands of snapshots has a list for each, and each is a request or two."""
+    copying.run()
+    together, io = threading.Barrier(2), file_io()
+
+    class Waiting(type(io)):  # type: ignore[misc]
+        def new_input(self, location: str) -> Any:
+            if "/snap-" in location:
+                together.wait(20)
+            return super().new_input(location)
+
+    source = Side(copying.metadata_path, Waiting())
+    compared = compare(source, Side(copying.written.metadata_location, io), copying.paths, snapshots=None, rows=False, check=quiet,
+                       tell=lambda done, total: None, workers=2)  # fmt: skip
+    assert [one.snapshot_id for one in compared] == [one.snapshot_id for one in orders.snapshots()]
+
+
+@pytest.mark.parametrize("name", ["00009-x.gz.metadata.json", "v9.metadata.json.gz", "v9.metadata.json"])
+def test_packed_metadata_is_read_whatever_it_is_called(tmp_path: Path, orders: Any, name: str) -> None:
+    place = Path(orders.metadata_location.removeprefix("file://"))
+    packed = place.with_name(name)
+    packed.write_bytes(gzip.compress(place.read_bytes()))
+    copying = Copying(tmp_path, packed.as_uri())
+    target = copying.run()
+    assert len(copying.compare()) == len(orders.snapshots()) and target.metadata_location.endswith(".metadata.json")
+    copying.close()
+
+
+def test_metadata_that_unpacks_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portal.lake.iceberg.reading._MOST_BYTES", 1000)
+    with pytest.raises(TableBroken, match="is not Iceberg metadata"):
+        parsed(gzip.compress(bytes(2000)), "here")
+    with pytest.raises(TableBroken, match="is not Iceberg metadata"):
+        parsed(b'{"a":' * 100_000, "here")
 
 
 def test_a_comparison_of_rows_sees_another_value(copying: Copying, orders: Any) -> None:

@@ -178,6 +178,16 @@ def test_two_tables_of_one_name_do_not_become_one(here: Lake) -> None:
     assert ran.result["report"]["arrived"] == ["north_azure.orders", "south_azure.orders"]
 
 
+def test_no_table_goes_into_the_folder_of_another_nor_by_its_name_in_other_letters(here: Lake) -> None:
+    """Who may write to the outer one could name files of the inner one its own, and have them written over."""
+    for name in ("north.orders", "north.orders.lines", "north.Orders"):
+        here.table(name, snapshots=1, location=(here.home / "data" / "made" / name).as_uri())
+    ran = here.run("north.orders", "north.orders.lines", "north.Orders")
+    assert ran.code == 3 and ran.counts["done"] == 1
+    reasons = {one["table"]: one["reason"] for one in ran.result["report"]["tables"] if one["outcome"] == "failed"}
+    assert "in that of north.Orders" in reasons["north.orders.lines"] and "would be called north.orders" in reasons["north.orders"], reasons
+
+
 def test_a_dry_run_writes_nothing_and_tells_what_would_be_done(lake: Lake) -> None:
     lake.table(snapshots=2)
     lake.target.engine.dispose()

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import sqlalchemy
 from pyiceberg.table import Table
+from pyiceberg.transforms import IdentityTransform
 
 from portal.lake.catalogs.sql import SqlTables
 from tests.iceberg_lake import Lake, between_folders
@@ -153,6 +155,33 @@ def test_a_file_that_goes_while_rows_are_compared_is_told_in_words(here: Lake) -
 
 
 # what a table says of itself
+
+
+def test_an_odd_but_legal_table_arrives_and_what_is_gone_of_it_that_nobody_needs_is_left_out(here: Lake) -> None:
+    """Format 1, names with dots and slashes, files under hashes, an earlier metadata file and statistics that are gone."""
+    odd = pa.table({"id": pa.array([1, 2], pa.int64()), "a.b": ["x.y", None], "ä /`": [1.5, None]})
+    here.base.create_namespace("sales")
+    made = here.base.create_table("sales.orders", odd.schema, properties={"format-version": "1", "write.object-storage.enabled": "true"})
+    with made.update_spec() as spec:
+        spec.add_field("a.b", IdentityTransform(), "a.b.c")
+    made.append(odd)
+    made.manage_snapshots().create_branch(made.snapshots()[0].snapshot_id, "feature/x.y").commit()
+    made.append(odd)
+    first = place(made.metadata.metadata_log[0].metadata_file)
+    snapshot = made.snapshots()[-1].snapshot_id
+    sizes = {"file-size-in-bytes": 9, "file-footer-size-in-bytes": 5, "blob-metadata": []}
+    gone = {"snapshot-id": snapshot, "statistics-path": f"{made.location()}/metadata/gone.stats", **sizes}
+    there = {**gone, "statistics-path": f"{made.location()}/metadata/there.stats"}
+    place(there["statistics-path"]).write_bytes(b"123456789")
+    rewritten(here, statistics=[gone, there], **{"snapshot-log": []})
+    first.unlink()
+    ran = here.run(check="rows")
+    assert ran.code == 0, ran.error
+    here.equal()
+    assert "feature/x.y" in here.arrived().metadata.refs
+    assert [place(one.statistics_path).read_bytes() for one in here.arrived().metadata.statistics] == [b"123456789"]
+    assert "1 statistics files are gone at the source" in ran.result["report"]["tables"][0]["facts"]["notes"][0]
+    assert outcome(here.run()) == "unchanged"
 
 
 @pytest.mark.parametrize("check", ["counts", "none"])

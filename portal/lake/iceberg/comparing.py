@@ -24,18 +24,20 @@ from pyiceberg.manifest import (
     ManifestEntryStatus,
     ManifestFile,
     clear_manifest_cache,
+    read_manifest_list,
 )
-from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import StaticTable, Table
+from pyiceberg.table.metadata import TableMetadataUtil
 from pyiceberg.table.snapshots import Snapshot
 
 from portal.errors import AccessDenied, NotFound
 from portal.lake.iceberg.comparing_deletes import compare_deletes
 from portal.lake.iceberg.comparing_files import compare_bytes
 from portal.lake.iceberg.comparing_rows import rows_compared
-from portal.lake.iceberg.parallel import each
+from portal.lake.iceberg.parallel import each, in_order
 from portal.lake.iceberg.paths import Paths
 from portal.lake.iceberg.position_deletes import PATH_ID
+from portal.lake.iceberg.reading import unpacked
 from portal.lake.iceberg.refusals import TablesDiffer
 from portal.lake.iceberg.walk import WORKERS
 
@@ -70,7 +72,9 @@ class Side:
     io: FileIO
 
     def table(self) -> Table:
-        metadata = FromInputFile.table_metadata(self.io.new_input(self.metadata_location))
+        with self.io.new_input(self.metadata_location).open() as stream:  # pyiceberg goes by the name alone, and writers pack files of other names
+            data = stream.read()
+        metadata = TableMetadataUtil.parse_raw(unpacked(data).decode("utf-8"))
         return StaticTable(("table",), metadata, self.metadata_location, self.io, NoopCatalog("static"))
 
 
@@ -114,7 +118,9 @@ def compare(
     Raises TablesDiffer, saying where, and NotFound or AccessDenied for a file that one side's table needs and this reader does not get."""
     clear_manifest_cache()  # it goes by paths alone, and knows what stood there before
     try:
-        return _Comparison(source.table(), target.table(), paths, rows, check, workers).run(snapshots, tell)
+        theirs = source.table()
+        by_id = {one.snapshot_id: one for one in theirs.metadata.snapshots}
+        return _Comparison(theirs, target.table(), paths, rows, check, workers, by_id).run(snapshots, tell)
     except FileNotFoundError as error:
         raise NotFound(f"Both sides were compared, and a file of the table was not there: {error}", hint=_GONE) from error
     except PermissionError as error:
@@ -129,6 +135,8 @@ class _Comparison:
     rows: bool
     check: Callable[[], None]
     workers: int
+    snapshots: dict[int, Snapshot]
+    """The source's, by their ids."""
     counted: dict[str, Counts] = field(default_factory=dict)
     """By path of the source's manifest."""
     chosen: set[int] = field(default_factory=set)
@@ -143,9 +151,9 @@ class _Comparison:
         chosen = [one for one in self.target.metadata.snapshots if snapshots is None or one.snapshot_id in snapshots]
         self.chosen.update(one.snapshot_id for one in chosen)
         found = []
-        for number, snapshot in enumerate(chosen):
+        for number, listed in enumerate(in_order(chosen, self._lists, self.check, workers=self.workers)):
             tell(number, len(chosen))
-            found.append(self._snapshot(snapshot))
+            found.append(self._snapshot(chosen[number], listed))
         tell(len(chosen), len(chosen))
         return found
 
@@ -158,18 +166,23 @@ class _Comparison:
         refs = {name: ref for name, ref in theirs.refs.items() if ref.snapshot_id in known}
         _equal("The table's branches and tags", refs, ours.refs)
 
-    def _snapshot(self, ours: Snapshot) -> SnapshotCompared:
+    def _lists(self, ours: Snapshot) -> list[tuple[ManifestFile, ManifestFile]]:
+        """What the metadata and the manifest list say of a snapshot; returns its manifests, each with its copy."""
         what = f"Snapshot {ours.snapshot_id}"
-        theirs = self.source.metadata.snapshot_by_id(ours.snapshot_id)
+        theirs = self.snapshots.get(ours.snapshot_id)
         if theirs is None:
             raise TablesDiffer(f"{what} is at the target and not at the source.")
         for name in _OF_SNAPSHOTS:
             _equal(f"{what}: {name}", getattr(theirs, name), getattr(ours, name))
-        manifests, copies = theirs.manifests(self.source.io), ours.manifests(self.target.io)
+        manifests, copies = _listed_in(theirs, self.source.io), _listed_in(ours, self.target.io)
         _equal(f"{what}: the number of manifests", len(manifests), len(copies))
         pairs = list(zip(manifests, copies, strict=True))
         for manifest, copy in pairs:
             self._listed(what, manifest, copy)
+        return pairs
+
+    def _snapshot(self, ours: Snapshot, pairs: list[tuple[ManifestFile, ManifestFile]]) -> SnapshotCompared:
+        manifests = [manifest for manifest, _ in pairs]
         each((pair for pair in pairs if pair[0].manifest_path not in self.counted), self._entries, self.check, workers=self.workers)
         counts = reduce(Counts.plus, (self.counted[manifest.manifest_path] for manifest in manifests), Counts())
         if not self.rows:
@@ -242,6 +255,11 @@ class _Comparison:
         if (added if theirs.snapshot_id is None else theirs.snapshot_id) in self.chosen:
             self.deletes.add(file.file_path)
             compare_deletes(file, self.source.io, ours.data_file, self.target.io, self.paths.written)
+
+
+def _listed_in(snapshot: Snapshot, io: FileIO) -> list[ManifestFile]:
+    """The entries of a manifest list as they are in it: pyiceberg's own function has each manifest's from the first list that named it."""
+    return list(read_manifest_list(io.new_input(snapshot.manifest_list)))
 
 
 def _read(manifest: ManifestFile, io: FileIO) -> Iterator[Any]:

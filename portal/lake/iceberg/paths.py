@@ -25,6 +25,8 @@ _OWN = re.compile(rf"{ELSEWHERE}_*(?=/|$)")
 _SCHEMES = {"s3a": "s3", "s3n": "s3", "abfs": "abfss", "wasb": "abfss", "wasbs": "abfss"}
 _FILE = re.compile(r"file:(?://[^/]*)?(?=/)")
 _BLOB = ".blob."
+_COMMITS = re.compile(r"metadata/(?:[^/]*\.metadata\.json(?:\.gz)?|version-hint\.text)")
+"""What a catalog of folders goes by: such a file must not come but by a commit."""
 
 
 def read_path(text: str) -> StoreURL:
@@ -104,6 +106,11 @@ class Paths:
     def name(self, path: str) -> str:
         """Return the name below the target of a file, given its path in the source's metadata. Raises TableRefused."""
         name = self._below(path[len(self._raw) :]) if path.startswith(self._raw) else self._anywhere(read_path(path))
+        if _COMMITS.fullmatch(name):
+            raise TableRefused(
+                f"The table names {path} among its files, and at the target a file of that name would be taken for a commit.",
+                hint="No writer of Iceberg calls data files, manifests or lists so: see who wrote this table's metadata.",
+            )
         if names.harmless([self._folder + name]) or not names.refusal(self.target.scheme, self._folder + name):
             return name
         folder = f"{ELSEWHERE}/renamed/"

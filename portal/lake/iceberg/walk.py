@@ -18,6 +18,8 @@ from portal.lake.iceberg.parallel import each
 from portal.lake.iceberg.paths import identity, read_path
 from portal.lake.iceberg.reading import Metadata, read_metadata
 from portal.lake.iceberg.refusals import TableBroken, TableRefused, encrypted
+from portal.lake.iceberg.statistics_files import entries as statistics
+from portal.lake.iceberg.statistics_files import without_lost
 from portal.stores.url import StoreURL
 
 WORKERS = 8
@@ -86,7 +88,8 @@ def walk(
         TableBroken, NotFound, AccessDenied, Unreachable
     """
     metadata = read_metadata(files, metadata_path)
-    chosen = pruned(metadata, history)
+    fence = Fence(metadata_path, elsewhere)
+    chosen = without_lost(files, pruned(metadata, history), fence, check, workers=workers)
     header = {
         "metadata": metadata_path, "uuid": metadata.get("table-uuid"), "history": str(history), "known": sorted(known),
         "elsewhere": sorted(map(str, elsewhere)), "version": 3,
@@ -94,7 +97,7 @@ def walk(
     walked = Walked(metadata_path, chosen.metadata, chosen.notes, frozenset(known), Inventory(folder / INVENTORY_FILE, header))
     try:
         if not walked.inventory.complete:
-            _Walk(files, walked, Fence(metadata_path, elsewhere), check, workers).run()
+            _Walk(files, walked, fence, check, workers).run()
             walked.inventory.completed()
     except BaseException:
         walked.close()
@@ -121,11 +124,10 @@ class _Walk:
         self.fence.refuse((file.url for file in inventory.files(*MOVED, *NAMING)), "files")
 
     def _statistics(self) -> Iterator[TableFile]:
-        for name in ("statistics", "partition-statistics"):
-            for item in self.walked.metadata.get(name) or []:
-                if item.get("key-metadata"):
-                    raise encrypted(item["statistics-path"])
-                yield _file(item["statistics-path"], "statistics", "", item["file-size-in-bytes"], 0)
+        for item in statistics(self.walked.metadata):
+            if item.get("key-metadata"):
+                raise encrypted(item["statistics-path"])
+            yield _file(item["statistics-path"], "statistics", "", item["file-size-in-bytes"], 0)
 
     def _read_list(self, path: str) -> None:
         with self.files.open(read_path(path)) as stream:

@@ -73,12 +73,16 @@ def chosen(catalog: Catalog, wanted: Sequence[str]) -> tuple[list[TableName], li
 
 
 def clashes(sources: Sequence[TableName], place: Place) -> dict[TableName, str]:
-    """Return of each table that cannot be taken why: another one before it is called the same at the target."""
-    taken: dict[str, TableName] = {}
-    found: dict[TableName, str] = {}
-    for source in sources:
-        name = joined(place.name(source).identifier).lower()
-        if name in taken:
-            found[source] = f"{taken[name]} would be called {name} in the target catalog, too: give each a target_namespace in a job of its own"
+    """Return of each table that cannot be taken why: another one before it is called the same at the target, or has a folder around its own."""
+    names = {source: tuple(level.lower() for level in place.name(source).identifier) for source in sources}
+    taken: dict[tuple[str, ...], TableName] = {}
+    for source, name in names.items():
         taken.setdefault(name, source)
+    found: dict[TableName, str] = {}
+    for source, name in names.items():
+        if taken[name] != source:
+            same = f"{taken[name]} would be called {joined(name)} in the target catalog, too"
+            found[source] = f"{same}: give each a target_namespace in a job of its own"
+        elif outer := next((taken[name[:levels]] for levels in range(1, len(name)) if name[:levels] in taken), None):
+            found[source] = f"its folder would lie in that of {outer}, which has the name of its namespace: give it a target_namespace of its own"
     return found
