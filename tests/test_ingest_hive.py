@@ -326,7 +326,9 @@ def test_killed_at_any_step_nothing_is_half_seen_and_the_next_attempt_goes_on(hi
         seen.append(wanted)
 
 
-def test_a_catalog_that_cannot_rename_shows_a_table_once_its_rows_are_checked(hive: Hive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_catalog_that_cannot_rename_shows_a_table_once_its_rows_are_checked(
+    hive: Hive, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:  # fmt: skip
     warehouse = hive.home / "data" / "lake"
     (hive.home / "connections.toml").write_text(f'[folders]\nkind = "catalog"\ntype = "hadoop"\nwarehouse = "{warehouse.as_uri()}"\n')
     monkeypatch.setattr("portal.lake.ingesting.loading.MOST_UNITS", 1)
@@ -371,8 +373,15 @@ def test_a_catalog_that_cannot_rename_shows_a_table_once_its_rows_are_checked(hi
     marks = [snapshot.summary.additional_properties["portal.batch"][-2:] for snapshot in table.snapshots() if snapshot.summary]
     assert (marks, "write.data.path" in table.properties) == ([":0", ":1"], False)
     hive.sql("alter table {db}.t drop partition (p='x')")
-    kept = outcomes(hive.ingest("t", target_catalog="folders", dropped="keep"))["t"]
+    hive.sql(f"create external table {{db}}.shared (id bigint) partitioned by (p string) stored as parquet location '{tmp_path}/shared'")
+    hive.add_partition("shared", ["x"], tmp_path / "a", 1, 2)
+    hive.add_partition("shared", ["y"], tmp_path / "b", 3)
+    found = outcomes(hive.ingest("t", "shared", target_catalog="folders", dropped="keep"))
+    kept, shared = found["t"], found["shared"]
     assert (kept["outcome"], kept["facts"]["partitions"]["dropped"]["done"], kept["rows"]) == ("unchanged", "kept", 2)
+    assert (shared["outcome"], shared["way"], shared["files"], shared["rows"]) == ("done", "add_files", 2, 3), shared["reason"]
+    assert by_pyiceberg(shared["metadata_location"]) == [{"id": 1, "p": "x"}, {"id": 2, "p": "x"}, {"id": 3, "p": "y"}]
+    assert not (namespace / "shared" / "data").exists()
 
 
 def test_partitions_are_what_spark_reads_in_their_texts(hive: Hive, tmp_path: Any) -> None:
