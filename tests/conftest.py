@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -96,10 +97,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def accounts(s3_server: Server, adls_server: Server) -> Iterator[dict[str, Any]]:
+    """Filled by the first test that needs them."""
+    made: dict[str, Any] = {}
+    yield made
+    for account in made.values():
+        account.close()
+
+
 @pytest.fixture
-def clouds(home: Path, s3_server: Server, adls_server: Server, unique: str) -> Iterator[Clouds]:
+def clouds(home: Path, s3_server: Server, adls_server: Server, accounts: dict[str, Any], unique: str) -> Iterator[Clouds]:
     """A bucket and a container of this test."""
-    found = Clouds.behind(home, s3_server, adls_server, unique)
+    found = Clouds.behind(home, s3_server, adls_server, unique, accounts)
     yield found
     found.close()
 

@@ -30,34 +30,37 @@ class Clouds:
 
     home: Path
     name: str
+    accounts: dict[str, Any] | None = None
+    """Those of the session's servers by their kind, whose clients many tests use: making one takes longer than most of what a test asks of it."""
 
     def __post_init__(self) -> None:
         self.config = settings.load(self.home)
         connections = Connections.load(self.config)
-        self.s3: Store = self._made(connections.get("s3"))
-        self.adls: Store = self._made(connections.get("adls"))
+        self.s3, self.adls = (self._made(kind, connections.get(kind)) for kind in ("s3", "adls"))
         self.local = open_store(StoreURL("file", ""), connections.get("local"))
         self.bucket = f"s3://{self.name}"
         self.lake = f"abfss://{self.name}@{ADLS_ACCOUNT}"
         self._runs = 0
 
     @classmethod
-    def behind(cls, home: Path, s3_server: Server, adls_server: Server, name: str) -> Clouds:
+    def behind(cls, home: Path, s3_server: Server, adls_server: Server, name: str, accounts: dict[str, Any] | None = None) -> Clouds:
         """Make the home's .env lead to the servers."""
         with (home / ".env").open("a") as file:
             file.write(f"AWS_ENDPOINT_URL={s3_server.url}\nAWS_ACCESS_KEY_ID=testing\nAWS_SECRET_ACCESS_KEY=testing-secret\n")
             file.write(f"AZURE_STORAGE_ACCOUNT={ADLS_ACCOUNT}\nAZURE_STORAGE_KEY={ADLS_KEY}\n")
             file.write(f"AZURE_STORAGE_ENDPOINT={adls_server.url}/{ADLS_ACCOUNT}\n")
-        return cls(home, name)
+        return cls(home, name, accounts)
 
-    def _made(self, connection: Any) -> Store:
-        account = open_account(connection)
+    def _made(self, kind: str, connection: Any) -> Store:
+        accounts = {} if self.accounts is None else self.accounts
+        account = accounts.get(kind) or accounts.setdefault(kind, open_account(connection))
         account.create_container(self.name)
         return account.store(self.name)
 
     def close(self) -> None:
-        self.s3.close()
-        self.adls.close()
+        if self.accounts is None:
+            self.s3.close()
+            self.adls.close()
 
     def context(self, **options: Any) -> JobContext:
         self._runs += 1
