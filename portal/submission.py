@@ -70,8 +70,13 @@ def new_job(
     )  # fmt: skip
 
 
-def retry(settings: Settings, spool: Spool, job_id: str, *, by: str, typed_connections: Typed | None = None) -> Job:
+def retry(
+    settings: Settings, spool: Spool, job_id: str, *, by: str, typed_connections: Typed | None = None, key: str | None = None
+) -> Job:  # fmt: skip
     """Submit a finished job again; its engine may take over what the first run achieved, so that only the rest is done.
+
+    Args:
+        key: idempotency key; a second retry with it is the first one.
 
     Raises:
         JobNotFound: no such job.
@@ -82,7 +87,7 @@ def retry(settings: Settings, spool: Spool, job_id: str, *, by: str, typed_conne
         raise BadParameters(f"Job {job_id} is {old.status}; only a finished job can be retried.", hint="Wait for it, or cancel it first.")
     if old.status is Status.SUCCEEDED:
         raise BadParameters(f"Job {job_id} succeeded: there is nothing to retry.", hint="To run all of it once more, use rerun.")
-    return spool.submit(_again(settings, old, old.params, by, typed_connections, retry_of=old.id))
+    return spool.submit(_again(settings, old, old.params, by, typed_connections, retry_of=old.id, key=key))
 
 
 def rerun(settings: Settings, spool: Spool, job_id: str, params: Mapping[str, Any], *, by: str, typed_connections: Typed | None = None) -> Job:
@@ -102,7 +107,9 @@ def _found(spool: Spool, job_id: str) -> Job:
     return job
 
 
-def _again(settings: Settings, old: Job, params: Mapping[str, Any], by: str, typed: Typed | None, retry_of: str | None = None) -> Job:
+def _again(
+    settings: Settings, old: Job, params: Mapping[str, Any], by: str, typed: Typed | None, *, retry_of: str | None = None, key: str | None = None
+) -> Job:  # fmt: skip
     if missing := sorted(_typed_names(old) - set(typed or {})):
         names = ", ".join(missing)
         raise BadParameters(
@@ -113,6 +120,7 @@ def _again(settings: Settings, old: Job, params: Mapping[str, Any], by: str, typ
     return new_job(
         settings, old.engine, params, by=by, priority=old.priority, timeout_s=old.timeout_s, max_attempts=old.max_attempts,
         then=old.without_sealed().then, typed_connections=typed, labels=labels, limits=old.limits, parent=old.id, retry_of=retry_of,
+        key=key,
     )  # fmt: skip
 
 

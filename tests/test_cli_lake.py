@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from portal import settings
-from portal.cli import main
+from portal.cli import lake, main
 from portal.jobs import Status
+from portal.lake import chain_jobs
 from portal.settings import Settings
 from portal.spool import Spool
 from tests.lake_chains import INGESTED, MARK, ended, first_job
@@ -85,3 +86,17 @@ def test_chains_are_listed_shown_and_restarted(home: Path, spool: Spool, capsys:
     restarted = json.loads(told(capsys, "restart", MARK, "--json"))
     assert restarted["state"] == "running" and [len(step["jobs"]) for step in restarted["steps"]] == [2, 0, 0]
     assert "has nothing to restart: it still runs" in told(capsys, "restart", MARK, code=1)
+
+
+def test_two_restarts_at_once_are_one(home: Path, spool: Spool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second has looked at the chain before the first one began."""
+    catalogs(home)
+    failed = ended(spool, spool.submit(first_job()), Status.FAILED, INGESTED[1:], error="None of them arrived.")
+    seen = chain_jobs.one(spool, MARK)
+    assert seen and seen.retryable == failed
+    whole = lake._one
+    for _ in range(2):
+        looks = [seen]
+        monkeypatch.setattr(lake, "_one", lambda spool, mark, looks=looks: looks.pop() if looks else whole(spool, mark))
+        found = json.loads(told(capsys, "restart", MARK, "--json"))
+        assert [len(step["jobs"]) for step in found["steps"]] == [2, 0, 0]

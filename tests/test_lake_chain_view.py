@@ -17,6 +17,7 @@ from portal.lake.chain_view import view
 from portal.lake.table_outcome import TableOutcome
 from portal.settings import Settings
 from portal.spool import Spool
+from portal.ui import lake_rows
 from tests import lake_chains
 from tests.lake_chains import INGESTED, MARK, archived, as_told, ended, first_job, follow_ups, new_id, running
 
@@ -79,7 +80,7 @@ def test_tables_go_their_own_ways_and_what_failed_is_shown_where(spool: Spool) -
     assert states(spool) == {**over, "sales.orders": ["done", "done", "unchanged"]}
     found = chain_jobs.one(spool, MARK)
     assert found and (found.state, found.name) == ("partial", "nightly")
-    assert found.counts == {"tables": 3, "whole": 1, "excluded": 1, "failed": 1, "open": 0}
+    assert found.counts == {"tables": 3, "whole": 1, "excluded": 1, "failed": 1, "cancelled": 0, "open": 0}
     assert found.retryable and found.retryable.id == first.id
 
 
@@ -230,3 +231,32 @@ def test_whatever_the_jobs_tell_the_books_of_a_chain_balance(jobs: list[tuple[St
         cells = [cell.state for cell in row.cells.values()]
         for before, after in pairwise(cells):
             assert before in ("done", "unchanged") or after in ("waiting", "held")
+
+
+def test_a_chain_whose_records_were_deleted_does_not_run_for_ever(spool: Spool) -> None:
+    first = ended(spool, spool.submit(first_job()), Status.SUCCEEDED, INGESTED[:1])
+    (second,) = follow_ups(spool, first)
+    second = ended(spool, second, Status.SUCCEEDED, MOVED)
+    (third,) = follow_ups(spool, second)
+    ended(spool, third, Status.SUCCEEDED, REGISTERED)
+    spool.archive_path(first).unlink()
+    assert chain_jobs.one(spool, MARK) is None
+    (found,) = chain_jobs.chains(spool).chains
+    assert (found.mark, found.name, found.way, found.state) == (second.id, "nightly", "Iceberg → Azure → Snowflake", "succeeded")
+    days_ago = "2026-01-01T00:00:00.000Z"
+    told = view([first.evolve(finished_at=days_ago)], {first.id: as_told(INGESTED[:1])})
+    assert not told.running and told.state == "failed"
+    assert {row.table: [cell.state for cell in row.cells.values()] for row in told.rows} == {
+        "sales.orders": ["done", "held", "held"], "sales.lines": ["held"] * 3, "sales.view": ["held"] * 3,
+    }, "what is not recorded is not waited for"  # fmt: skip
+    assert view([first], {first.id: as_told(INGESTED[:1])}).running, "it has just ended: the next one begins"
+
+
+def test_what_was_cancelled_is_not_told_as_failed(spool: Spool) -> None:
+    first = ended(spool, spool.submit(first_job()), Status.PARTIAL, INGESTED)
+    (second,) = follow_ups(spool, first)
+    ended(spool, second, Status.CANCELLED, error="It was cancelled.")
+    found = chain_jobs.one(spool, MARK)
+    assert found and found.counts == {"tables": 3, "whole": 0, "excluded": 1, "failed": 1, "cancelled": 1, "open": 0}
+    assert (found.state, found.running) == ("cancelled", False) and not follow_ups(spool, second), "nothing follows"
+    assert lake_rows.tally(found) == "3 tables, 1 left out, 1 failed, 1 cancelled"

@@ -17,7 +17,7 @@ from portal.cli.watch import Screen, exit_code, wait_chain
 from portal.connections import Connections
 from portal.errors import BadParameters, JobNotFound, PortalError
 from portal.lake import chain_jobs, looking
-from portal.lake.chain import STEPS, Step, chained
+from portal.lake.chain import STEPS, Step, chained, restart_key
 from portal.lake.chain_view import View
 from portal.lake.selection import chosen
 from portal.lake.table_name import TableName, joined, parts
@@ -256,7 +256,7 @@ def _restart(arguments: list[str], settings: Settings) -> int:
     old = view.retryable
     if old is None:
         raise PortalError(f"The chain {view.mark} has nothing to restart: it {'still runs' if view.running else 'succeeded'}.")
-    job = submission.retry(settings, spool, old.id, by=given.user)
+    job = submission.retry(settings, spool, old.id, by=given.user, key=restart_key(old.id))
     jobs = wait_chain(spool, job.id, Screen()) if given.wait else []
     view = _one(spool, view.mark)
     code = _CODES.get(view.state, exit_code(jobs)) if given.wait else 0

@@ -35,6 +35,11 @@ _CATALOG_OF_RESULT: Mapping[Step, str] = {Step.INGEST: "target_catalog", Step.MI
 """The parameter of a step that names the catalog in which its tables arrive."""
 
 
+def restart_key(job_id: str) -> str:
+    """The idempotency key of a restart: however many ask for it at once, the job is done again once."""
+    return f"restart-{job_id}"
+
+
 @dataclass(frozen=True)
 class Chained:
     """A chain, ready to be submitted as one job."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from portal import clock
 from portal.jobs import Job, Status
 from portal.lake.chain import NAME_LABEL, STEPS, WORDS, Step
 from portal.lake.selection import is_pattern
@@ -15,6 +16,7 @@ from portal.lake.table_outcome import Ended
 State = Literal["done", "unchanged", "excluded", "failed", "running", "waiting", "cancelled", "held"]
 """`held`: it did not come to this step, because it did not arrive in the one before, or nothing follows any more."""
 
+_BEGINS_WITHIN_MS = 24 * 3_600_000
 _RETRIED = (Status.PARTIAL, Status.FAILED, Status.CANCELLED, Status.REJECTED)
 
 
@@ -36,9 +38,13 @@ class Row:
     table: str
     cells: Mapping[Step, Cell]
 
+    def ended(self, *states: State) -> bool:
+        """Whether it has one of these states in any step."""
+        return any(cell.state in states for cell in self.cells.values())
+
     @property
     def troubled(self) -> bool:
-        return any(cell.state in ("failed", "cancelled") for cell in self.cells.values())
+        return self.ended("failed", "cancelled")
 
 
 @dataclass(frozen=True)
@@ -115,12 +121,14 @@ class View:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Tables by how far they came: `whole` all the way, `excluded`, `failed` anywhere, `open`."""
+        """Tables by how far they came: `whole` all the way, `excluded`, `failed` anywhere, `cancelled` and nowhere failed, `open`."""
         last = self.steps[-1].step
         whole = sum(row.cells[last].state in ENDS_THAT_ARRIVED for row in self.rows)
-        excluded = sum(any(cell.state == "excluded" for cell in row.cells.values()) for row in self.rows)
-        failed = sum(row.troubled for row in self.rows)
-        return {"tables": len(self.rows), "whole": whole, "excluded": excluded, "failed": failed, "open": len(self.rows) - whole - excluded - failed}
+        excluded = sum(row.ended("excluded") for row in self.rows)
+        failed = sum(row.ended("failed") for row in self.rows)
+        cancelled = sum(row.troubled for row in self.rows) - failed
+        known = {"tables": len(self.rows), "whole": whole, "excluded": excluded, "failed": failed, "cancelled": cancelled}
+        return {**known, "open": len(self.rows) - whole - excluded - failed - cancelled}
 
 
 Known = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -171,6 +179,8 @@ def _will_begin(steps: Sequence[StepView], place: int) -> bool:
         return place > 1 and _will_begin(steps, place - 1)
     if any(job.parent == parent.id for job in step.jobs):
         return False
+    if parent.finished_at and parent.finished_at < clock.iso(clock.now_ms() - _BEGINS_WITHIN_MS):
+        return False  # its record was deleted: no worker takes so long to start it
     return not parent.status.finished or any(item.engine == step.step.value and item.when.fires(parent.status) for item in parent.then)
 
 
@@ -186,11 +196,18 @@ def _row(name: str, steps: Sequence[StepView], known: Known, asked: Mapping[str,
     for place, step in enumerate(steps):
         cell = _cell(step, own, known, asked) if own is not None else None
         if cell is None:
-            comes = own is not None and (place == 0 or _will_begin(steps, place))
-            cell = Cell("waiting" if comes or _on_its_way(cells) else "held")
+            cell = _untold(steps, place, own is not None, _on_its_way(cells))
         cells[step.step] = cell
         own = str(cell.outcome.get("target") or cell.outcome.get("table")) if cell.state in ENDS_THAT_ARRIVED else None
     return Row(name, cells)
+
+
+def _untold(steps: Sequence[StepView], place: int, arrived: bool, on_its_way: bool) -> Cell:
+    """A table of which no job of a step tells anything."""
+    latest = steps[place].latest
+    if place == 0 and latest and latest.status.finished:
+        return Cell("held", reason="What came of it is not recorded any more.")
+    return Cell("waiting" if on_its_way or (arrived and (place == 0 or _will_begin(steps, place))) else "held")
 
 
 def _on_its_way(cells: Mapping[Step, Cell]) -> bool:

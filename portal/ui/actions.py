@@ -58,11 +58,11 @@ def cancel(job_id: str) -> Job:
     return state.spool().cancel(job_id, who.name)
 
 
-def retry(job_id: str) -> Job:
-    """Submit a failed job again. Raises AccessRefused, JobNotFound, BadParameters."""
+def retry(job_id: str, *, key: str | None = None) -> Job:
+    """Submit a failed job again; with the same key it is done once. Raises AccessRefused, JobNotFound, BadParameters."""
     config = state.config()
     who = access.require(config, Role.OPERATOR, "retry jobs")
-    return submission.retry(config, state.spool(), job_id, by=who.name)
+    return submission.retry(config, state.spool(), job_id, by=who.name, key=key)
 
 
 def priority(job_id: str, value: int) -> Job:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import streamlit as st
 
 from portal.lake import chain_jobs
-from portal.lake.chain import WORDS
+from portal.lake.chain import WORDS, restart_key
 from portal.lake.chain_view import StepView, View
 from portal.lake.table_outcome import Ended
 from portal.spool import Spool
@@ -46,12 +46,13 @@ def latest(spool: Spool) -> None:
 
 def _line(view: View) -> None:
     first = view.jobs[0]
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        _badge(view.state, lake_rows.CHAIN_WORDS[view.state])
-        if st.button(plain(view.name or view.way), key=f"open-{view.mark}", type="tertiary"):
-            state.go("lakehouse", chain=view.mark)
+    with st.container(gap=None):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            _badge(view.state, lake_rows.CHAIN_WORDS[view.state])
+            if st.button(plain(view.name or view.way), key=f"open-{view.mark}", type="tertiary"):
+                state.go("lakehouse", chain=view.mark)
         parts = [lake_rows.tally(view), view.way if view.name else "", f"by {first.submitted_by}", f"{wording.moment(first.submitted_at)} UTC"]
-        st.caption(plain(" · ".join(part for part in parts if part)), width="content")
+        st.caption(plain(" · ".join(part for part in parts if part)))
 
 
 def _badge(name: str, word: str) -> None:
@@ -95,7 +96,7 @@ def _matrix(view: View) -> str | None:
     """Show the tables by steps; return the job whose cell was clicked."""
     text, only = "", []
     if len(view.rows) > 1:
-        with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(horizontal=True, vertical_alignment="top"):
             text = st.text_input(
                 "Filter tables", type="search", live=True, key="tables", bind="query-params", placeholder="name contains…", width=260
             )
@@ -130,7 +131,7 @@ def _head(view: View) -> None:
             f"Restart from: {WORDS[next(step.step for step in view.steps if again in step.jobs)]}", icon=":material/replay:",
             disabled=not may_act, help="Does again what did not succeed in this step; the steps after it follow",
         ):  # fmt: skip
-            actions.retry(again.id)
+            actions.retry(again.id, key=restart_key(again.id))
             st.rerun()
     first = view.jobs[0]
     st.caption(f"`{view.mark}` · {plain(lake_rows.tally(view))} · by {plain(first.submitted_by)} · {plain(wording.moment(first.submitted_at))} UTC")

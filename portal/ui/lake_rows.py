@@ -124,6 +124,7 @@ def _title(cell: Cell) -> str:
 def tally(view: View) -> str:
     """How far the tables of a chain came, in words."""
     counts = view.counts
-    words = {"whole": "all the way", "excluded": "left out", "failed": "failed", "open": "on the way" if view.running else "not all the way"}
+    still = "on the way" if view.running else "not all the way"
+    words = {"whole": "all the way", "excluded": "left out", "failed": "failed", "cancelled": "cancelled", "open": still}
     parts = [f"{counts[name]:,} {word}" for name, word in words.items() if counts[name]]
     return ", ".join([count_of(counts["tables"], "table"), *parts]) if counts["tables"] else "its tables are not known yet"
