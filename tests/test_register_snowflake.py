@@ -11,13 +11,16 @@ import pyarrow as pa
 import pytest
 import sqlglot
 from pyarrow import parquet
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pyiceberg.manifest import FileFormat
 from sqlglot import exp
 
 from engines import register_snowflake
+from portal.connections import Connections, SnowflakeConnection
 from portal.context import JobContext
 from portal.errors import Cancelled, WarehouseError
+from portal.lake import looking
+from portal.warehouse_sign_in import arguments
 from tests import iceberg_tables
 from tests.registering import DATABASE, Lake, delete_positions, lake, let_in
 from tests.transferring import Clouds, put
@@ -400,3 +403,38 @@ def test_escaped_values_of_partitions_are_what_was_escaped(lake: Lake, sent: lis
     (made,) = [sql for sql in sent if sql.startswith("CREATE EXTERNAL TABLE")]
     allowed = {exp.Case, exp.Cast, exp.DPipe, exp.Nullif, exp.SplitPart, exp.Substring, exp.If, exp.GetExtract}
     assert {type(found) for found in sqlglot.parse_one(made, read="snowflake").find_all(exp.Func)} <= allowed, "what Snowflake's manual lists"
+
+
+def test_tables_of_any_name_become_themselves_and_one_that_cannot_stops_no_other(lake: Lake) -> None:
+    """Names that LIKE of SHOW would take for patterns of others, too long ones, and paths with spaces and percent signs."""
+    table = lake.table("sales.xx", snapshots=1)
+    where = table.metadata_location
+    odd = f"{lake.clouds.lake}/wh/sales/a b%20c+ü/metadata/0 1%2F.metadata.json"
+    with table.io.new_input(where).open() as file:
+        put(lake.clouds.adls, odd.removeprefix(f"{lake.clouds.lake}/"), file.read())
+    long = "n" * 256
+    names = ['"o.r""d\'ers"', "Orders 1", "__", "_", "tablé 日本", "xx", "n" * 255]
+    ran = lake.register(metadata=[f"{name}={odd}" for name in [*names, long]])
+    outcomes = {item["table"]: (item["outcome"], item["cause"]) for item in ran.result["report"]["tables"]}
+    assert ran.code == 3 and len(outcomes) == 8, ran.result["error"]
+    assert [outcome for outcome in outcomes.values() if outcome[0] != "done"] == [("failed", "SettingError")]
+    shown = {row[1] for row in lake.ask("show iceberg tables in schema HERE")}
+    assert shown == {'o.r"d\'ers', "Orders 1", "__", "_", "tablé 日本", "XX", "N" * 255}
+    assert lake.register(metadata=[f"{name}={odd}" for name in names]).result["counts"]["unchanged"] == 7, "each is found again as itself"
+    assert lake.ask("select count(*) from HERE.\"Orders 1\"") == [(10,)]
+
+
+def test_more_tables_than_snowflake_shows_at_a_time_are_listed(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = lake.table("sales.orders", snapshots=1)
+    names = [f"t{number}'{number}" for number in range(5)]
+    lake.register(metadata=[f"{name}={table.metadata_location}" for name in names])
+    put_rows(lake, "raw/a.parquet", pa.table({"id": [1]}))
+    assert lake.register(folders=[f"flat={lake.clouds.lake}/raw/"]).code == 0
+    for most in (1, 2, 5, 6):
+        monkeypatch.setattr(looking, "_MOST_SHOWN", most)
+        assert looking.registered(Connections.load(lake.clouds.config), "", DATABASE, lake.schema) == {*names, "FLAT"}
+
+
+def test_a_quoted_name_means_itself_whatever_the_account_has_set() -> None:
+    connection = SnowflakeConnection(account="a", user="u", password=SecretStr("p"))
+    assert arguments(connection, "job")["session_parameters"] == {"TIMEZONE": "UTC", "QUERY_TAG": "job", "QUOTED_IDENTIFIERS_IGNORE_CASE": False}

@@ -18,7 +18,7 @@ from embedded.snowflake.objects import Name, Objects
 from embedded.snowflake.rows import quoted
 from embedded.snowflake.statement import Stage, Statement
 from embedded.snowflake.storage import Place, Storage, buffered
-from embedded.snowflake.volumes import SINCE, STORAGE, like
+from embedded.snowflake.volumes import SINCE, STORAGE, like, paged
 
 KIND, STAGE = "EXTERNAL TABLE", "STAGE"
 _FILENAME = "METADATA$FILENAME"
@@ -75,7 +75,7 @@ class ExternalTables:
         scope, pattern = tuple(statement.options.get("IN", ())), str(statement.options.get("LIKE", "%"))
         found = [(name, facts) for name, facts in self._objects.all(KIND) if name[: len(scope)] == scope and like(name[2], pattern)]
         rows = [[SINCE, name[2], name[0], name[1], "false", "", facts["comment"], facts["stage"], facts["url"], "PARQUET"] for name, facts in found]
-        return rows_sql(_SHOWN, rows)
+        return rows_sql(_SHOWN, paged(rows, statement.options))
 
     def refuse_change(self, name: Name) -> None:
         """Raises Refused when a table is an external one."""

@@ -14,7 +14,7 @@ from embedded.snowflake.objects import Name, Objects
 from embedded.snowflake.rows import fill, quoted
 from embedded.snowflake.statement import Statement, name_in
 from embedded.snowflake.storage import Place, Storage
-from embedded.snowflake.volumes import CATALOG, SINCE, Volumes, like
+from embedded.snowflake.volumes import CATALOG, SINCE, Volumes, like, paged
 
 KIND = "ICEBERG TABLE"
 _SHOWN = (
@@ -47,7 +47,7 @@ class IcebergTables:
             for name, facts in self._objects.all(KIND)
             if name[: len(scope)] == scope and like(name[2], pattern)
         ]
-        return rows_sql(_SHOWN, rows)
+        return rows_sql(_SHOWN, paged(rows, statement.options))
 
     def information(self, name: Name) -> str:
         facts = self._objects.need(KIND, name)

@@ -33,7 +33,7 @@ class Statement:
     guarded: bool = False
     """IF EXISTS or IF NOT EXISTS."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """KEY = value pairs, also LIKE, IN and REFRESH; values are text, flags, lists and maps."""
+    """KEY = value pairs, also LIKE, IN, LIMIT, FROM and REFRESH; values are text, flags, lists and maps."""
     sql: str = ""
 
 
@@ -144,7 +144,7 @@ class _Reader:
             if self._is("="):
                 self._at += 1
                 found[key] = self.value()
-            elif key == "LIKE":
+            elif key in ("LIKE", "LIMIT", "FROM"):
                 found[key] = self.value()
             elif key == "IN":
                 self._skip("SCHEMA") or self._skip("DATABASE")

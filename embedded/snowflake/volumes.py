@@ -19,6 +19,7 @@ _SHOWN = {
     CATALOG: ("name", "type", "category", "enabled", "comment", "created_on"),
     STORAGE: ("name", "type", "category", "enabled", "comment", "created_on"),
 }
+_MOST_SHOWN = 10_000
 _APP = "boxsnowflakeapp_1"
 SINCE = "2026-01-01 00:00:00.000 +0000"
 """When everything was made: fakesnow keeps no times either."""
@@ -94,6 +95,12 @@ def like(name: str, pattern: str) -> bool:
     """Match as LIKE of SHOW does, without case."""
     glob = pattern.replace("[", "[[]").replace("*", "[*]").replace("?", "[?]").replace("%", "*").replace("_", "?")
     return fnmatchcase(name.upper(), glob.upper())
+
+
+def paged(rows: list[list[str]], options: Mapping[str, Any]) -> list[list[str]]:
+    """Cut rows of SHOW, whose second column is the name, as LIMIT … FROM tells; there are never more than Snowflake shows."""
+    known = [row for row in rows if row[1] > str(options.get("FROM", ""))]
+    return known[: min(int(options.get("LIMIT", _MOST_SHOWN)), _MOST_SHOWN)]
 
 
 def _check_locations(name: str, locations: Any) -> None:

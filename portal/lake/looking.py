@@ -18,12 +18,14 @@ from portal.lake.hive.metastore import Metastore
 from portal.lake.hive.table import HiveTable
 from portal.lake.iceberg.reading import parsed
 from portal.lake.lag import behind, snapshot
+from portal.lake.registering.sql_text import text
 from portal.lake.table_name import TableName, joined, parts
 from portal.warehouse import Warehouse
 from portal.warehouse_names import identifier
 
 _AT_A_TIME = 8
 _SNOWFLAKE_S = 20
+_MOST_SHOWN = 10_000
 _MOST_BYTES = 64 << 20
 """A metadata file that is larger is left to the engines."""
 HIVE = "hive"
@@ -177,6 +179,19 @@ def registered(connections: Connections, connection: str, database: str, schema:
     found: set[str] = set()
     with Warehouse.connect(account, network_timeout_s=_SNOWFLAKE_S) as warehouse:
         for kind in ("ICEBERG", "EXTERNAL"):
-            answer = warehouse.query(f"SHOW {kind} TABLES IN SCHEMA {place}", what=f"List the {kind.lower()} tables of {place}")
-            found |= {str(row[1]) for row in answer.rows}
+            found |= _shown(warehouse, kind, place)
     return found
+
+
+def _shown(warehouse: Warehouse, kind: str, place: str) -> set[str]:
+    """Names of tables, page by page: Snowflake shows 10,000 rows at most, in the order of their names, and says nothing of the others."""
+    found: set[str] = set()
+    after = ""
+    while True:
+        sql = f"SHOW {kind} TABLES IN SCHEMA {place} LIMIT {_MOST_SHOWN}{after}"
+        answer = warehouse.query(sql, what=f"List the {kind.lower()} tables of {place}")
+        names = [str(row[1]) for row in answer.rows]
+        if len(names) < _MOST_SHOWN or found.issuperset(names):
+            return found.union(names)
+        found.update(names)
+        after = f" FROM {text(names[-1])}"
