@@ -20,6 +20,7 @@ from portal.ui.wording import count_of, plain
 
 PAGE_SIZE = 100
 _LOOK_S = 0.5
+_PATTERNS = "`python -m portal lake chain 'sales.*'`"
 
 
 def catalog(choice: Choice, names: Sequence[str]) -> str:
@@ -33,9 +34,12 @@ def catalog(choice: Choice, names: Sequence[str]) -> str:
 
 def show(choice: Choice, connection: str, steps: Sequence[Step], given: Mapping[Step, Mapping[str, Any]]) -> None:
     """Show the tables of a database to tick."""
+    databases = _told(lambda: lake_listing.databases(connection))
+    if databases is None:
+        return
     columns = st.columns([1.2, 2], vertical_alignment="bottom")
     with columns[0]:
-        database = _database(choice, connection)
+        database = _database(choice, connection, databases)
     text = columns[1].text_input("Filter tables", key=f"{choice.id}.filter", type="search", live=True, placeholder="name contains…")
     if database is None:
         boxes.empty("database", "Choose a database", "Its tables are listed here, live from the catalog.")
@@ -47,11 +51,8 @@ def show(choice: Choice, connection: str, steps: Sequence[Step], given: Mapping[
     _page(choice, connection, database, fitting, len(found), steps, given)
 
 
-def _database(choice: Choice, connection: str) -> str | None:
+def _database(choice: Choice, connection: str, found: Sequence[str]) -> str | None:
     key = f"{choice.id}.database.{connection}"
-    found = _told(lambda: lake_listing.databases(connection))
-    if found is None:
-        return None
     index = 0 if len(found) == 1 else None
     hint = f"{count_of(len(found), 'database')}: choose one"
     chosen = st.selectbox("Database", found, index=index, key=key, placeholder=hint, persist_state="session")
@@ -97,7 +98,9 @@ def _page(
         _await(looking)
     for line in elsewhere.told:
         st.caption(f":material/help: {plain(line)}")
-    _foot(key, basket, fitting, page, pages)
+    _foot(key, basket, free if pages == 1 else [str(name) for name in fitting], page, pages)
+    if len(basket) >= MOST_TABLES:
+        st.caption(f":material/production_quantity_limits: The basket is full: it takes {MOST_TABLES:,} tables. More go by a pattern: {_PATTERNS}.")
 
 
 def _await(looking: Future[Elsewhere]) -> None:
@@ -124,11 +127,12 @@ def _ticked(basket: dict[str, None], free: set[str], added: tuple[str, ...], dro
         basket.pop(name, None)
 
 
-def _foot(key: str, basket: dict[str, None], fitting: Sequence[TableName], page: int, pages: int) -> None:
+def _foot(key: str, basket: dict[str, None], names: list[str], page: int, pages: int) -> None:
+    """`names`: what can be ticked. What of other pages can be is not known: they are not looked at."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            f"Select all {len(fitting):,}", key=f"{key}.all", on_click=_all, args=(basket, [str(name) for name in fitting]),
-            help="Every table that fits the filter, on all pages; what cannot be done is told of each",
+            f"Select all {len(names):,}", key=f"{key}.all", on_click=_all, args=(basket, names), disabled=not names,
+            help="Every table that fits the filter, on all pages; what cannot be done is told of each" if pages > 1 else None,
         )  # fmt: skip
         st.button("Refresh", key=f"{key}.refresh", type="tertiary", icon=":material/refresh:", on_click=listing.forget)
         st.space("stretch")
