@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +15,12 @@ from portal.settings import Settings
 from portal.spool import Spool, limits
 from portal.triggers import book, cron, history, state
 from portal.triggers.places import ASKED
+from tests.faults.trees import Tree
 from tests.queues import dies_at, unsynced
 from tests.triggering import a_trigger, end_jobs, jobs_of, look, made, told
 
+EVERY_CALL = os.environ.get("PORTAL_FAULTS") == "all"
+"""Die at each call of the longest look, not only at each third one; what is done for one moment is done for the next."""
 DAY = "2026-11-20T"
 MADE = f"{DAY}06:00:30.000Z"
 
@@ -43,12 +46,10 @@ def due(spool: Spool, name: str = "nightly") -> list[str]:
 
 def afresh(spool: Spool) -> Callable[[], None]:
     """Return what brings the triggers back to how they are now, with no job anywhere."""
-    kept = spool.settings.home / "kept"
-    shutil.copytree(spool.layout.triggers, kept)
+    kept = Tree.of(spool.layout.triggers)
 
     def again() -> None:
-        shutil.rmtree(spool.layout.triggers)
-        shutil.copytree(kept, spool.layout.triggers)
+        kept.put(spool.layout.triggers)
         for path in spool.layout.queue.glob("*.json"):
             path.unlink()
 
@@ -90,7 +91,7 @@ def test_the_same_moment_found_again_is_the_same_job(spool: Spool) -> None:
     ("policy", "step", "wanted"),
     [
         ("none", 7, {"06:06": "submitted"}), ("last", 5, {"06:06": "submitted"}),
-        ("all", 1, {"06:04": "submitted", "06:05": "submitted", "06:06": "skipped"}),
+        ("all", 1 if EVERY_CALL else 3, {"06:04": "submitted", "06:05": "submitted", "06:06": "skipped"}),
     ],
 )  # fmt: skip
 def test_a_look_that_dies_anywhere_leaves_one_job_for_each_moment(spool: Spool, policy: str, step: int, wanted: dict[str, str]) -> None:
