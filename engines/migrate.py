@@ -47,24 +47,24 @@ Examples:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import model_validator
 
 from portal import engine
 from portal.engine import JobContext, Result, param
 from portal.planning import tiers
-from portal.planning.policies import Overwrite, Verify
+from portal.planning.policies import Overwrite
 from portal.planning.selection import SourceParams
 from portal.stores.url import StoreURL
 from portal.tabular.params import ConversionParams
+from portal.transfer.copying.params import CopyParams
 from portal.transfer.run_on import RunOnParams
 from portal.transfer.speed_params import SpeedParams
 
 if TYPE_CHECKING:
-    from portal.ledger.balance import Books
     from portal.planning.planner import Planned
     from portal.planning.preflight import Preflight
     from portal.transfer.conversions import Convert
@@ -73,85 +73,7 @@ if TYPE_CHECKING:
     from portal.transfer.side import Side
 
 
-class _Moving(SourceParams):
-    keys: tuple[str, ...] = param(
-        (), help="Only these objects: whole keys, as a listing shows them; formats, patterns, sizes and dates then do not matter", group="Source"
-    )
-    keys_file: StoreURL | None = param(
-        None, help="The same from a text file with one key a line, or from a Parquet inventory of the list engine (column key)",
-        group="Source", advanced=True,
-    )  # fmt: skip
-    allow_empty: bool = param(False, help="Succeed when nothing matches, instead of failing", group="Source", advanced=True)
-
-    target: StoreURL = param(help="Where it goes: a container and folder", group="Target", placeholder="abfss://container@account/folder/")
-    target_connection: str = param("", help="Connection of the target; none: the default of its kind", group="Target")
-    endpoint: Literal["blob", "dfs"] = param(
-        "blob", help="Azure: blob needs one request for a small object; dfs writes beside the target and renames", group="Target", advanced=True
-    )
-    layout: Literal["prefix", "flat"] = param(
-        "prefix", group="Target",
-        help="prefix keeps the folders below the source; flat puts every file into one folder (see flat_folder) under its last name part",
-    )  # fmt: skip
-    flat_folder: str = param(
-        "raw_data", help="The folder below the target that layout=flat fills; empty: the target itself", group="Target", advanced=True
-    )
-    overwrite: Overwrite = param(
-        "fail", group="Target",
-        help="When a target exists: fail stops before anything moves and lists them; skip leaves them; newer copies when the source is later or of "
-        "another size; different when the target is not the copy of this very version; checksum compares stored checksums (a request for each); "
-        "replace copies always",
-    )  # fmt: skip
-    bad_names: Literal["fail", "skip", "rename"] = param(
-        "fail", group="Target", advanced=True,
-        help="When the target cannot hold a name: fail stops before anything moves, skip leaves those objects out, rename encodes the name so that "
-        "it can be read back (names.csv and the metadata source_url tell both)",
-    )  # fmt: skip
-    twins: Literal["fail", "skip", "rename"] = param(
-        "fail", group="Target", advanced=True,
-        help="When several sources have one target name, or one needs a folder where another is a file: fail stops before anything moves, skip "
-        "takes the first, rename gives the others a name of their own",
-    )  # fmt: skip
-    archived: Literal["fail", "skip"] = param(
-        "fail", help="When objects must be restored before they can be read: fail stops before anything moves, skip leaves them out",
-        group="Target", advanced=True,
-    )  # fmt: skip
-    too_large: Literal["fail", "skip"] = param(
-        "fail", help="When objects are larger than the target can hold: fail stops before anything moves, skip leaves them out",
-        group="Target", advanced=True,
-    )  # fmt: skip
-    mirror: bool = param(
-        False, help="Bring the target to what the source is: overwrite is then different, and what only the target has is listed", group="Target"
-    )
-    delete_extra: bool = param(False, help="With mirror: delete what only the target has, after everything else went well", group="Target")
-    max_deletes: int = param(
-        1000, help="With delete_extra: with more to delete than this, nothing is done at all", group="Target", unit="objects", advanced=True, ge=0
-    )
-    confirm_delete: str = param("", help="With delete_extra: the target's URL again, to show that it is meant", group="Target")
-    tier: str = param("", help="Storage class or access tier of what is written; none: the target's default", group="Target", advanced=True)
-
-    verify: Verify = param(
-        "none", help="Read every target again and compare CRC64 or MD5; none still compares every block and the source's stored checksum",
-        group="Proof",
-    )  # fmt: skip
-    md5: bool = param(
-        False, help="Compute MD5 too, compare it with the one that the source stores, and store it with the target (Content-MD5)", group="Proof",
-        title="MD5", advanced=True,
-    )  # fmt: skip
-    accept_size: bool = param(
-        False, help="Copy objects that store no CRC64 server-side too: of those only the length is then proven", group="Proof", advanced=True
-    )
-
-    mode: Literal["auto", "server", "stream"] = param(
-        "auto", group="How", advanced=True,
-        help="server: Azure fetches the bytes from S3, or S3 copies them, by itself; stream: they pass this machine; auto: server where proven",
-    )  # fmt: skip
-    carry: bool = param(True, help="Carry headers, metadata, tags and times along", group="How", advanced=True)
-    carry_tags: bool = param(True, help="Carry tags too, which may cost a request an object", group="How", advanced=True)
-
-    convert: Literal["none", "parquet"] = param("none", help="Write CSV and JSON files as Parquet; other files are copied", group="Conversion")
-
-
-class Params(RunOnParams, SpeedParams, ConversionParams, _Moving):
+class Params(RunOnParams, SpeedParams, ConversionParams, CopyParams):
     write_schema: bool = param(
         False, help="Put the schema beside each converted file, as _NAME.schema.json: the source has no such file", group="Writing", advanced=True
     )
@@ -208,20 +130,21 @@ def run(params: Params, job: JobContext) -> Result:
 
 def _run(migration: Migration, params: Params, job: JobContext) -> Result:
     from portal.planning import prices
+    from portal.transfer.copying import outcome
     from portal.transfer.dry_run import dry_run
 
     # In the middle of a call to Java nothing may be cut off: a listing on Spark looks itself whether it is to end.
     with job.interruptible() if params.run_on == "local" else nullcontext():
         planned = migration.plan()
-    job.log.info("%s", _planned_text(planned))
-    _refuse_nothing(planned, params, job)
-    job.so_far = _result(planned)
+    job.log.info("%s", outcome.planned_text(planned))
+    job.so_far = Result(**outcome.facts(planned))
+    outcome.refuse_nothing(planned, params)
     with job.interruptible():
         found = migration.preflight(planned)
-    job.so_far = _result(planned, report=found.report())
+    job.so_far = Result(**outcome.facts(planned, report=found.report()))
     if job.dry_run:
         told = dry_run(migration, planned, found, prices.load(job.settings.home), job.log)
-        job.so_far = _result(planned, report={**found.report(), "dry_run": told})
+        job.so_far = Result(**outcome.facts(planned, report={**found.report(), "dry_run": told}))
     found.refuse(migration.policies)
     if job.dry_run:
         return job.so_far
@@ -249,84 +172,29 @@ def _placed(migration: Migration, params: Params, job: JobContext, source: Side,
 def _moved(migration: Migration, planned: Planned, found: Preflight, params: Params, job: JobContext) -> Outcome:
     """Move everything; what cuts it short leaves the counts of what was done until then."""
     from portal.ledger.balance import Books
+    from portal.transfer.copying import outcome
 
     books = Books(migration.route.target.base)
     try:
         return migration.move(planned, found, books)
     except Exception:
-        job.so_far = _result(planned, books, report=_told(books, job))
+        job.so_far = Result(**outcome.facts(planned, books, report=outcome.told(books, job.folder, _found_before(job))))
         raise
 
 
-def _told(books: Books, job: JobContext) -> dict[str, Any]:
-    from portal.transfer.columns_file import files_told
+def _closed(planned: Planned, moved: Outcome, params: Params, job: JobContext) -> Result:
+    from portal.transfer.copying import outcome
 
-    return {
-        "proof": dict(books.proofs), "modes": dict(books.modes), "causes": dict(books.causes), "failures": books.failures,
-        "excluded": dict(books.excluded), "bytes_through": books.bytes_through, "resumed_bytes": books.resumed_bytes,
-        **{name: value for name, value in (job.so_far.report if job.so_far else {}).items() if name in ("conflicts_by_class", "extras")},
-        **({"files": files} if (files := files_told(job.folder)) else {}),
-    }  # fmt: skip
-
-
-def _closed(planned: Planned, outcome: Outcome, params: Params, job: JobContext) -> Result:
-    from portal.errors import TransferFailed
-
-    books = outcome.books
-    outputs = ({"url": str(params.target), "objects": books.moved, "bytes": books.bytes}, *(books.outputs if len(books.outputs) <= 1000 else ()))
-    report = _told(books, job)
-    result = _result(planned, books, report=report, outputs=outputs)
-    failed = books.outcomes["failed"]
+    result = Result(**outcome.ended(planned, moved, params.target, outcome.told(moved.books, job.folder, _found_before(job))))
     job.log.info("%s", ", ".join(f"{name} {count:,}" for name, count in result.counts.items() if count or name == "listed"))
-    if not failed and not outcome.undeleted:
-        return result
-    if books.moved or books.outcomes["skipped"] or not failed:
-        return _result(planned, books, report=report, outputs=outputs, outcome="partial")
-    job.so_far = result
-    first = books.failures[0]
-    hint = "" if "what to do:" in first["reason"] else "See the ledger for each, and list the source again."
-    told = f"None of {failed:,} objects arrived. {first['key']}: {first['reason']}"
-    if set(books.causes) == {"not-found"} and (params.keys or params.keys_file):
-        told = f"None of the chosen keys was found at {params.source} ({failed:,}; the first: {first['key']!r})."
-        hint = "Keys are whole, as a listing shows them. Check their spelling."
-    error = TransferFailed(told, hint=hint)
-    error.retryable = outcome.retryable
-    raise error
+    if error := outcome.failure(moved, params):
+        job.so_far = result
+        raise error
+    return result
 
 
-def _result(
-    planned: Planned, books: Books | None = None, *, report: dict[str, Any] | None = None, outputs: tuple[Any, ...] = (), outcome: Any = "succeeded"
-) -> Result:
-    counts = books.counts(planned.listed) if books else {"listed": planned.listed}
-    return Result(
-        outcome=outcome, counts=counts, bytes=books.bytes if books else 0, outputs=outputs, warnings=tuple(books.notes) if books else (),
-        report={"plan": planned.report(), **(report or {})},
-    )  # fmt: skip
-
-
-def _refuse_nothing(planned: Planned, params: Params, job: JobContext) -> None:
-    from portal.errors import NothingMatched
-
-    survey = planned.survey
-    if survey.moving or survey.failing or params.allow_empty or planned.redone:
-        return
-    job.so_far = _result(planned)
-    left_out = f" {survey.excluded:,} found, and all left out; filters that were set: {_filters(params)}." if survey.excluded else ""
-    hint = "Check the source's prefix and filters (formats=any takes every file), or allow it with allow_empty."
-    raise NothingMatched(f"Nothing matched at {params.source}.{left_out}", hint=hint)
-
-
-def _filters(params: Params) -> str:
-    names = set(SourceParams.model_fields) - {"source", "source_connection"}
-    return ", ".join(name for name in SourceParams.model_fields if name in names and getattr(params, name) not in (None, (), ("any",))) or "none"
-
-
-def _planned_text(planned: Planned) -> str:
-    told = planned.report()
-    return (
-        f"plan: {told['listed']:,} objects listed; {told['to_copy']:,} to copy, {told['to_convert']:,} to convert ({told['bytes']:,} bytes), "
-        f"{told['excluded']:,} excluded, {told['cannot_be_copied']:,} that cannot be copied"
-    )
+def _found_before(job: JobContext) -> Mapping[str, Any]:
+    return job.so_far.report if job.so_far else {}
 
 
 def _migration(params: Params, job: JobContext, source: Side, target: Side) -> Migration:
