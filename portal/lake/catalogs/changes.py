@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import Any
 
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import SnapshotRef
@@ -34,6 +36,15 @@ from pyiceberg.table.update import (
 )
 
 _MAIN = "main"
+_SHAPE: tuple[tuple[str, str, str, Callable[[Any], TableUpdate], Callable[[int], TableUpdate]], ...] = (
+    ("schemas", "schema_id", "current_schema_id",
+     lambda one: AddSchemaUpdate(schema_=one), lambda number: SetCurrentSchemaUpdate(schema_id=number)),
+    ("partition_specs", "spec_id", "default_spec_id",
+     lambda one: AddPartitionSpecUpdate(spec=one), lambda number: SetDefaultSpecUpdate(spec_id=number)),
+    ("sort_orders", "order_id", "default_sort_order_id",
+     lambda one: AddSortOrderUpdate(sort_order=one), lambda number: SetDefaultSortOrderUpdate(sort_order_id=number)),
+)  # fmt: skip
+"""Where metadata has each kind, what one's id is called and what says which one counts; how one is added, and how it comes to count."""
 
 
 def requirements(was: TableMetadata) -> tuple[TableRequirement, ...]:
@@ -61,24 +72,13 @@ def changes(was: TableMetadata, wanted: TableMetadata) -> tuple[TableUpdate, ...
 
 
 def _shape(was: TableMetadata, wanted: TableMetadata) -> Iterator[TableUpdate]:
-    known = {schema.schema_id for schema in was.schemas}
-    for schema in sorted(wanted.schemas, key=lambda one: one.schema_id):
-        if schema.schema_id not in known:
-            yield AddSchemaUpdate(schema_=schema)
-    if wanted.current_schema_id != was.current_schema_id:
-        yield SetCurrentSchemaUpdate(schema_id=wanted.current_schema_id)
-    specs = {spec.spec_id for spec in was.partition_specs}
-    for spec in sorted(wanted.partition_specs, key=lambda one: one.spec_id):
-        if spec.spec_id not in specs:
-            yield AddPartitionSpecUpdate(spec=spec)
-    if wanted.default_spec_id != was.default_spec_id:
-        yield SetDefaultSpecUpdate(spec_id=wanted.default_spec_id)
-    orders = {order.order_id for order in was.sort_orders}
-    for order in sorted(wanted.sort_orders, key=lambda one: one.order_id):
-        if order.order_id not in orders:
-            yield AddSortOrderUpdate(sort_order=order)
-    if wanted.default_sort_order_id != was.default_sort_order_id:
-        yield SetDefaultSortOrderUpdate(sort_order_id=wanted.default_sort_order_id)
+    """Schemas, partition specs and sort orders: those that are new in the order of their ids, and which one counts."""
+    for each, number, current, add, make_current in _SHAPE:
+        known = {getattr(one, number) for one in getattr(was, each)}
+        fresh = [one for one in getattr(wanted, each) if getattr(one, number) not in known]
+        yield from (add(one) for one in sorted(fresh, key=attrgetter(number)))
+        if getattr(wanted, current) != getattr(was, current):
+            yield make_current(getattr(wanted, current))
 
 
 def _properties(was: TableMetadata, wanted: TableMetadata) -> Iterator[TableUpdate]:
