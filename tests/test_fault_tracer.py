@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.faults import kernel
-from tests.faults.calls import Call
+from tests.faults.calls import Call, Stops
 from tests.faults.tracer import SHORT_WRITE, ActionFailed, Moment, inject, kill_at, trace
 
 
@@ -42,9 +42,9 @@ def scribble(folder: Path) -> str:
     return (folder / "c").read_text()
 
 
-@pytest.mark.parametrize("alone", [False, True])
-def test_every_kind_of_call_is_seen_with_what_it_did(tmp_path: Path, alone: bool) -> None:
-    calls = trace(lambda: scribble(tmp_path), within=tmp_path, alone=alone)
+@pytest.mark.parametrize("stops", ["all", "known", "changing"])
+def test_every_kind_of_call_is_seen_with_what_it_did(tmp_path: Path, stops: Stops) -> None:
+    calls = trace(lambda: scribble(tmp_path), within=tmp_path, stops=stops)
     said = [(call.name, *(path.removeprefix(f"{tmp_path}/") for path in call.paths)) for call in calls if call.changes]
     assert said == [
         ("mkdir", "sub"), ("open", "a"), ("flock", "a"), ("write", "a"), ("write", "a"), ("pwrite", "a"), ("writev", "a"), ("ftruncate", "a"),
@@ -55,20 +55,20 @@ def test_every_kind_of_call_is_seen_with_what_it_did(tmp_path: Path, alone: bool
     assert "dup" in [call.name for call in calls] and all(call.result >= 0 for call in calls if call.changes)
 
 
-@pytest.mark.parametrize(("when", "alone"), [("before", True), ("after", True), ("after", False)])
-def test_a_kill_leaves_what_was_done_until_then(tmp_path: Path, when: Any, alone: bool) -> None:
+@pytest.mark.parametrize(("when", "stops"), [("before", "changing"), ("after", "changing"), ("after", "all")])
+def test_a_kill_leaves_what_was_done_until_then(tmp_path: Path, when: Any, stops: Stops) -> None:
     whole = made(tmp_path / "whole")
     calls = [call for call in trace(lambda: scribble(whole), within=whole) if call.changes]
     for number, expected in enumerate(calls, 1):
         folder = made(tmp_path / f"{number}")
-        call = kill_at(lambda folder=folder: scribble(folder), number, when, within=folder, alone=alone)
+        call = kill_at(lambda folder=folder: scribble(folder), number, when, within=folder, stops=stops)
         assert call and call.name == expected.name
         done = [call.name for call in calls[: number - (when == "before")]]
         assert (folder / "c").exists() == ("rename" in done)
         assert (folder / "a").exists() == ("open" in done and "unlink" not in done)
         assert (folder / "sub").exists() == ("mkdir" in done and "rmdir" not in done)
     folder = made(tmp_path / "last")
-    assert kill_at(lambda: scribble(folder), len(calls) + 1, when, within=folder, alone=alone) is None
+    assert kill_at(lambda: scribble(folder), len(calls) + 1, when, within=folder, stops=stops) is None
 
 
 def test_while_the_child_stands_still_one_can_look(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_while_the_child_stands_still_one_can_look(tmp_path: Path) -> None:
     def look(call: Call, when: Moment) -> None:
         seen.append((call.name, when, os.listdir(tmp_path)))
 
-    trace(lambda: (tmp_path / "a").mkdir(), within=tmp_path, alone=True, watch=look)
+    trace(lambda: (tmp_path / "a").mkdir(), within=tmp_path, stops="changing", watch=look)
     assert seen == [("mkdir", "before", []), ("mkdir", "after", ["a"])]
 
 

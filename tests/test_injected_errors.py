@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults import kernel
+from tests.faults.campaign import EXHAUSTIVE
 from tests.faults.farm import Farm, farm
 from tests.faults.lying import NAMES, Report
 
@@ -23,6 +24,7 @@ def lies(request: pytest.FixtureRequest) -> Iterator[Farm]:
         yield running
 
 
+@pytest.mark.timeout(7200 if EXHAUSTIVE else 600)
 @pytest.mark.parametrize("name", NAMES)
 def test_any_call_may_fail(lies: Farm, name: str) -> None:
     report = Report(**lies.report(name))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ptrace.syscall.names import SYSCALL_NAMES
 
@@ -43,8 +44,15 @@ LOOKING = {"read", "pread", "getdents64", "stat", "statfs", "access", "readlink"
 DESCRIPTORS = {"open", "close", "dup", "fcntl", "mmap", "memfd_create", "pipe", "pipe2"}
 KNOWN = CHANGING | LOOKING | DESCRIPTORS
 
-NUMBERS = frozenset(number for number, name in NAMES.items() if number < 512 and SHORT.get(name, name) in KNOWN - LOOKING)
-"""What a process is stopped at when only what can change something matters."""
+Stops = Literal["all", "known", "changing"]
+"""At which calls a process is stopped. It may start others only with `all`, which is several times slower."""
+
+
+def _numbers(kinds: set[str]) -> frozenset[int]:
+    return frozenset(number for number, name in NAMES.items() if number < 512 and SHORT.get(name, name) in kinds)
+
+
+NUMBERS: dict[Stops, frozenset[int]] = {"known": _numbers(KNOWN), "changing": _numbers(KNOWN - LOOKING)}
 
 OPEN_CHANGES = os.O_CREAT | os.O_TRUNC | getattr(os, "O_TMPFILE", 0) & ~os.O_DIRECTORY
 

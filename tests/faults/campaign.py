@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 
 from tests.faults.apart import apart
-from tests.faults.calls import MESSAGES, PROCESSES, Call
+from tests.faults.calls import MESSAGES, PROCESSES, Call, Stops
 from tests.faults.homes import Broken, Home, after_the_crash, invariants, new_home
 from tests.faults.live import LIVE
 from tests.faults.recovery import make_haste, quick_time, recover
@@ -71,7 +71,7 @@ class Point:
         return self.call.partition("(")[0] in PROCESSES | MESSAGES
 
 
-def survey(home: Home, action: Callable[[], object], *, alone: bool = True) -> list[Point]:
+def survey(home: Home, action: Callable[[], object], *, stops: Stops) -> list[Point]:
     """Run an action once and return the points at which it can be killed, with the state of the home at each."""
     points: list[Point] = []
     number = 0
@@ -82,7 +82,7 @@ def survey(home: Home, action: Callable[[], object], *, alone: bool = True) -> l
         points.append(Point(number, when, f"{call}", home.state()))
 
     home.put_back()
-    trace(action, within=home.path, alone=alone, watch=look)
+    trace(action, within=home.path, stops=stops, watch=look)
     return points
 
 
@@ -107,7 +107,7 @@ def crash_everywhere(name: str) -> Report:
 def crash(home: Home, scenario: Scenario, report: Report, every: int = 1) -> None:
     """Kill a scenario's action at the points of the home as it is kept, and recover; only in each `every`-th of the different states."""
     action = functools.partial(scenario.action, home)
-    points = survey(home, action, alone=not scenario.live)
+    points = survey(home, action, stops=scenario.stops)
     if scenario.live:
         apart(functools.partial(recover, home, live=True))  # what it started ends before the home is put back
     chosen = _different(points)
@@ -135,12 +135,12 @@ def _different(points: list[Point]) -> list[Point]:
 
 def _killed_at(home: Home, scenario: Scenario, action: Callable[[], object], point: Point) -> str | None:
     home.put_back()
-    killed = kill_at(action, point.number, point.when, within=home.path, alone=not scenario.live)
+    killed = kill_at(action, point.number, point.when, within=home.path, stops=scenario.stops)
     # Beside live engines, and where time matters, the number of calls is not always the same.
     if killed or scenario.live or scenario.again:
         return None
     home.put_back()
-    calls = sum(changing(call) for call in trace(action, within=home.path, alone=True))
+    calls = sum(changing(call) for call in trace(action, within=home.path, stops="changing"))
     return "it never got that far" if calls >= point.number else None
 
 
@@ -148,7 +148,7 @@ def _crash_again(home: Home, scenario: Scenario, report: Report, every: int, inn
     """Crash, and then crash the recovery."""
     recovery = replace(scenario, action=recover)
     action = functools.partial(scenario.action, home)
-    for point in _different(survey(home, action))[:: 1 if EXHAUSTIVE else every]:
+    for point in _different(survey(home, action, stops="changing"))[:: 1 if EXHAUSTIVE else every]:
         if problem := _killed_at(home, scenario, action, point):
             report.broken.append(problem)
         found = len(report.broken)

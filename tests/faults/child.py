@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.faults import kernel
-from tests.faults.calls import NUMBERS
+from tests.faults.calls import NUMBERS, Stops
 from tests.faults.decoding import Decoder
 
 Answer = tuple[Any, tuple[tuple[str, ...], str, str] | None]
@@ -23,12 +23,12 @@ class Child:
     """Stands still before its action, and after it, until it is told to go on.
 
     Args:
-        alone: the action starts no process; then the child stops only at calls that can change something.
+        stops: at which calls it stops.
         again: it does the action once more whenever it goes on.
     """
 
-    def __init__(self, action: Callable[[], Any], within: str | None, *, alone: bool, again: bool = False) -> None:
-        self.action, self.alone, self.again = action, alone, again
+    def __init__(self, action: Callable[[], Any], within: str | None, *, stops: Stops, again: bool = False) -> None:
+        self.action, self.stops, self.again = action, stops, again
         self._answer, self._memory = os.memfd_create("answer"), -1
         self.pid = os.fork()
         if self.pid == 0:
@@ -38,7 +38,7 @@ class Child:
             kernel.watch(self.pid)
             self._memory = os.open(f"/proc/{self.pid}/mem", os.O_RDONLY)
             self.decoder = Decoder(self.pid, self._memory, within)
-            if alone:
+            if stops != "all":
                 self.pass_over()  # it sets up its filter
         except BaseException:
             self.end()
@@ -49,8 +49,8 @@ class Child:
         try:
             kernel.trace_me()
             self._stop()
-            if self.alone:
-                kernel.stop_only_at(NUMBERS)
+            if self.stops != "all":
+                kernel.stop_only_at(NUMBERS[self.stops])
                 self._stop()
             while True:
                 answer = self._act()
@@ -105,9 +105,9 @@ class Child:
 
 
 @contextmanager
-def child(action: Callable[[], Any], within: str | None, *, alone: bool, again: bool = False) -> Iterator[Child]:
+def child(action: Callable[[], Any], within: str | None, *, stops: Stops, again: bool = False) -> Iterator[Child]:
     """A child that is killed in the end."""
-    made = Child(action, within, alone=alone, again=again)
+    made = Child(action, within, stops=stops, again=again)
     try:
         yield made
     finally:

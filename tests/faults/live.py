@@ -92,7 +92,7 @@ def nobody_was_doubled(home: Home, found: dict[str, Job]) -> None:
 
 LIVE = {
     "engine frame": Scenario(an_open_attempt, write_result, 10, expects("succeeded")),
-    "runner": Scenario(a_watched_job, run_here, 40, nobody_was_doubled, live=True, every=4),
-    "start a runner": Scenario(a_watched_job, one_turn, 20, nobody_was_doubled, live=True, every=4),
-    "start a warm runner": Scenario(a_watched_job, start_warm, 20, nobody_was_doubled, live=True, every=10),
+    "runner": Scenario(a_watched_job, run_here, 40, nobody_was_doubled, live=True, every=6),
+    "start a runner": Scenario(a_watched_job, one_turn, 20, nobody_was_doubled, live=True, every=6),
+    "start a warm runner": Scenario(a_watched_job, start_warm, 20, nobody_was_doubled, live=True, every=15),
 }

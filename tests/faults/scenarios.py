@@ -13,6 +13,7 @@ from portal.jobs import Attempt, Followup, Job, Status, When
 from portal.spool import claiming, keys, settling
 from portal.spool.locks import Lock
 from portal.worker import Worker
+from tests.faults.calls import Stops
 from tests.faults.homes import Broken, Home, invariants
 from tests.faults.recovery import Stillborn, play, played, quick_time, recover
 from tests.queues import ENGINES, a_job, soon
@@ -46,6 +47,10 @@ class Scenario:
     again: tuple[int, int] | None = None
     guarded: bool = False
     long: bool = False
+
+    @property
+    def stops(self) -> Stops:
+        return "all" if self.live else "changing"
 
 
 THEN = (
@@ -326,16 +331,18 @@ STARTS = {
     "claim": Scenario(ready(limits=("a", "b")), claim_all, 8, expects("succeeded")),
     "start": Scenario(ready(limits=("a", "b")), one_turn, 20, expects("succeeded"), long=True),
     "reject": Scenario(ready(a_job("nowhere", then=(Followup("act", when=When.ALWAYS),))), one_turn, 30, expects("rejected")),
-    "a worker from start to end": Scenario(ready(a_job(), a_job(params={"fail_in": [1]})), to_the_end, 100, expects("succeeded", "succeeded")),
+    "a worker from start to end": Scenario(
+        ready(a_job(), a_job(params={"fail_in": [1]})), to_the_end, 100, expects("succeeded", "succeeded"), every=3
+    ),
 }
 ENDS = {
     "finish: succeeded": Scenario(ended(), settle_all, 20, expects("succeeded", attempts=1)),
-    "finish: partial": Scenario(ended("partial"), settle_all, 20, expects("partial", attempts=1)),
+    "finish: partial": Scenario(ended("partial"), settle_all, 20, expects("partial", attempts=1), every=2),
     "finish: failed": Scenario(ended("failed", max_attempts=1), settle_all, 20, expects("failed", attempts=1)),
-    "finish: rejected": Scenario(ended("rejected"), settle_all, 20, expects("rejected", attempts=1)),
-    "finish: crashed engine": Scenario(ended(silent=True, code=-11, max_attempts=1), settle_all, 20, expects("failed", attempts=1)),
+    "finish: rejected": Scenario(ended("rejected"), settle_all, 20, expects("rejected", attempts=1), every=2),
+    "finish: crashed engine": Scenario(ended(silent=True, code=-11, max_attempts=1), settle_all, 20, expects("failed", attempts=1), every=2),
     "finish: cancelled": Scenario(ended(silent=True, code=-15, cancel=True), settle_all, 20, expects("cancelled", attempts=1)),
-    "finish: too late to cancel": Scenario(ended(cancel=True), settle_all, 20, expects("succeeded", attempts=1)),
+    "finish: too late to cancel": Scenario(ended(cancel=True), settle_all, 20, expects("succeeded", attempts=1), every=2),
     "finish: key and secrets": Scenario(ended(key="a", sealed="SEALED"), settle_all, 25, sealed_parts_are_gone),
     "chain": Scenario(ended(then=THEN, key="a", sealed="SEALED"), settle_all, 60, sealed_parts_are_gone, long=True),
     "chain that goes on": Scenario(ended(then=THEN), settle_all, 50, expects("succeeded", attempts=1), before=children_first),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tests.faults import kernel
-from tests.faults.calls import Call
+from tests.faults.calls import Call, Stops
 from tests.faults.child import Child, child
 
 Action = Callable[[], Any]
@@ -54,30 +54,30 @@ def changing(call: Call) -> bool:
     return call.changes
 
 
-def trace(action: Action, *, within: Folder = None, alone: bool = False, watch: Watch | None = None) -> list[Call]:
+def trace(action: Action, *, within: Folder = None, stops: Stops = "all", watch: Watch | None = None) -> list[Call]:
     """Do something in a child and return its calls of the kinds in `calls.KNOWN`, in their order. Raises ActionFailed.
 
     Args:
         within: only calls about paths in this folder, and those that reach other processes.
-        alone: the action starts no process; then it is stopped only at calls that can change something, which is several times faster.
+        stops: at which calls it is stopped; those that only look are told with `all` and `known`.
         watch: called while the child stands still, before and after each state-changing call.
     """
-    outcome = _Watched(watch=watch).once(action, within, alone=alone)
+    outcome = _Watched(watch=watch).once(action, within, stops=stops)
     _refuse_error(outcome)
     return outcome.calls
 
 
 def kill_at(
-    action: Action, n: int, when: Moment = "before", *, within: Folder = None, alone: bool = False, select: Select = changing,
+    action: Action, n: int, when: Moment = "before", *, within: Folder = None, stops: Stops = "all", select: Select = changing,
 ) -> Call | None:  # fmt: skip
     """Kill the child before or after its n-th state-changing call (from 1); None when it never got that far. Raises ActionFailed."""
-    outcome = _Watched(select, n, kill=when).once(action, within, alone=alone)
+    outcome = _Watched(select, n, kill=when).once(action, within, stops=stops)
     _refuse_error(outcome)
     return outcome.killed_at
 
 
 def inject(
-    action: Action, n: int, error: Lie, *, within: Folder = None, alone: bool = False, select: Select = changing,
+    action: Action, n: int, error: Lie, *, within: Folder = None, stops: Stops = "all", select: Select = changing,
     lasting: bool = False,
 ) -> Outcome:  # fmt: skip
     """Make the n-th selected call (from 1) fail with an errno without being done, or write only half of its bytes.
@@ -88,16 +88,16 @@ def inject(
     Returns:
         What became of it; `injected_at` is None when it never got that far, or when a call cannot be cut short.
     """
-    return _Watched(select, n, error=error, lasting=lasting).once(action, within, alone=alone)
+    return _Watched(select, n, error=error, lasting=lasting).once(action, within, stops=stops)
 
 
 @contextlib.contextmanager
-def injecting(action: Action, *, within: Folder, alone: bool = False, select: Select = changing) -> Iterator[Callable[[int, Lie], Outcome]]:
+def injecting(action: Action, *, within: Folder, stops: Stops = "all", select: Select = changing) -> Iterator[Callable[[int, Lie], Outcome]]:
     """The same for one action many times, each time from a folder that was put back meanwhile: one child does it again and again.
 
     What it remembers of the runs before must not matter.
     """
-    with child(action, within and os.fspath(within), alone=alone, again=True) as made:
+    with child(action, None if within is None else os.fspath(within), stops=stops, again=True) as made:
 
         def inject_next(n: int, error: Lie) -> Outcome:
             with kernel.on_one_processor(made.pid):
@@ -127,9 +127,9 @@ class _Watched:
         self._last = False
         self._all, self._met = not n, False
 
-    def once(self, action: Action, within: Folder, *, alone: bool) -> Outcome:
+    def once(self, action: Action, within: Folder, *, stops: Stops) -> Outcome:
         """Let a child of its own do the action."""
-        with kernel.on_one_processor(), child(action, within and os.fspath(within), alone=alone) as made:
+        with kernel.on_one_processor(), child(action, None if within is None else os.fspath(within), stops=stops) as made:
             return self.run(made)
 
     def run(self, traced: Child) -> Outcome:
@@ -145,7 +145,7 @@ class _Watched:
     def _step(self) -> None:
         traced, info, entered, number, past = self.child, self._info, None, 0, False
         while True:
-            kernel.go_on(traced.pid, number, to_system_call=not past and (not traced.alone or entered is not None))
+            kernel.go_on(traced.pid, number, to_system_call=not past and (traced.stops == "all" or entered is not None))
             stop = traced.wait()
             if stop is None:
                 return

@@ -142,7 +142,7 @@ class Lab:
 
     def _traced(self, scenario: Scenario, act: Act, jobs: list[Job], mirror: Volume) -> list[Call]:
         """Do an act in a process of its own; `mirror` follows, and must end with what is really there."""
-        calls = trace(partial(self._do, act, jobs), within=self.folder, alone=not scenario.forks)
+        calls = trace(partial(self._do, act, jobs), within=self.folder, stops="all" if scenario.forks else "changing")
         for _ in Replay(mirror, self.home, self.notebook).steps(calls):
             pass
         wrong = differs(mirror, self.home)
