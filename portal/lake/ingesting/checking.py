@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from portal.errors import PortalError
 from portal.lake.ingesting.columns import Columns
 from portal.lake.ingesting.target import Target
-from portal.lake.ingesting.units import Key, condition, quoted, shown
+from portal.lake.ingesting.units import Key, condition, quoted, selected, shown
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
     from pyspark.sql.types import DataType
 
 Depth = Literal["full", "counts"]
@@ -74,66 +74,79 @@ class Sides:
     branch: str
     columns: Columns
     depth: Depth = "full"
+    few: bool = False
+    """There are not more partitions than may be looked at here."""
 
     def compare(self, keys: Sequence[Key] | None, *, all_keys: bool = False) -> tuple[Compared, list[Key]]:
         """Compare units, or with None everything. With `all_keys` every key that differs is returned, otherwise the first."""
-        joined = self._joined(keys)
-        different = " OR ".join(["a.n IS DISTINCT FROM b.n", *self._rows_unequal(), *(self._unequal(place) for place in self._places())])
+        summed = self._summed(keys)
+        if self.few or keys is not None or not self.columns.partitions:
+            return self._looked_at(self.spark.sql(summed).collect())
+        different = " OR ".join(["mine <> theirs", *self._rows_unequal(), *(self._unequal(place) for place in self._places())])
         sums = [f"count_if({self._unequal(place)}) AS c{place}" for place in self._places()]
-        row = joined.selectExpr(
-            "count(*) AS partitions", "coalesce(sum(a.n), 0) AS mine", "coalesce(sum(b.n), 0) AS theirs", f"count_if({different}) AS different", *sums
-        ).collect()[0]  # fmt: skip
+        counts = ("count(*) AS partitions", "coalesce(sum(mine), 0) AS mine", "coalesce(sum(theirs), 0) AS theirs")
+        row = self.spark.sql(selected((*counts, f"count_if({different}) AS different", *sums), f"({summed})")).collect()[0]
         found = Compared(row.partitions, row.mine, row.theirs, len(self._places()), row.different)
         if not row.different:
             return found, []
         by_column = tuple((self.columns.names[place], row[f"c{place}"]) for place in self._places() if row[f"c{place}"])
-        some = joined.where(different).selectExpr(*self._key_columns(), "coalesce(a.n, 0) AS mine", "coalesce(b.n, 0) AS theirs")
+        some = self.spark.sql(selected((*self._keys(), "mine", "theirs"), f"({summed})", different))
         rows = (some if all_keys else some.limit(_TOLD)).collect()
         told = [(self._key(item), item.mine, item.theirs) for item in rows]
         return Compared(*_plain(found), by_column, tuple(told[:_TOLD])), [key for key, _, _ in told]
 
+    def _looked_at(self, rows: Sequence[Any]) -> tuple[Compared, list[Key]]:
+        """The same of rows that are here: for a few, Spark plans another sum longer than this takes."""
+        places = [[place for place in self._places() if any(row[f"{what}{place}"] for what in "nxs")] for row in rows]
+        whole = ("xrow", "srow") if self._places() else ()
+        different = [row for row, odd in zip(rows, places, strict=True) if odd or row.mine != row.theirs or any(row[name] for name in whole)]
+        by_column = Counter(place for odd in places for place in odd)
+        told = [(self._key(row), row.mine, row.theirs) for row in different]
+        found = Compared(len(rows), sum(row.mine for row in rows), sum(row.theirs for row in rows), len(self._places()), len(different))
+        named = tuple((self.columns.names[place], by_column[place]) for place in sorted(by_column))
+        return Compared(*_plain(found), named, tuple(told[:_TOLD])), [key for key, _, _ in told]
+
     def _places(self) -> range:
         return range(len(self.columns.each) if self.depth == "full" else 0)
 
-    def _joined(self, keys: Sequence[Key] | None) -> DataFrame:
-        source, target = self.spark.table(self.source), self.spark.table(self.target.on(self.branch))
-        if keys is not None:
-            source = source.where(condition(self.columns.partitions, keys))
-            target = target.where(condition(self.columns.partitions, keys, self.columns.target_types()))
-        a = self._summed(source.selectExpr(*self.columns.expressions)).alias("a")
-        b = self._summed(target.selectExpr(*map(quoted, self.columns.names))).alias("b")
-        on = " AND ".join(f"a.p{place} <=> b.p{place}" for place in range(len(self.columns.partitions))) or "TRUE"
-        return a.join(b, importlib.import_module("pyspark.sql.functions").expr(on), "full_outer")
+    def _keys(self) -> list[str]:
+        return [f"p{place}" for place in range(len(self.columns.partitions))]
 
-    def _summed(self, rows: DataFrame) -> DataFrame:
-        expr = importlib.import_module("pyspark.sql.functions").expr
-        sums = [expr("count(*) AS n")]
+    def _summed(self, keys: Sequence[Key] | None) -> str:
+        """Return the SQL of a row for each partition: its rows at both sides, and of each column and of all the source's sums less the target's.
+
+        One text and one GROUP BY for both sides: of a small table Spark plans longer than it counts."""
+        sums = ["count_if(side = 1) AS mine", "count_if(side = -1) AS theirs"]
         for place in self._places():
-            sums += [expr(f"count(v{place}) AS n{place}"), *(expr(sql) for sql in _sums(f"h{place}", str(place)))]
+            sums += [f"sum(v{place}) AS n{place}", *_sums(f"h{place}", str(place))]
         if self._places():
-            row = f"xxhash64({', '.join(f'h{place}' for place in self._places())})"
-            sums += [expr(sql) for sql in _sums(row, "row")]
-        by = [f"p{place}" for place in range(len(self.columns.partitions))]
-        return rows.selectExpr(*self._hashed()).groupBy(*by).agg(*sums)
+            sums += _sums(f"xxhash64({', '.join(f'h{place}' for place in self._places())})", "row")
+        return selected((*self._keys(), *sums), f"({' UNION ALL '.join(self._both(keys))})", by=self._keys())
 
-    def _hashed(self) -> list[str]:
-        """What of a row is summed: the partition's values, whether each column has one, and its hash."""
-        found = [f"{quoted(column.name)} AS p{place}" for place, column in enumerate(self.columns.partitions)]
+    def _both(self, keys: Sequence[Key] | None) -> list[str]:
+        """The SQL of the rows of either side, hashed."""
+        here, there = "", ""
+        if keys is not None:
+            here = condition(self.columns.partitions, keys)
+            there = condition(self.columns.partitions, keys, self.columns.target_types())
+        mine = selected(self.columns.expressions, self.source, here)
+        theirs = selected(map(quoted, self.columns.names), self.target.on(self.branch), there)
+        return [selected(self._hashed(side), f"({rows})") for side, rows in ((1, mine), (-1, theirs))]
+
+    def _hashed(self, side: int) -> list[str]:
+        """What of a row is summed: the side, the partition's values, whether each column has one, and its hash."""
+        found = [f"{side} AS side", *(f"{quoted(column.name)} AS p{place}" for place, column in enumerate(self.columns.partitions))]
         for place in self._places():
             name = quoted(self.columns.names[place])
-            found += [f"IF({name} IS NULL, NULL, 1) AS v{place}", f"{hash_of(name, self.columns.schema[place].dataType)} AS h{place}"]
-        return found or ["1 AS one"]
+            found += [f"IF({name} IS NULL, 0, {side}) AS v{place}", f"{hash_of(name, self.columns.schema[place].dataType)} AS h{place}"]
+        return found
 
     def _rows_unequal(self) -> list[str]:
         """Values of one row in another one leave every column's sums as they were."""
-        return ["a.xrow IS DISTINCT FROM b.xrow", "a.srow IS DISTINCT FROM b.srow"] if self._places() else []
+        return ["xrow <> 0", "srow <> 0"] if self._places() else []
 
     def _unequal(self, place: int) -> str:
-        return "(" + " OR ".join(f"a.{what}{place} IS DISTINCT FROM b.{what}{place}" for what in "nxs") + ")"
-
-    def _key_columns(self) -> list[str]:
-        # Only one side has a partition that the other has not; where the value is NULL both say so.
-        return [f"coalesce(a.p{place}, b.p{place}) AS p{place}" for place in range(len(self.columns.partitions))]
+        return "(" + " OR ".join(f"{what}{place} <> 0" for what in "nxs") + ")"
 
     def _key(self, row: Any) -> Key:
         return tuple(column.text_of(row[f"p{place}"]) for place, column in enumerate(self.columns.partitions))
@@ -144,8 +157,10 @@ def _plain(found: Compared) -> tuple[int, int, int, int, int]:
 
 
 def _sums(hashed: str, name: str) -> list[str]:
-    """Return the SQL of two sums over hashes, in any order of the rows: pairs of equal rows leave no trace in the first, but in the second."""
-    return [f"bit_xor({hashed}) AS x{name}", f"sum(shiftright({hashed}, 32)) AS s{name}"]
+    """Return the SQL of two sums over the hashes of both sides, zero where they are the same in any order of the rows.
+
+    Pairs of equal rows leave no trace in the first, but in the second, from which the target's are taken away."""
+    return [f"bit_xor({hashed}) AS x{name}", f"sum(side * shiftright({hashed}, 32)) AS s{name}"]
 
 
 def hash_of(expression: str, kind: DataType) -> str:

@@ -32,7 +32,7 @@ class Differences:
 def differences(target: Target, columns: Columns) -> Differences:
     """Return what the source has otherwise than the target."""
     has = {field.name: field for field in target.spark.table(target.sql).schema.fields}
-    keys = [field.name() for field in target.table().spec().fields()]
+    keys = target.partitioned_by()
     added = tuple(field for field in columns.schema.fields if field.name not in has)
     other = [field for field in columns.schema.fields if field.name in has and _bare(has[field.name].dataType) != _bare(field.dataType)]
     widened = tuple(field for field in other if _wider(has[field.name].dataType, field.dataType) and field.name not in keys)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from portal.errors import PortalError
+from portal.lake.ingesting.java_class import java_class
 from portal.lake.ingesting.target import BATCH, KEPT, RUN, STATE, WAY, Target
 
 DATA_PATH = "write.data.path"
@@ -75,9 +76,8 @@ def discard(staging: Target, target: Target) -> None:
 
 def _remove(target: Target, folder: str) -> None:
     """Remove a folder with all that is in it, and those above it up to the target's where nothing else is in them."""
-    jvm: Any = target.spark._jvm
     session: Any = target.spark._jsparkSession
-    path = jvm.org.apache.hadoop.fs.Path(folder)
+    path = java_class(target.spark, "org.apache.hadoop.fs.Path")(folder)
     files = path.getFileSystem(session.sessionState().newHadoopConf())
     files.delete(path, True)
     with suppress(Exception):  # Hadoop refuses to remove what is not empty

@@ -14,14 +14,28 @@ _OLD_MS = 24 * 3600 * 1000
 """A run that wrote nothing for so long is taken for dead."""
 
 
-def clear(ingestion: Ingestion, now_ms: int) -> Iterator[str]:
-    """Drop what other runs of this table left behind a day ago or earlier; yield a warning for what stays. Makes the namespace if need be."""
-    target, own = ingestion.target, ingestion.options.run
-    with told(f"Looking at {target.name}"):
-        target.create_namespace()
-        for name in target.beginning_with(f"{target.name.table}{STAGING}"):
-            if not name.endswith(f"{STAGING}{own}"):
-                yield from _one(target.named(name), target, str(ingestion.table.name), now_ms)
+class Leftovers:
+    """Of all tables of one run, which looks once at each namespace: to list one costs as much as there are tables in it."""
+
+    def __init__(self, now_ms: int) -> None:
+        self._now_ms = now_ms
+        self._seen: dict[tuple[str, ...], list[str]] = {}
+
+    def clear(self, ingestion: Ingestion) -> Iterator[str]:
+        """Drop what other runs of this table left behind a day ago or earlier; yield a warning for what stays. Makes the namespace if need be."""
+        target, own = ingestion.target, ingestion.options.run
+        with told(f"Looking at {target.name}"):
+            for name in self._staged(target):
+                staging = target.named(name)
+                if name.startswith(f"{target.name.table}{STAGING}") and not name.endswith(f"{STAGING}{own}") and staging.exists():
+                    yield from _one(staging, target, str(ingestion.table.name), self._now_ms)
+
+    def _staged(self, target: Target) -> list[str]:
+        namespace = target.name.namespace
+        if namespace not in self._seen:
+            target.create_namespace()
+            self._seen[namespace] = [name for name in target.tables() if STAGING in name]
+        return self._seen[namespace]
 
 
 def _one(staging: Target, target: Target, source: str, now_ms: int) -> Iterator[str]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from portal.errors import PortalError
+from portal.lake.ingesting.java_class import java_class
 from portal.lake.ingesting.java_threads import mapped
 from portal.lake.ingesting.units import NO_FILES, Files, Key, Unit, chunks
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 1000
 """Folders listed by one job of Spark's; the names of their files are in the driver's memory until it is over."""
 _LOOKERS = 16
+_PATH = "org.apache.hadoop.fs.Path"
 _NO_HOST = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):///+")
 _GLOB = re.compile(r"([\\{}\[\]*?])")
 _NAME = "substring_index(path, '/', -1)"
@@ -44,8 +46,7 @@ def with_files(spark: SparkSession, units: Mapping[Key, Unit], check: Callable[[
 def normal(spark: SparkSession, location: str) -> str:
     """Return a folder's URL as Hadoop spells it: file:/folder."""
     if ":/" not in location:
-        jvm: Any = spark._jvm
-        path = jvm.org.apache.hadoop.fs.Path(location)
+        path = java_class(spark, _PATH)(location)
         location = path.getFileSystem(_hadoop(spark)).makeQualified(path).toString()
     return with_one_slash(location)
 
@@ -104,10 +105,10 @@ def _read(spark: Any, folders: list[str]) -> list[tuple[str, Files]]:
 
 
 def _there(spark: SparkSession, folders: list[str]) -> list[str]:
-    conf, jvm = _hadoop(spark), spark._jvm
+    conf, kind = _hadoop(spark), java_class(spark, _PATH)
 
     def is_there(folder: str) -> bool:
-        path = jvm.org.apache.hadoop.fs.Path(folder)  # type: ignore[union-attr]
+        path = kind(folder)
         return bool(path.getFileSystem(conf).exists(path))
 
     return [folder for folder, there in zip(folders, mapped(is_there, folders, _LOOKERS), strict=True) if there]

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from portal.lake.ingesting.choosing import IN_PLACE, Way
 from portal.lake.ingesting.columns import Columns
+from portal.lake.ingesting.java_class import java_class
 from portal.lake.ingesting.java_threads import mapped
 from portal.lake.ingesting.target import BATCH, MAIN, RUN, Target
-from portal.lake.ingesting.units import Folder, Unit, batches, condition
+from portal.lake.ingesting.units import Folder, Unit, batches, condition, selected
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -20,6 +21,7 @@ MOST_UNITS = 200
 MOST_BYTES = 256 << 30
 """In a batch, of the source's files; what a killed run loses is at most that."""
 _READERS = 16
+_NAMES = "org.apache.iceberg.mapping.NameMappingParser"
 """Partitions whose files' footers are read at the same time."""
 
 
@@ -63,8 +65,8 @@ class Loader:
         if self.way in IN_PLACE:
             self._share(units, mark)
             return
-        rows = self.spark.table(self.source).where(condition(self.columns.partitions, [unit.key for unit in units]))
-        wanted = rows.selectExpr(*self.columns.expressions)
+        where = condition(self.columns.partitions, [unit.key for unit in units])
+        wanted = self.spark.sql(selected(self.columns.expressions, self.source, where))
         wanted.writeTo(self.target.on(self.branch)).option(f"snapshot-property.{BATCH}", mark).option(f"snapshot-property.{RUN}", self.run).append()
 
     def _share(self, units: Sequence[Unit], mark: str) -> None:
@@ -85,19 +87,18 @@ class _Footers:
     """Reads what Iceberg has to know of files, by what it uses itself for add_files."""
 
     def __init__(self, spark: SparkSession, table: Any, columns: list[str]) -> None:
-        jvm: Any = spark._jvm
         session: Any = spark._jsparkSession
-        self._jvm, self._columns, self._spec = jvm, columns, table.spec()
+        self._maps, self._columns, self._spec = java_class(spark, "java.util.HashMap"), columns, table.spec()
+        self._listed = java_class(spark, "org.apache.iceberg.data.TableMigrationUtil").listPartition
         self._conf = session.sessionState().newHadoopConf()
-        self._metrics = jvm.org.apache.iceberg.MetricsConfig.forTable(table)
-        self._names = jvm.org.apache.iceberg.mapping.NameMappingParser.fromJson(table.properties().get(NAME_MAPPING))
+        self._metrics = java_class(spark, "org.apache.iceberg.MetricsConfig").forTable(table)
+        self._names = java_class(spark, _NAMES).fromJson(table.properties().get(NAME_MAPPING))
 
     def files(self, folder: Folder) -> list[Any]:
-        values = self._jvm.java.util.HashMap()
+        values = self._maps()
         for column, value in zip(self._columns, folder.values, strict=True):
             values.put(column, "__HIVE_DEFAULT_PARTITION__" if value is None else value)
-        listed = self._jvm.org.apache.iceberg.data.TableMigrationUtil.listPartition
-        return list(listed(values, folder.location, folder.format, self._spec, self._conf, self._metrics, self._names, 1))
+        return list(self._listed(values, folder.location, folder.format, self._spec, self._conf, self._metrics, self._names, 1))
 
 
 NAME_MAPPING = "schema.name-mapping.default"
@@ -106,6 +107,5 @@ NAME_MAPPING = "schema.name-mapping.default"
 
 def set_name_mapping(target: Target) -> None:
     """Have the table find its columns in files by their names: those of Hive carry no ids."""
-    jvm: Any = target.spark._jvm
-    mapping = jvm.org.apache.iceberg.mapping.MappingUtil.create(target.table().schema())
-    target.set_properties(**{NAME_MAPPING: jvm.org.apache.iceberg.mapping.NameMappingParser.toJson(mapping)})
+    mapping = java_class(target.spark, "org.apache.iceberg.mapping.MappingUtil").create(target.table().schema())
+    target.set_properties(**{NAME_MAPPING: java_class(target.spark, _NAMES).toJson(mapping)})

@@ -19,8 +19,9 @@ from portal.lake.hive.metastore import Metastore
 from portal.lake.hive.table import HivePartition, HiveTable
 from portal.lake.ingesting import old_dates
 from portal.lake.ingesting.choosing import readable
+from portal.lake.ingesting.java_class import java_class
 from portal.lake.ingesting.java_threads import talking
-from portal.lake.ingesting.leftovers import clear
+from portal.lake.ingesting.leftovers import Leftovers
 from portal.lake.ingesting.places import Places
 from portal.lake.ingesting.planning import Options, Planned
 from portal.lake.ingesting.table import Ingestion
@@ -76,6 +77,7 @@ class Ingest:
         self.outcomes: list[TableOutcome] = []
         self.warnings: list[str] = []
         self.planned: list[dict[str, Any]] = []
+        self._leftovers = Leftovers(int(time.time() * 1000))
 
     def find(self) -> None:
         """Find the tables that are meant. Raises NothingMatched; a name without a table is a failure of its own."""
@@ -130,7 +132,7 @@ class Ingest:
     def _bring(self, ingestion: Ingestion) -> None:
         began = time.monotonic()
         try:
-            for warning in clear(ingestion, int(time.time() * 1000)):
+            for warning in self._leftovers.clear(ingestion):
                 self._warn(warning)
             outcome = ingestion.bring(self._planned(ingestion))
         except Cancelled:
@@ -259,8 +261,10 @@ class Ingest:
 
 def _in_utc(spark: SparkSession) -> None:
     """Have Java take clocks without a zone, as ORC and text files hold them, for UTC's: there every one exists, once. Raises SettingError."""
-    jvm: Any = spark._jvm
-    jvm.java.util.TimeZone.setDefault(jvm.java.util.TimeZone.getTimeZone("UTC"))
+    zones = java_class(spark, "java.util.TimeZone")
+    zones.setDefault(zones.getTimeZone("UTC"))
+    if re.fullmatch(r"local(\[.*\])?", spark.sparkContext.master or ""):
+        return  # the executor is this very Java
     found = spark.range(1).selectExpr("java_method('java.time.ZoneId', 'systemDefault') AS zone").collect()[0].zone
     if found not in _UTC:
         hint = "Put `spark.executor.extraJavaOptions -Duser.timezone=UTC` into spark-defaults.conf, or set TZ=UTC where the executors start."

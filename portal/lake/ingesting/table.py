@@ -222,7 +222,7 @@ class Ingestion:
     def _checked(self, planned: Planned, target: Target, branch: str, keys: list[Key] | None) -> Compared:
         self.tell(len(planned.units), len(planned.units), "comparing")
         evolution.compare(target, planned.columns)
-        sides = Sides(self.spark, self.source, target, branch, planned.columns, self.options.depth)
+        sides = Sides(self.spark, self.source, target, branch, planned.columns, self.options.depth, len(planned.units) <= _CHECKED_AT_ONCE)
         if keys is None or not planned.columns.partitions:
             found, _ = sides.compare(None)
         else:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from portal.lake.ingesting.columns import Columns
+from portal.lake.ingesting.java_class import java_class
 from portal.lake.ingesting.units import Key, PartitionColumn, literal, quoted
 from portal.lake.table_name import TableName
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 MAIN = "main"
+_OF_SPARK = "org.apache.iceberg.spark.Spark3Util"
 BATCH, STATE, SOURCE, WAY, RUN, PLAN, KEPT = (f"portal.{name}" for name in ("batch", "state", "source", "way", "run", "plan", "kept"))
 """What the tables' properties and the snapshots' summaries are marked with."""
 
@@ -73,36 +76,31 @@ class Target:
         return "/".join((str(conf.get(f"{prefix}.warehouse", "")).rstrip("/"), *self.name.namespace))
 
     def _namespace(self, parts: Sequence[str]) -> Any:
-        jvm: Any = self.spark._jvm
-        return jvm.org.apache.iceberg.catalog.Namespace.of(self._array(parts))
+        return java_class(self.spark, "org.apache.iceberg.catalog.Namespace").of(self._array(parts))
 
-    def beginning_with(self, start: str) -> list[str]:
-        """Return the names of the namespace's Iceberg tables that begin so."""
-        found = self._catalog().listTables(self._namespace(self.name.namespace))
-        return sorted(table.name() for table in found if table.name().startswith(start))
+    def tables(self) -> list[str]:
+        """Return the names of the namespace's Iceberg tables, sorted."""
+        return sorted(table.name() for table in self._catalog().listTables(self._namespace(self.name.namespace)))
 
     def _catalog(self) -> Any:
-        jvm: Any = self.spark._jvm
-        return jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergCatalog(self.spark._jsparkSession, self.catalog)
+        return java_class(self.spark, _OF_SPARK).loadIcebergCatalog(self.spark._jsparkSession, self.catalog)
 
     def _identifier(self, parts: Sequence[str]) -> Any:
-        jvm: Any = self.spark._jvm
-        return jvm.org.apache.iceberg.catalog.TableIdentifier.of(self._array(parts))
+        return java_class(self.spark, "org.apache.iceberg.catalog.TableIdentifier").of(self._array(parts))
 
     def _array(self, parts: Sequence[str]) -> Any:
         gateway: Any = self.spark.sparkContext._gateway
-        found = gateway.new_array(gateway.jvm.java.lang.String, len(parts))
+        found = gateway.new_array(java_class(self.spark, "java.lang.String"), len(parts))
         for place, part in enumerate(parts):
             found[place] = part
         return found
 
     def table(self) -> Any:
         """Load Iceberg's table. Raises what Spark raises."""
-        jvm: Any = self.spark._jvm
-        return jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(self.spark._jsparkSession, self.sql)
+        return java_class(self.spark, _OF_SPARK).loadIcebergTable(self.spark._jsparkSession, self.sql)
 
     def properties(self) -> dict[str, str]:
-        return {str(key): str(value) for key, value in dict(self.table().properties()).items()}
+        return {str(key): str(value) for key, value in self._metadata()["properties"].items()}
 
     def set_properties(self, **values: str) -> None:
         change = self.table().updateProperties()
@@ -125,8 +123,7 @@ class Target:
 
     def begin(self, schema: Any, spec: Any, properties: Mapping[str, str]) -> Any:
         """Return Iceberg's transaction that makes it: nobody sees it before the commit. Raises what Java raises when it is there."""
-        jvm: Any = self.spark._jvm
-        given = jvm.java.util.HashMap()
+        given = java_class(self.spark, "java.util.HashMap")()
         for name, value in properties.items():
             given.put(name, value)
         builder = self._catalog().buildTable(self._identifier(self.name.identifier), schema)
@@ -142,6 +139,17 @@ class Target:
         self.spark.sql(f"ALTER TABLE {self.sql} RENAME TO {'.'.join(quoted(part) for part in other.name.identifier)}")
         return other
 
+    def _metadata(self) -> dict[str, Any]:
+        """Return what Iceberg knows of the table, as it writes it: all at once, where each property would be a question to Java."""
+        found = self.table().operations().current()
+        known: dict[str, Any] = json.loads(java_class(self.spark, "org.apache.iceberg.TableMetadataParser").toJson(found))
+        return known
+
+    def partitioned_by(self) -> list[str]:
+        """Return the names of the fields of its partitioning."""
+        known = self._metadata()
+        return [field["name"] for spec in known["partition-specs"] if spec["spec-id"] == known["default-spec-id"] for field in spec["fields"]]
+
     def head(self, branch: str = MAIN) -> int | None:
         """Return the id of a branch's last snapshot, None when there is none."""
         found = self.table().refs().get(branch)
@@ -149,13 +157,12 @@ class Target:
 
     def ancestry(self, branch: str = MAIN) -> Iterator[tuple[int, dict[str, str]]]:
         """Yield id and summary of a branch's snapshots, the last first."""
-        table = self.table()
-        ref = table.refs().get(branch)
-        snapshot = None if ref is None else table.snapshot(ref.snapshotId())
-        while snapshot is not None:
-            yield int(snapshot.snapshotId()), dict(snapshot.summary())
-            parent = snapshot.parentId()
-            snapshot = None if parent is None else table.snapshot(parent)
+        known = self._metadata()
+        snapshots = {each["snapshot-id"]: each for each in known.get("snapshots", ())}
+        number = known.get("refs", {}).get(branch, {}).get("snapshot-id")
+        while number in snapshots:
+            yield int(number), snapshots[number].get("summary", {})
+            number = snapshots[number].get("parent-snapshot-id")
 
     def begin_branch(self, branch: str) -> None:
         """Have the branch begin where the table is now, whatever it held."""
@@ -203,8 +210,7 @@ class Target:
         (change.toBranch(branch) if branch != MAIN else change).commit()
 
     def _filter(self, columns: Sequence[PartitionColumn], keys: Sequence[Key]) -> Any:
-        jvm: Any = self.spark._jvm
-        terms = jvm.org.apache.iceberg.expressions.Expressions
+        terms = java_class(self.spark, "org.apache.iceberg.expressions.Expressions")
         if not columns:
             return terms.alwaysTrue()
         found = terms.alwaysFalse()
@@ -216,18 +222,17 @@ class Target:
         return found
 
     def _value(self, column: PartitionColumn, text: str) -> Any:
-        jvm: Any = self.spark._jvm
         name = column.kind.name
         if name == "boolean":
             return text == "true"
         if name in ("tinyint", "smallint", "int", "bigint"):
-            return jvm.java.lang.Long.valueOf(text)
+            return java_class(self.spark, "java.lang.Long").valueOf(text)
         if name in ("float", "double"):
             return float(text)
         if name == "decimal":
-            return jvm.java.math.BigDecimal(text)
+            return java_class(self.spark, "java.math.BigDecimal")(text)
         if name == "binary":
-            return jvm.java.nio.ByteBuffer.wrap(text.encode())
+            return java_class(self.spark, "java.nio.ByteBuffer").wrap(text.encode())
         return text.replace(" ", "T") if name == "timestamp" else text
 
     def metadata_location(self) -> str:
@@ -241,10 +246,9 @@ class Target:
 
     def read_file(self, url: str) -> bytes:
         """Raises what Java raises when it is not there."""
-        jvm: Any = self.spark._jvm
         stream = self.table().io().newInputFile(url).newStream()
         try:
-            return bytes(jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+            return bytes(java_class(self.spark, "org.apache.commons.io.IOUtils").toByteArray(stream))
         finally:
             stream.close()
 

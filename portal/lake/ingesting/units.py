@@ -160,6 +160,12 @@ def shown(columns: Sequence[PartitionColumn], key: Key) -> str:
     return "/".join(f"{column.name}={'NULL' if text is None else text}" for column, text in zip(columns, key, strict=True)) or "the whole table"
 
 
+def selected(columns: Iterable[str], rows: str, where: str = "", by: Sequence[str] = ()) -> str:
+    """Return a query as Spark's SQL takes it; all that it is given is SQL. `rows`: a table's name, or a query in parentheses."""
+    parts = ["SELECT", ", ".join(columns), "FROM", rows, *(("WHERE", where) if where else ()), *(("GROUP BY", ", ".join(by)) if by else ())]
+    return " ".join(parts)
+
+
 def quoted(name: str) -> str:
     """Return a name as Spark's SQL takes it."""
     return "`" + name.replace("`", "``") + "`"

@@ -1,0 +1,13 @@
+"""A class of Java by its whole name: asked for once, not package by package, for each of which Java looks through all its jars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def java_class(spark: SparkSession, name: str) -> Any:
+    """Return a class, to be called or asked for what is static: `java_class(spark, "java.util.HashMap")()`."""
+    return getattr(spark._jvm, name)
