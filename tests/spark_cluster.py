@@ -88,7 +88,7 @@ def cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
 
 
 def _java(folder: Path, secret: str, name: str, kind: str, *arguments: str) -> Child:
-    """Start `spark-class`; the secret stands in a file that only this user reads, not in the process list."""
+    """Start what `spark-class` would; the secret stands in a file that only this user reads, not in the process list."""
     import pyspark
 
     conf = folder / "spark.conf"

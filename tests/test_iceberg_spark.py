@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from portal import settings
 from portal.lake.iceberg.refusals import TableRefused
+from portal.lake.spark.session import spark_session
 from tests.iceberg_copies import Copying
-from tests.lake import metastore, spark
-
-__all__ = ["metastore", "spark"]
+from tests.spark_cluster import small
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # pyspark leaves them to the collector
 
@@ -21,20 +23,27 @@ ROWS = "select id, cast(id % 3 as int) g, concat('s', id) s, cast(id as decimal(
 
 
 @pytest.fixture(scope="module")
-def sql(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Any]]:
-    """Runs a statement; the catalogs `old` and `new` are two folders below `run.root`."""
+def sql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Any]]:
+    """Runs a statement in a small session without Hive; the catalogs `old` and `new` are two folders below `run.root`."""
     root = tmp_path_factory.mktemp("iceberg")
+    conf = {"spark.sql.shuffle.partitions": "2", "spark.sql.adaptive.enabled": "false", "spark.sql.session.timeZone": "UTC"}
     for name in ("old", "new"):
         catalog = f"spark.sql.catalog.{name}"
-        settings = {catalog: "org.apache.iceberg.spark.SparkCatalog", f"{catalog}.type": "hadoop", f"{catalog}.warehouse": f"file://{root}/{name}"}
-        for key, value in {**settings, f"{catalog}.cache-enabled": "false"}.items():
-            spark.conf.set(key, value)
+        conf |= {catalog: "org.apache.iceberg.spark.SparkCatalog", f"{catalog}.type": "hadoop", f"{catalog}.warehouse": f"file://{root}/{name}"}
+        conf[f"{catalog}.cache-enabled"] = "false"
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in small(SPARK_MASTER="local[2]").items():
+            patch.setenv(variable, value)
+        with spark_session(settings.load(root), app="tests", conf=conf) as session:
 
-    def run(statement: str) -> Any:
-        return spark.sql(statement).collect()
+            def run(statement: str) -> Any:
+                return session.sql(statement).collect()
 
-    run.root = root  # type: ignore[attr-defined]
-    yield run
+            run.root = root  # type: ignore[attr-defined]
+            yield run
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def make(sql: Any, name: str, **properties: str) -> None:
