@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyiceberg.transforms import IdentityTransform
 
 from portal import settings
 from portal.connections import CatalogConnection, Connections
@@ -246,8 +247,16 @@ def test_other_catalogs_take_tables_and_what_is_new_of_them(lake: Lake, kind: st
             assert ran.result["report"]["tables"][0]["metadata_location"] == place
             told = json.loads(files.read(place))
             assert len(told["snapshots"]) == number + 1
+            now = made.metadata
+            shape = (now.current_schema_id, now.default_spec_id, now.default_sort_order_id)
+            assert tuple(told[name] for name in ("current-schema-id", "default-spec-id", "default-sort-order-id")) == shape
+            assert (len(told["schemas"]), len(told["partition-specs"])) == (len(now.schemas), len(now.partition_specs))
             catalog.close()
             files.close()
+            if number == 1:
+                made.update_schema().add_column("more", iceberg_tables.string_type()).commit()
+                made.update_spec().add_field("name", IdentityTransform(), "by_name").commit()
+                made.update_sort_order().asc("id", IdentityTransform()).commit()
             made.append(rows(number * 100, 1))
         assert lake.run(target_catalog="other").counts["done"] == 1
         assert lake.run(target_catalog="other").counts["unchanged"] == 1
