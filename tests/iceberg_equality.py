@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.io import OutputFile
@@ -84,7 +86,20 @@ def _manifest(table: Table, writer: type[ManifestWriterV2], snapshot_id: int, *f
     with writer(table.spec(), table.schema(), output, snapshot_id, "deflate") as manifest:
         for file in files:
             manifest.add(ManifestEntry.from_args(status=ManifestEntryStatus.ADDED, snapshot_id=snapshot_id, data_file=file))
+    _with_ints(Path(output.location.removeprefix("file://")))
     return manifest.to_manifest_file()
+
+
+def _with_ints(path: Path) -> None:
+    """The format has the ids of equality deletes as ints, and Java takes nothing else; pyiceberg writes longs."""
+    with path.open("rb") as stream:
+        reader = fastavro.reader(stream)
+        schema, metadata, entries = json.loads(reader.metadata["avro.schema"]), dict(reader.metadata), list(reader)
+    fields = next(one for one in schema["fields"] if one["name"] == "data_file")["type"]["fields"]
+    ids = next(one for one in fields if one["name"] == "equality_ids")
+    next(kind for kind in ids["type"] if isinstance(kind, dict))["items"] = "int"
+    with path.open("wb") as sink:
+        fastavro.writer(sink, schema, entries, metadata={name: value for name, value in metadata.items() if not name.startswith("avro.")})
 
 
 def applied(table: Table, snapshot_id: int) -> list[tuple[Any, ...]]:
