@@ -82,6 +82,7 @@ def test_a_catalog_that_does_not_answer_is_told_in_a_box(home: Path) -> None:
         env.write("HIVE_METASTORE_URI=thrift://127.0.0.1:9\n")
     app = opened("lakehouse")
     assert "does not answer" in words(app) and "Try again" in labels(app) and "Traceback" not in words(app)
+    assert "Choose a database" not in words(app) and "Filter tables" not in [box.label for box in app.text_input], "there is nothing to choose from"
 
 
 def test_a_viewer_looks_and_starts_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
