@@ -14,7 +14,9 @@ import pytest
 from portal import settings
 from portal.lake.iceberg.refusals import TableRefused
 from portal.lake.spark.session import spark_session
+from tests import iceberg_tables
 from tests.iceberg_copies import Copying
+from tests.iceberg_equality import applied, upsert
 from tests.spark_cluster import small
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # pyspark leaves them to the collector
@@ -148,3 +150,20 @@ def test_deletes_in_orc_are_refused_before_anything_is_moved(sql: Any) -> None:
         copying.walk()
     assert not (sql.root / "new" / "n" / "orc").exists()
     copying.close()
+
+
+def test_equality_deletes_take_the_same_rows_on_both_sides(sql: Any) -> None:
+    """As Flink writes them. Spark, and DuckDB over the files alone, agree about what is left."""
+    base = iceberg_tables.catalog(sql.root / "flink", f"file://{sql.root}/old")
+    made = iceberg_tables.table(base, "n.flink", snapshots=1, properties={"format-version": "2"})
+    upsert(made, 5, 8)
+    place = Path(made.metadata_location.removeprefix("file://"))
+    shutil.copy(place, place.with_name("v1.metadata.json"))
+    copying = copied(sql, "flink")
+    assert [one.files for one in copying.compare()] == [0, 3]
+    left = applied(made, made.snapshots()[-1].snapshot_id)
+    for name in ("old", "new"):
+        assert sorted(tuple(row) for row in sql(f"select id, name, day from {name}.n.flink")) == left
+    assert len(left) == 12
+    copying.close()
+    base.engine.dispose()
