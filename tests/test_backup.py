@@ -54,7 +54,7 @@ class Submitter(threading.Thread):
     def run(self) -> None:
         while not self.stopped.is_set():
             number = len(self.acknowledged)
-            if self.spool.counts()["queued"] > 10:
+            if self.spool.counts()["queued"] > 5:
                 self.stopped.wait(0.02)
                 continue
             about: dict[str, Any] = {"then": CHAIN} if number % 2 else {"key": f"k{number}", "params": {"fail_in": [1]}}
@@ -75,7 +75,7 @@ def test_everything_acknowledged_before_the_backup_ends_once_where_it_is_restore
     with worker_process(home):
         submitter = Submitter(spool)
         submitter.start()
-        until(lambda: lines(tmp_path / "started") and len(ends(config)) > 12, 60)
+        until(lambda: lines(tmp_path / "started") and len(ends(config)) > 8, 60)
         before = list(submitter.acknowledged)
         report = backup.backup(config, tmp_path / "backup", tmp_path / "keys")
         more = until(lambda: len(submitter.acknowledged) > len(before) + 3, 60)

@@ -288,7 +288,7 @@ def test_check_and_repair_disturb_no_worker_and_raise_no_false_alarm(config: Set
     done: list[str] = []
     with worker_process(config.home):
         ids = []
-        for number in range(24):
+        for number in range(15):
             about: dict[str, Any] = {"params": {"fail_in": [1]}, "key": str(number)} if number % 3 else {"then": (Followup("act"),)}
             ids.append(spool.submit(a_job(**about)).id)
             if not number % 2:
@@ -299,7 +299,7 @@ def test_check_and_repair_disturb_no_worker_and_raise_no_false_alarm(config: Set
     assert found == []
     assert [line for line in done if "settled" not in line] == [], "settling is what a worker would have done in the same moment"
     counted = Counter(path.stem for path in config.archive_dir.glob("*/*/*/*.json"))
-    assert len(counted) == 24 + 8 and set(counted.values()) == {1}
+    assert len(counted) == 15 + 5 and set(counted.values()) == {1}
     assert all((job := spool.find(job_id)) and job.status is Status.SUCCEEDED and job.interruptions == 0 for job_id in ids)
 
 

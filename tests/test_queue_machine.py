@@ -25,10 +25,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from portal import check, clock, processes
+from portal.check import inspecting
 from portal.errors import QueueRefused
 from portal.jobs import Followup, Job, Status, When
 from portal.settings import Settings
-from portal.spool import Spool, keys, records
+from portal.spool import Spool, keys, records, workers
 from portal.spool.claiming import Claim
 from portal.spool.finishing import child_ids
 from portal.worker import Worker
@@ -112,7 +113,8 @@ class QueueMachine(RuleBasedStateMachine):
         real_now_ms = clock.now_ms
         self.patches = [
             mock.patch.object(clock, "now_ms", lambda: real_now_ms() + self.offset_ms), mock.patch.object(os, "fsync", lambda _: None),
-            mock.patch.object(processes, "end_marked", lambda *_: True),
+            mock.patch.object(processes, "end_marked", lambda *_: True), mock.patch.object(inspecting, "_PAUSE_S", 0),
+            mock.patch.object(workers, "version", lambda: "as it was"),
         ]  # fmt: skip
         for patch in self.patches:
             patch.start()
