@@ -233,12 +233,13 @@ def test_columns_of_one_name_and_objects_that_no_store_holds_are_refused(clouds:
 
 # ── cut off and gone on with ──
 
-LARGE = {"rows": 100_000, "columns": 22}
-"""45 MB of CSV."""
+LARGE = {"rows": 60_000, "columns": 22}
+"""27 MB of CSV, made in three chunks."""
 
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portal.tabular.sampling._CHUNK_VALUES", 600_000)
     monkeypatch.setattr("engines.generate._BLOCK_BYTES", 5 << 20)
     monkeypatch.setattr("portal.transfer.block_stream._KEEP_EVERY_S", 0.0)
     monkeypatch.setattr("portal.transfer.block_stream._PAUSES_S", (0.0, 0.0))
@@ -250,7 +251,7 @@ def cut_off(clouds: Clouds, target: str, **params: Any) -> Path:
     tell = job.progress
 
     def progress(done: float, *more: Any, **named: Any) -> None:
-        if done >= 80_000:
+        if done >= 50_000:
             job.cancel()
         tell(done, *more, **named)
 
@@ -282,7 +283,7 @@ def test_the_next_attempt_sends_only_what_is_not_there(name: str, store: str, cl
     ran = next_attempt(clouds, folder, target)
     assert ran.code == 0, ran.error
     had = int(re.match(r"([\d,]+) bytes were there", ran.result["report"]["resumed"])[1].replace(",", ""))  # type: ignore[index]
-    assert had >= 10 << 20 and had % (5 << 20) == 0
+    assert had >= (5 if name == "a.parquet" else 10) << 20 and had % (5 << 20) == 0
     (output,) = ran.result["outputs"]
     data = get(place, key)
     assert (len(data), f"{checksums.crc64nvme(data):016x}") == (output["size_bytes"], output["crc64nvme"])
