@@ -79,6 +79,7 @@ def test_a_job_that_dies_after_any_change_is_gone_on_with(lake: Lake, deaths: De
     table = lake.table("sales.orders")
     put_rows(lake, "raw/a=1/x.parquet", pa.table({"id": [1, 2, 3]}))
     what = {"tables": ["sales.orders"], "folders": [f"flights={lake.clouds.lake}/raw/"], "create_schema": True, "schema_name": f"{lake.schema}_K"}
+    what["integration"] = f"I_{lake.schema}"  # the usual one may be there: another test's
     lake.schema = f"{lake.schema}_K"
     states: list[tuple[int | None, int | None]] = []
 
