@@ -28,6 +28,7 @@ from tests.power.volume import Volume
 _PASSING = ("queue/tmp/", "archive/.tmp/", "queue/locks/", "queue/workers/")
 
 
+@cache
 def is_leftover(path: str) -> bool:
     """Tell of a path in a home whether the queue decides nothing by it: what is swept away, and of logs/ all but results and exits."""
     folder, _, name = path.rpartition("/")
