@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from portal.jobs import Job
-from portal.planning import estimate
+from portal.planning import estimate_text
 
 
 def details(job: Job) -> list[str]:
@@ -19,7 +19,7 @@ def _lines(report: Mapping[str, Any], dry: bool) -> Iterator[str]:
     plan = report.get("dry_run")
     if isinstance(plan, Mapping) and "actions" in plan:
         yield "dry run, nothing was changed:"
-        yield from (f"  {line}" for line in estimate.text(dict(plan)))
+        yield from (f"  {line}" for line in estimate_text.text(dict(plan)))
     extras = report.get("extras")
     if isinstance(extras, Mapping) and extras.get("objects"):
         yield f"only at the target: {extras['objects']:,} objects, {extras['bytes']:,} bytes; they are listed in the job's {extras['file']}"

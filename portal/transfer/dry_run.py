@@ -8,7 +8,7 @@ from typing import Any
 from portal.errors import visible
 from portal.movers import pulling
 from portal.movers.copying import one_service
-from portal.planning import estimate
+from portal.planning import estimate, estimate_text
 from portal.planning.planner import Planned
 from portal.planning.preflight import Preflight
 from portal.planning.prices import Prices
@@ -28,7 +28,7 @@ def dry_run(migration: Migration, planned: Planned, found: Preflight, prices: Pr
         log.warning("conflict: %s", problem)
     for url in found.occupied if migration.policies.overwrite == "fail" else ():
         log.warning("exists already: %s", url)
-    for text in estimate.text(told):
+    for text in estimate_text.text(told):
         log.info("%s", text)
     if migration.route.convert:
         told["previews"] = migration.route.convert.previews(told["sample"])
