@@ -18,7 +18,7 @@ from portal.engine import execute
 from portal.ledger import ledger
 from portal.planning import preflight
 from portal.redact import Redactor
-from portal.stores.base import ObjectInfo, Store, walk
+from portal.stores.base import Account, ObjectInfo, Store, walk
 from portal.stores.opening import open_account, open_store
 from portal.stores.url import StoreURL
 from tests.servers import ADLS_ACCOUNT, ADLS_KEY, Server
@@ -53,7 +53,7 @@ class Clouds:
 
     def _made(self, kind: str, connection: Any) -> Store:
         accounts = {} if self.accounts is None else self.accounts
-        account = accounts.get(kind) or accounts.setdefault(kind, open_account(connection))
+        account: Account = accounts.get(kind) or accounts.setdefault(kind, open_account(connection))
         account.create_container(self.name)
         return account.store(self.name)
 
