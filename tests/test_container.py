@@ -170,7 +170,7 @@ def stranger() -> tuple[str, ...]:
     home that is closed to others can be read by a capability."""
     become = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs")
     ways = (become, (*become, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"))
-    trial = "import streamlit, subprocess, sys; subprocess.run([sys.executable, '-c', ''], check=True)"
+    trial = "import dotenv, subprocess, sys; subprocess.run([sys.executable, '-c', ''], check=True)"
     return next((way for way in ways if works(*way, sys.executable, "-c", trial)), ())
 
 
