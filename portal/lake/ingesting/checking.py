@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from portal.errors import PortalError
 from portal.lake.ingesting.columns import Columns
 from portal.lake.ingesting.target import Target
-from portal.lake.ingesting.units import Key, condition, quoted, selected, shown
+from portal.lake.ingesting.units import Key, PartitionColumn, condition, order, quoted, selected, shown
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -101,7 +101,7 @@ class Sides:
         whole = ("xrow", "srow") if self._places() else ()
         different = [row for row, odd in zip(rows, places, strict=True) if odd or row.mine != row.theirs or any(row[name] for name in whole)]
         by_column = Counter(place for odd in places for place in odd)
-        told = [(self._key(row), row.mine, row.theirs) for row in different]
+        told = sorted(((self._key(row), row.mine, row.theirs) for row in different), key=lambda each: order(each[0]))
         found = Compared(len(rows), sum(row.mine for row in rows), sum(row.theirs for row in rows), len(self._places()), len(different))
         named = tuple((self.columns.names[place], by_column[place]) for place in sorted(by_column))
         return Compared(*_plain(found), named, tuple(told[:_TOLD])), [key for key, _, _ in told]
@@ -135,7 +135,7 @@ class Sides:
 
     def _hashed(self, side: int) -> list[str]:
         """What of a row is summed: the side, the partition's values, whether each column has one, and its hash."""
-        found = [f"{side} AS side", *(f"{quoted(column.name)} AS p{place}" for place, column in enumerate(self.columns.partitions))]
+        found = [f"{side} AS side", *(f"{_clock(column)} AS p{place}" for place, column in enumerate(self.columns.partitions))]
         for place in self._places():
             name = quoted(self.columns.names[place])
             found += [f"IF({name} IS NULL, 0, {side}) AS v{place}", f"{hash_of(name, self.columns.schema[place].dataType)} AS h{place}"]
@@ -150,6 +150,11 @@ class Sides:
 
     def _key(self, row: Any) -> Key:
         return tuple(column.text_of(row[f"p{place}"]) for place, column in enumerate(self.columns.partitions))
+
+
+def _clock(column: PartitionColumn) -> str:
+    """Return the SQL of a partition's value; a moment as a clock of the session's, UTC's: it would come in the time zone of this process."""
+    return f"CAST({quoted(column.name)} AS TIMESTAMP_NTZ)" if column.kind.name == "timestamp" else quoted(column.name)
 
 
 def _plain(found: Compared) -> tuple[int, int, int, int, int]:

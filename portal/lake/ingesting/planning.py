@@ -71,7 +71,7 @@ class Planner:
     """Of one table. `check` may raise Cancelled."""
 
     def __init__(self, spark: SparkSession, table: HiveTable, target: Target, options: Options, check: Callable[[], None]) -> None:
-        self.spark, self.table, self.target, self.options, self.check = spark, table, target, options, check
+        self.spark, self.table, self.target, self.options, self.check = spark, table, target.at_one_moment(), options, check
         self.source = source_sql(table)
         self.formats = frozenset[str]()
 

@@ -273,7 +273,8 @@ class Ingestion:
         return hashed.hexdigest()[:24]
 
     def _done(self, planned: Planned, plan: str, compared: Compared | None, outcome: Ended = "done") -> TableOutcome:
-        target, table = self.target, self.target.table()
+        target = self.target.at_one_moment()
+        table = target.table()
         snapshot = table.currentSnapshot()
         added = [summary for _, summary in target.ancestry() if plan and summary.get(BATCH, "").startswith(f"{plan}:")]
         facts: dict[str, Any] = {"columns": [column.told() for column in planned.columns.each if column.notes or len(planned.columns.each) <= 200]}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from portal.lake.ingesting.columns import Columns
@@ -28,6 +28,8 @@ class Target:
     spark: SparkSession
     catalog: str
     name: TableName
+    seen: dict[str, Any] | None = field(default=None, compare=False, repr=False)
+    """What was loaded, where it is looked at only once."""
 
     @property
     def sql(self) -> str:
@@ -41,6 +43,10 @@ class Target:
     def named(self, table: str) -> Target:
         """Another table of its namespace."""
         return Target(self.spark, self.catalog, TableName(self.name.namespace, table))
+
+    def at_one_moment(self) -> Target:
+        """The same, as it is when its metadata are asked for first: for a look at many things, of which each would be a new one."""
+        return replace(self, seen={})
 
     def exists(self) -> bool:
         """Tell whether the catalog has an Iceberg table of this name."""
@@ -97,7 +103,14 @@ class Target:
 
     def table(self) -> Any:
         """Load Iceberg's table. Raises what Spark raises."""
-        return java_class(self.spark, _OF_SPARK).loadIcebergTable(self.spark._jsparkSession, self.sql)
+        return self._once("table", lambda: java_class(self.spark, _OF_SPARK).loadIcebergTable(self.spark._jsparkSession, self.sql))
+
+    def _once(self, name: str, load: Callable[[], Any]) -> Any:
+        if self.seen is None:
+            return load()
+        if name not in self.seen:
+            self.seen[name] = load()
+        return self.seen[name]
 
     def properties(self) -> dict[str, str]:
         return {str(key): str(value) for key, value in self._metadata()["properties"].items()}
@@ -141,8 +154,8 @@ class Target:
 
     def _metadata(self) -> dict[str, Any]:
         """Return what Iceberg knows of the table, as it writes it: all at once, where each property would be a question to Java."""
-        found = self.table().operations().current()
-        known: dict[str, Any] = json.loads(java_class(self.spark, "org.apache.iceberg.TableMetadataParser").toJson(found))
+        parser = java_class(self.spark, "org.apache.iceberg.TableMetadataParser")
+        known: dict[str, Any] = self._once("metadata", lambda: json.loads(parser.toJson(self.table().operations().current())))
         return known
 
     def partitioned_by(self) -> list[str]:
@@ -206,10 +219,13 @@ class Target:
         """Take the rows of units out; their files stay where they are. `run`: what the snapshot is marked with."""
         if not keys:
             return
-        change = self.table().newDelete().deleteFromRowFilter(self._filter(columns, keys)).set(RUN, run)
+        table = self.table()
+        clocks = [column.name for column in columns if column.kind.name == "timestamp"]
+        moments = {name for name in clocks if str(table.schema().findType(name)) == "timestamptz"}
+        change = table.newDelete().deleteFromRowFilter(self._filter(columns, keys, moments)).set(RUN, run)
         (change.toBranch(branch) if branch != MAIN else change).commit()
 
-    def _filter(self, columns: Sequence[PartitionColumn], keys: Sequence[Key]) -> Any:
+    def _filter(self, columns: Sequence[PartitionColumn], keys: Sequence[Key], moments: Set[str]) -> Any:
         terms = java_class(self.spark, "org.apache.iceberg.expressions.Expressions")
         if not columns:
             return terms.alwaysTrue()
@@ -217,7 +233,11 @@ class Target:
         for key in keys:
             one = terms.alwaysTrue()
             for column, text in zip(columns, key, strict=True):
-                one = getattr(terms, "and")(one, terms.isNull(column.name) if text is None else terms.equal(column.name, self._value(column, text)))
+                if text is None:
+                    term = terms.isNull(column.name)
+                else:
+                    term = terms.equal(column.name, f"{self._value(column, text)}+00:00" if column.name in moments else self._value(column, text))
+                one = getattr(terms, "and")(one, term)
             found = getattr(terms, "or")(found, one)
         return found
 
