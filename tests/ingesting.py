@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +16,10 @@ from urllib.parse import unquote, urlsplit
 
 import duckdb
 import pyarrow as pa
+import pyarrow.orc as orc
 import pyarrow.parquet as pq
 import pytest
-from hive_metastore.ttypes import Partition
+from hive_metastore.ttypes import AlreadyExistsException, Partition
 from pyiceberg.table import StaticTable
 
 from portal import settings
@@ -69,12 +74,26 @@ class Hive:
         self.sql(f"refresh table {name}")
         return ordered([plain(row) for row in self.spark.table(name.replace("{db}", self.db)).collect()])
 
-    def tables(self, namespace: str = "{db}_iceberg") -> list[str]:
-        return sorted(table for _, table, is_temporary in self.sql(f"show tables in {namespace}") if not is_temporary)
+    def tables(self) -> list[str]:
+        """The names of the targets that the metastore knows."""
+        with lake_hive_tables.client(self.metastore.uri) as client:
+            return sorted(client.get_all_tables(f"{self.db}_iceberg"))
+
+    def target(self, table: str) -> StaticTable:
+        """A target as readers see it now."""
+        with lake_hive_tables.client(self.metastore.uri) as client:
+            return StaticTable.from_metadata(client.get_table(f"{self.db}_iceberg", table).parameters["metadata_location"])
+
+    def arrived(self, table: str) -> list[Row]:
+        """The rows of a target as pyiceberg reads them, sorted; what Spark reads costs a hundred times as much."""
+        return by_pyiceberg(self.target(table).metadata_location)
+
+    def refs(self, table: str) -> list[str]:
+        return sorted(self.target(table).metadata.refs)
 
     def location(self, table: str) -> Path:
-        [text] = [value for name, value, _ in self.sql(f"describe formatted {{db}}.{table}") if name == "Location"]
-        return Path(unquote(urlsplit(text).path))
+        with lake_hive_tables.client(self.metastore.uri) as client:
+            return Path(unquote(urlsplit(client.get_table(self.db, table).sd.location).path))
 
     def add_partition(self, table: str, values: list[str], folder: Path, *ids: int) -> None:
         """Have the metastore know a partition with these very texts, of a Parquet file of ids in a folder of its own."""
@@ -85,6 +104,25 @@ class Hive:
             storage = client.get_table(self.db, table).sd
             storage.location = f"file://{folder}"
             client.add_partition(Partition(values, self.db, table, createTime=0, lastAccessTime=0, sd=storage, parameters={}))
+
+    def insert(self, table: str, rows: dict[str, list[Any]], *values: str) -> None:
+        """Write rows into a table, or into the partition of values, as an insert does: a file more, and a partition when there is none."""
+        with lake_hive_tables.client(self.metastore.uri) as client:
+            found = client.get_table(self.db, table)
+            storage = found.sd
+            place = "".join(f"/{key.name}={value}" for key, value in zip(found.partitionKeys, values, strict=True))
+            folder = Path(unquote(urlsplit(storage.location).path) + place)
+            folder.mkdir(parents=True, exist_ok=True)
+            write = orc.write_table if "orc" in storage.inputFormat else pq.write_table
+            write(pa.table(rows), folder / uuid.uuid4().hex)
+            if values:
+                storage.location = f"file://{folder}"  # a path of Hadoop's, in which nothing is escaped
+                with suppress(AlreadyExistsException):
+                    client.add_partition(Partition([*values], self.db, table, createTime=0, lastAccessTime=0, sd=storage, parameters={}))
+
+    def drop_partition(self, table: str, *values: str) -> None:
+        with lake_hive_tables.client(self.metastore.uri) as client:
+            client.drop_partition(self.db, table, [*values], True)
 
     def fingerprint(self, table: str) -> dict[str, tuple[float, str]]:
         """Every file of a table's folder with its time of change and a checksum."""
@@ -98,10 +136,21 @@ def hive(spark: Any, metastore: Metastore, database: str, home: Path, tmp_path: 
     with (home / ".env").open("a") as env:
         env.writelines(f"{name}={value}\n" for name, value in lake_variables(metastore).items())
         env.write(f"PORTAL_LOCAL_ROOTS={home / 'data'}:{metastore.warehouse}:{tmp_path}\n")
-    # For three rows, having Java compile each query costs more than all else.
-    spark.conf.set("spark.sql.codegen.wholeStage", "false")
-    spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+    # For three rows, having Java compile each query costs more than all else; and a second task more than the rows.
+    few = {"codegen.wholeStage": "false", "codegen.factoryMode": "NO_CODEGEN", "shuffle.partitions": "1", "leafNodeDefaultParallelism": "1"}
+    for name, value in few.items():
+        spark.conf.set(f"spark.sql.{name}", value)
     return Hive(spark, metastore, database, home)
+
+
+@pytest.fixture
+def in_new_york() -> Iterator[None]:
+    """This process is not in UTC."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def outcomes(ran: Ran) -> dict[str, Row]:

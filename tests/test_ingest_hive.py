@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.orc as orc
 import pyarrow.parquet as pq
 import pytest
 from pyiceberg.table import StaticTable
@@ -23,10 +24,10 @@ from portal.lake.ingesting import table as table_module
 from portal.lake.ingesting.loading import Loader
 from portal.lake.ingesting.table import Ingestion
 from portal.lake.ingesting.target import Target
-from tests.ingesting import SOCKETS_OF_PYSPARK, Hive, Row, by_duckdb, by_pyiceberg, hive, mapped, outcomes
+from tests.ingesting import SOCKETS_OF_PYSPARK, Hive, Row, by_duckdb, by_pyiceberg, hive, in_new_york, mapped, outcomes
 from tests.lake import database, metastore, spark
 
-__all__ = ["database", "hive", "metastore", "spark"]
+__all__ = ["database", "hive", "in_new_york", "metastore", "spark"]
 
 pytestmark = SOCKETS_OF_PYSPARK
 
@@ -81,7 +82,6 @@ def test_every_type_of_every_format_arrives_value_by_value(hive: Hive) -> None:
     ran = hive.ingest("*")
     assert (ran.code, ran.counts) == (0, {"selected": 4, "done": 4, "rows": 12})
     for name, found in outcomes(ran).items():
-        assert hive.rows(f"{{db}}.{name}")[1]["deep"] is None, name
         wanted = [{**row, **dict(zip(("ds", "n"), PLACES[row["id"]], strict=True))} for row in ROWS] if name.endswith("_by") else ROWS
         assert found["way"] == "ctas"
         assert settled(hive.rows(f"{{db}}_iceberg.{name}")) == wanted, name
@@ -110,8 +110,10 @@ def test_files_are_shared_where_that_is_safe_and_no_purge_reaches_them(hive: Hiv
     assert {name: item["way"] for name, item in found.items()} == {"shared_by": "add_files", "shared_flat": "snapshot"}
     for name, item in found.items():
         assert "no byte is copied" in item["reason"]
-        assert [mapped(row, "m") for row in hive.rows(f"{{db}}_iceberg.{name}")] == [mapped(row, "m") for row in hive.rows(f"{{db}}.{name}")]
-        assert [mapped(row, "m") for row in by_pyiceberg(item["metadata_location"])] == [mapped(row, "m") for row in hive.rows(f"{{db}}.{name}")]
+        source = [mapped(row, "m") for row in hive.rows(f"{{db}}.{name}")]
+        assert len(source) == 3
+        assert [mapped(row, "m") for row in hive.rows(f"{{db}}_iceberg.{name}")] == source
+        assert [mapped(row, "m") for row in by_pyiceberg(item["metadata_location"])] == source
         with pytest.raises(Exception, match="GC is disabled"):
             hive.sql(f"drop table {{db}}_iceberg.{name} purge")
     assert {name: hive.fingerprint(name) for name in before} == before
@@ -131,48 +133,55 @@ def test_partition_columns_of_every_type(hive: Hive) -> None:
     by = ", ".join(f"{name} {kind}" for name, (kind, _, _) in PARTITION_TYPES.items())
     hive.sql(f"create table {{db}}.t (id int) partitioned by ({by}) stored as orc")
     values = ", ".join(f"cast({text} as {kind})" for kind, text, _ in PARTITION_TYPES.values())
-    hive.sql(f"insert into {{db}}.t partition ({', '.join(PARTITION_TYPES)}) select 1, {values}")
-    hive.sql(f"insert into {{db}}.t partition ({', '.join(PARTITION_TYPES)}) select 2, {', '.join('null' for _ in PARTITION_TYPES)}")
+    nulls = ", ".join("null" for _ in PARTITION_TYPES)
+    hive.sql(f"insert into {{db}}.t partition ({', '.join(PARTITION_TYPES)}) select 1, {values} union all select 2, {nulls}")
     wanted = [{"id": 1, **{name: value for name, (_, _, value) in PARTITION_TYPES.items()}}, {"id": 2, **dict.fromkeys(PARTITION_TYPES)}]
     first = hive.one("t")
     assert first["outcome"] == "done", first["reason"]
     assert hive.rows("{db}_iceberg.t") == wanted
     assert by_pyiceberg(first["metadata_location"]) == wanted
-    hive.sql(f"insert into {{db}}.t partition ({', '.join(PARTITION_TYPES)}) select 3, {values}")
+    [file] = [path for path in hive.location("t").rglob("*") if path.is_file() and "ok=true" in str(path) and not path.name.startswith((".", "_"))]
+    orc.write_table(pa.table({"id": pa.array([3], pa.int32())}), file.with_name("more"))
     second = hive.one("t")
     assert second["facts"]["partitions"]["changed"]["count"] == 1
-    assert [row["id"] for row in hive.rows("{db}_iceberg.t")] == [1, 2, 3]
+    assert [row["id"] for row in hive.arrived("t")] == [1, 2, 3]
 
 
 def test_the_next_run_does_only_what_changed_and_says_what(hive: Hive, tmp_path: Any) -> None:
     hive.sql("create table {db}.own (id bigint, s string) partitioned by (day string) stored as orc")
     hive.sql(f"create external table {{db}}.shared (id bigint, s string) partitioned by (day string) stored as parquet location '{tmp_path}/shared'")
     for name in ("own", "shared"):
-        hive.sql(f"insert into {{db}}.{name} partition (day) values (1, 'a', 'mon'), (2, 'b', 'tue'), (3, 'c', 'wed'), (4, 'd', 'thu')")
+        for number, (s, day) in enumerate(zip("abcd", ("mon", "tue", "wed", "thu"), strict=True), 1):
+            hive.insert(name, {"id": [number], "s": [s]}, day)
     hive.ingest("*")
     assert {name: item["outcome"] for name, item in outcomes(hive.ingest("*")).items()} == {"own": "unchanged", "shared": "unchanged"}
     for name in ("own", "shared"):
-        hive.sql(f"insert into {{db}}.{name} partition (day) values (5, 'e', 'fri'), (6, null, null)")
-        hive.sql(f"insert overwrite {{db}}.{name} partition (day='mon') values (10, 'z')")
-        hive.sql(f"alter table {{db}}.{name} drop partition (day='tue')")
+        hive.insert(name, {"id": [5], "s": ["e"]}, "fri")
+        hive.insert(name, {"id": [6], "s": pa.array([None], pa.string())}, "__HIVE_DEFAULT_PARTITION__")
+        [file] = (hive.location(name) / "day=mon").iterdir()
+        file.unlink()
+        hive.insert(name, {"id": [10], "s": ["z"]}, "mon")
+        hive.drop_partition(name, "tue")
         hive.sql(f"alter table {{db}}.{name} add columns (more int comment 'new')")
-        hive.sql(f"insert into {{db}}.{name} partition (day) values (7, 'g', 1, 'thu')")
+        hive.insert(name, {"id": [7], "s": ["g"], "more": pa.array([1], pa.int32())}, "thu")
     found = outcomes(hive.ingest("*"))
+    was = {3: ("c", "wed"), 4: ("d", "thu"), 5: ("e", "fri"), 6: (None, None), 7: ("g", "thu"), 10: ("z", "mon")}
+    wanted = [{"id": number, "s": was[number][0], "more": 1 if number == 7 else None, "day": was[number][1]} for number in (10, 3, 4, 5, 6, 7)]
     for name, item in found.items():
         assert item["outcome"] == "done", item["reason"]
-        assert hive.rows(f"{{db}}_iceberg.{name}") == hive.rows(f"{{db}}.{name}")
-        assert [row["id"] for row in by_pyiceberg(item["metadata_location"])] == [10, 3, 4, 5, 6, 7]
-    hive.sql("insert into {db}.own partition (day) values (8, 'h', 2, 'sat')")
-    hive.sql("alter table {db}.own drop partition (day='wed')")
+        assert hive.rows(f"{{db}}_iceberg.{name}") == wanted
+        assert by_pyiceberg(item["metadata_location"]) == wanted
+    hive.insert("own", {"id": [8], "s": ["h"], "more": pa.array([2], pa.int32())}, "sat")
+    hive.drop_partition("own", "wed")
     told = hive.one("own", dropped="keep")["facts"]["partitions"]
     assert told == {
         "new": {"count": 1, "done": "added", "first": ["day=sat"]}, "dropped": {"count": 1, "done": "kept", "first": ["day=wed"]}, "unchanged": 4,
     }  # fmt: skip
-    assert [row["id"] for row in hive.rows("{db}_iceberg.own")] == [10, 3, 4, 5, 6, 7, 8]
+    assert [row["id"] for row in hive.arrived("own")] == [10, 3, 4, 5, 6, 7, 8]
     hive.sql("alter table {db}_iceberg.own unset tblproperties ('portal.state')")
     looked = hive.one("own")
     assert looked["facts"]["partitions"] == {"dropped": {"count": 1, "done": "deleted", "first": ["day=wed"]}, "unchanged": 5}
-    assert [row["id"] for row in hive.rows("{db}_iceberg.own")] == [10, 4, 5, 6, 7, 8]
+    assert [row["id"] for row in hive.arrived("own")] == [10, 4, 5, 6, 7, 8]
 
 
 def test_what_cannot_be_brought_over_is_told_with_its_reason(hive: Hive) -> None:
@@ -210,7 +219,7 @@ def test_a_table_that_is_there_and_not_ours_is_left_alone(hive: Hive) -> None:
 
 def test_a_dry_run_makes_nothing_and_without_a_warehouse_tables_go_where_hives_go(hive: Hive) -> None:
     hive.sql("create table {db}.t (x int, ts timestamp) stored as orc")
-    hive.sql("insert into {db}.t values (1, null)")
+    hive.insert("t", {"x": pa.array([1], pa.int32())})
     ran = hive.ingest("t", job=hive.context(dry_run=True))
     [told] = ran.result["report"]["plan"]
     assert (told["way"], told["load"], told["files"], told["exists"]) == ("ctas", 1, 1, False)
@@ -234,7 +243,8 @@ def wrong_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_not_equal_is_never_seen(hive: Hive, monkeypatch: pytest.MonkeyPatch) -> None:
     hive.sql("create table {db}.t (id int, s string) partitioned by (p int) stored as orc")
-    hive.sql("insert into {db}.t partition (p) values (1, 'a', 1), (2, 'b', 2)")
+    for number, s in ((1, "a"), (2, "b")):
+        hive.insert("t", {"id": pa.array([number], pa.int32()), "s": [s]}, str(number))
     for then, left in (("drop", []), ("keep", ["t__ingesting_run1"])):
         with monkeypatch.context() as patched:
             wrong_rows(patched)
@@ -243,19 +253,22 @@ def test_what_is_not_equal_is_never_seen(hive: Hive, monkeypatch: pytest.MonkeyP
         assert "2 of 2 partitions differ in s (p=1: 1 rows at the source, 1 at the target; p=2" in ran.error["message"]
         assert hive.tables() == left
     assert "t__ingesting_run1 was kept" in hive.ingest("t").result["warnings"][0]
-    before = hive.rows("{db}_iceberg.t")
-    hive.sql("insert into {db}.t partition (p) values (3, 'c', 2), (4, 'd', 4)")
+    before = hive.arrived("t")
+    assert [row["s"] for row in before] == ["a", "b"]
+    for number, s, p in ((3, "c", "2"), (4, "d", "4")):
+        hive.insert("t", {"id": pa.array([number], pa.int32()), "s": [s]}, p)
     for then, left in (("drop", ["main"]), ("keep", ["main", "portal_run4"])):
         with monkeypatch.context() as patched:
             wrong_rows(patched)
             assert "differ in s" in hive.ingest("t", on_mismatch=then).error["message"]
-        assert hive.rows("{db}_iceberg.t") == before
-        assert sorted(row[0] for row in hive.sql("select name from {db}_iceberg.t.refs")) == left
+        assert hive.arrived("t") == before
+        assert hive.refs("t") == left
 
 
 def test_where_files_are_not_what_they_seem_the_rows_are_written_anew(hive: Hive, tmp_path: Any) -> None:
     """Hive finds columns whatever their case, Iceberg does not: sharing would have made NULL of every value."""
-    hive.spark.sql("select 1 as Id, 'a' as CamelCase").write.parquet(str(tmp_path / "camel"))
+    (tmp_path / "camel").mkdir()
+    pq.write_table(pa.table({"Id": pa.array([1], pa.int32()), "CamelCase": ["a"]}), tmp_path / "camel" / "a.parquet")
     hive.sql(f"create external table {{db}}.t (id int, camelcase string) stored as parquet location '{tmp_path}/camel'")
     found = hive.one("t")
     assert (found["outcome"], found["way"]) == ("done", "ctas")
@@ -265,9 +278,9 @@ def test_where_files_are_not_what_they_seem_the_rows_are_written_anew(hive: Hive
 
 def test_partitions_of_one_meaning_and_of_several_formats_are_read_as_hive_does(hive: Hive) -> None:
     hive.sql("create table {db}.t (id int) partitioned by (p int) stored as parquet")
-    hive.sql("insert into {db}.t partition (p) values (1, 7)")
+    hive.insert("t", {"id": pa.array([1], pa.int32())}, "7")
     hive.sql("create table {db}.orcs (id int) stored as orc")
-    hive.sql("insert into {db}.orcs values (2)")
+    hive.insert("orcs", {"id": pa.array([2], pa.int32())})
     with Metastore.of(CatalogConnection(uri=hive.metastore.uri)) as client:
         [known] = client._ask("look", lambda wire: wire.client.get_partitions(hive.db, "t", -1))
         orcs = client._ask("look", lambda wire: wire.client.get_table(hive.db, "orcs"))
@@ -283,11 +296,15 @@ class Died(BaseException):
     """The process ended here."""
 
 
-STEPS = {
-    "the table was made": (Target, "create"), "a batch was loaded": (Loader, "_add"), "the rows were compared": (Ingestion, "_checked"),
+NEW = {
+    "the table was made": (Target, "create"), "a batch was loaded": (Loader, "_add"), "the other batch was loaded": (Loader, "_add"),
     "the state was written": (Target, "write_file"), "it was remembered": (Ingestion, "_remember"), "it was renamed": (Target, "rename"),
-    "the branch was begun": (Target, "begin_branch"), "the branch landed": (Target, "land"), "the branch was removed": (Target, "remove_branch"),
 }  # fmt: skip
+LATER = {
+    "the branch was begun": (Target, "begin_branch"), "a batch was loaded": (Loader, "_add"), "the branch landed": (Target, "land"),
+    "it was remembered": (Ingestion, "_remember"), "the branch was removed": (Target, "remove_branch"),
+}  # fmt: skip
+"""What an ingestion writes, in order: each attempt gets one step further than the one before it. Batches and state are the same code in both."""
 
 
 def dies_after(monkeypatch: pytest.MonkeyPatch, kind: type, name: str) -> None:
@@ -302,28 +319,29 @@ def dies_after(monkeypatch: pytest.MonkeyPatch, kind: type, name: str) -> None:
 
 def test_killed_at_any_step_nothing_is_half_seen_and_the_next_attempt_goes_on(hive: Hive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("portal.lake.ingesting.loading.MOST_UNITS", 1)
-    hive.sql("create table {db}.t (id int) partitioned by (p int) stored as orc")
-    hive.sql("insert into {db}.t partition (p) values (1, 1), (2, 2)")
-    seen: list[list[Row]] = [[]]
-    for number in (0, 1):
-        if number:
-            hive.sql("insert into {db}.t partition (p) values (3, 3), (30, 1)")
-        wanted = hive.rows("{db}.t")
-        for attempt, (kind, name) in enumerate(STEPS.values(), 1):
+    hive.sql("create table {db}.t (id bigint) partitioned by (p int) stored as orc")
+    wanted: list[Row] = []
+    for number, (steps, more) in enumerate(((NEW, {1: 1, 2: 2}), (LATER, {3: 3, 30: 1}))):
+        for key, p in more.items():
+            hive.insert("t", {"id": [key]}, str(p))
+        before, wanted = wanted, sorted([*wanted, *({"id": key, "p": p} for key, p in more.items())], key=lambda row: str(row["id"]))
+        is_seen = False
+        for attempt, (step, (kind, name)) in enumerate(steps.items(), 1):
             job = hive.context(job_id=f"job{number}", attempt=attempt)
-            with monkeypatch.context() as patched, suppress(Died):
+            with monkeypatch.context() as patched, pytest.raises(Died):
                 dies_after(patched, kind, name)
                 hive.ingest("t", job=job)
-            visible = hive.rows("{db}_iceberg.t") if "t" in hive.tables() else []
-            assert visible in (seen[-1], wanted), name
-        final = hive.ingest("t", job=hive.context(job_id=f"job{number}", attempt=len(STEPS) + 1))
-        assert final.code == 0
-        assert hive.rows("{db}_iceberg.t") == wanted
+            is_seen = step in ("it was renamed", "the branch landed") or is_seen
+            assert (hive.arrived("t") if "t" in hive.tables() else []) == (wanted if is_seen else before), step
+        final = hive.ingest("t", job=hive.context(job_id=f"job{number}", attempt=len(steps) + 1))
+        assert (final.code, final.counts.get("unchanged")) == (0, 1)
+        assert hive.arrived("t") == wanted
         assert hive.tables() == ["t"]
-        assert [row[0] for row in hive.sql("select name from {db}_iceberg.t.refs")] == ["main"]
-        marks = [row[0] for row in hive.sql("select summary['portal.batch'] from {db}_iceberg.t.snapshots") if row[0]]
-        assert len(marks) == len(set(marks)), "no batch was loaded twice"
-        seen.append(wanted)
+        assert hive.refs("t") == ["main"]
+        summaries = [snapshot.summary.additional_properties for snapshot in hive.target("t").snapshots() if snapshot.summary]
+        marks = [summary["portal.batch"] for summary in summaries if "portal.batch" in summary]
+        assert len(marks) == len(set(marks)) == 2 * (number + 1), "every batch was loaded, and none twice"
+    assert hive.rows("{db}_iceberg.t") == wanted
 
 
 def test_a_catalog_that_cannot_rename_shows_a_table_once_its_rows_are_checked(
@@ -414,7 +432,7 @@ def test_a_partition_whose_rows_nobody_finds_fails_and_one_without_rows_does_not
     assert "p=NULL has files" in found["reason"]
     pq.write_table(pa.table({"id": pa.array([], pa.int64())}), tmp_path / "b" / "2.parquet")
     assert [hive.one("t")["outcome"] for _ in range(2)] == ["done", "unchanged"]
-    assert hive.rows("{db}_iceberg.t") == [{"id": 1, "p": 1}]
+    assert hive.arrived("t") == [{"id": 1, "p": 1}]
 
 
 def test_partitions_that_share_a_folder_change_together_and_one_that_moves_is_read_where_it_is(hive: Hive, tmp_path: Any) -> None:
@@ -422,15 +440,16 @@ def test_partitions_that_share_a_folder_change_together_and_one_that_moves_is_re
     hive.add_partition("t", ["one"], tmp_path / "x", 1)
     hive.add_partition("t", ["two"], tmp_path / "x")
     assert hive.one("t", way="ctas")["rows"] == 2
-    pq.write_table(pa.table({"id": [2]}), tmp_path / "x" / "2.parquet")
-    assert hive.one("t")["rows"] == 4
-    assert hive.rows("{db}_iceberg.t") == hive.rows("{db}.t")
     hive.sql(f"create external table {{db}}.u (id bigint) partitioned by (p string) stored as parquet location '{tmp_path}/u'")
     hive.add_partition("u", ["one"], tmp_path / "y", 1)
     assert hive.one("u")["way"] == "add_files"
     (tmp_path / "y").rename(tmp_path / "z")
     hive.sql(f"alter table {{db}}.u partition (p='one') set location 'file://{tmp_path}/z'")
-    moved = hive.one("u")
+    pq.write_table(pa.table({"id": [2]}), tmp_path / "x" / "2.parquet")
+    found = outcomes(hive.ingest("t", "u"))
+    moved = found["u"]
+    assert found["t"]["rows"] == 4
+    assert hive.arrived("t") == hive.rows("{db}.t")
     assert moved["outcome"] == "done", moved["reason"]
     assert by_pyiceberg(moved["metadata_location"]) == [{"id": 1, "p": "one"}]
 
@@ -439,42 +458,53 @@ def test_a_target_that_somebody_wrote_to_or_rolled_back_becomes_what_the_source_
     hive.sql("create table {db}.own (id bigint) partitioned by (p string) stored as parquet")
     hive.sql(f"create external table {{db}}.shared (id bigint) partitioned by (p string) stored as parquet location '{tmp_path}/shared'")
     for name in ("own", "shared"):
-        hive.sql(f"insert into {{db}}.{name} select id, cast(id % 2 as string) from range(4)")
+        for p in (0, 1):
+            hive.insert(name, {"id": [p, p + 2]}, str(p))
     first = outcomes(hive.ingest("*"))
+    for name in first:
+        hive.sql(f"update {{db}}_iceberg.{name} set id = 99, p = '7' where id = 1")
+        hive.insert(name, {"id": [50]}, "0")
+    wanted = [{"id": number, "p": str(number % 2)} for number in (0, 1, 2, 3, 50)]
+    assert {name: item["outcome"] for name, item in outcomes(hive.ingest("*")).items()} == dict.fromkeys(first, "done")
     for name, item in first.items():
-        hive.sql(f"delete from {{db}}_iceberg.{name} where id = 1")
-        hive.sql(f"insert into {{db}}_iceberg.{name} values (99, '7')")
-        hive.sql(f"insert into {{db}}.{name} values (50, '0')")
-        assert hive.one(name)["outcome"] == "done"
-        assert hive.rows(f"{{db}}_iceberg.{name}") == hive.rows(f"{{db}}.{name}")
+        assert hive.arrived(name) == wanted
         hive.sql(f"call spark_catalog.system.rollback_to_snapshot('{hive.db}_iceberg.{name}', {item['snapshot_id']})")
-        assert hive.one(name)["rows"] == 5
-        assert hive.one(name)["outcome"] == "unchanged"
-        assert hive.rows(f"{{db}}_iceberg.{name}") == hive.rows(f"{{db}}.{name}")
+    assert {name: item["rows"] for name, item in outcomes(hive.ingest("*")).items()} == dict.fromkeys(first, 5)
+    assert {name: item["outcome"] for name, item in outcomes(hive.ingest("*")).items()} == dict.fromkeys(first, "unchanged")
+    for name in first:
+        assert hive.arrived(name) == wanted
 
 
-def test_a_partition_that_was_kept_and_comes_back_is_there_once(hive: Hive, tmp_path: Any) -> None:
-    hive.sql(f"create external table {{db}}.t (id bigint) partitioned by (p string) stored as parquet location '{tmp_path}/t'")
+def test_a_partition_that_was_kept_and_comes_back_is_there_once(hive: Hive, tmp_path: Any, in_new_york: None) -> None:
+    """Also when partitions are moments."""
+    hive.sql(f"create external table {{db}}.t (id bigint) partitioned by (at timestamp) stored as parquet location '{tmp_path}/t'")
     for number, name in enumerate("ab"):
-        hive.add_partition("t", [name], tmp_path / name, number)
-    hive.one("t", way="ctas")
-    hive.sql("alter table {db}.t drop partition (p='b')")
-    assert hive.one("t", dropped="keep")["rows"] == 2
-    hive.add_partition("t", ["b"], tmp_path / "b", 5)
-    back = hive.one("t", dropped="keep")
+        hive.add_partition("t", [f"2024-07-0{number + 1} 23:30:00"], tmp_path / name, number)
+    asked = {"way": "ctas", "timestamps": "with_zone", "dropped": "keep"}
+    hive.one("t", **asked)
+    hive.drop_partition("t", "2024-07-02 23:30:00")
+    assert hive.one("t", **asked)["rows"] == 2
+    hive.add_partition("t", ["2024-07-02 23:30:00"], tmp_path / "b", 5)
+    back = hive.one("t", **asked)
     assert (back["outcome"], back["rows"]) == ("done", 3), back["reason"]
+    pq.write_table(pa.table({"id": [6, 7]}), tmp_path / "b" / "5.parquet")
+    hive.sql("alter table {db}_iceberg.t unset tblproperties ('portal.state')")
+    looked = hive.one("t", **{**asked, "dropped": "delete"})
+    assert looked["facts"]["partitions"]["changed"]["first"] == ["at=2024-07-02 23:30:00"], looked["reason"]
+    days = [datetime(2024, 7, day, 23, 30, tzinfo=UTC) for day in (1, 2)]
+    assert hive.arrived("t") == [{"id": 0, "at": days[0]}, *({"id": number, "at": days[1]} for number in (1, 6, 7))]
 
 
 def test_a_partition_that_appears_meanwhile_and_a_race_that_is_lost_are_told_and_may_be_tried_again(
     hive: Hive, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     hive.sql("create table {db}.t (id bigint) partitioned by (p string) stored as parquet")
-    hive.sql("insert into {db}.t values (1, 'a')")
+    hive.insert("t", {"id": [1]}, "a")
     load, rename = Loader.load, Target.rename
 
     def slow(self: Loader, *given: Any) -> None:
         load(self, *given)
-        hive.sql("insert into {db}.t values (2, 'b')")
+        hive.insert("t", {"id": [2]}, "b")
 
     with monkeypatch.context() as patched:
         patched.setattr(Loader, "load", slow)
