@@ -48,7 +48,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 LONGEST = (
     "test_ingest_hive.py", "test_demo.py", "test_injected_errors.py", "test_power_loss.py", "test_transfer_faults.py", "test_spark_cluster.py",
-    "test_ingest_hive_files.py", "test_crash_points.py", "test_lake_chain.py", "test_download.py", "test_chain_strict_s3.py", "test_chain.py",
+    "test_crash_points.py", "test_lake_chain.py", "test_download.py", "test_chain_strict_s3.py", "test_chain.py",
     "test_iceberg_spark.py", "test_upload_crashes.py", "test_cli_worker.py",
 )  # fmt: skip
 """Files that take a minute or so: they begin first, that nobody waits for one of them alone at the end (`--no-loadscope-reorder`)."""
