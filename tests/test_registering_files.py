@@ -19,12 +19,12 @@ from portal.stores.url import StoreURL
 
 DATA = (
     "a.parquet", "part-00000-1b.c000.snappy.parquet", "A.PARQUET", "b.Parq", "000000_0", "000000_0_copy_1", "20260101_x_y", "ds=1/000000_0",
-    "_ds=1/a.parquet", "a b/ü.parquet", "sub/more/a.parquet", "x_.parquet/y",
+    "_ds=1/a.parquet", "a b/ü.parquet", "sub/more/a.parquet", "x_.parquet/y", "a=b.parquet", "_a==b/y",
 )  # fmt: skip
 OTHERS = (
     "_SUCCESS", "_metadata", ".a.parquet.crc", ".a.parquet", "_a.parquet", "a.parquet.crc", "a.parquet.tmp", "README.md",
     "_temporary/0/a.parquet", "ds=1/_temporary/0/a.parquet", ".hive-staging_1/-ext-1/000000_0", "_delta_log/0.json", "a//b.parquet",
-    "", "ds=1/", "000000_0.snappy", ".parquet", "a._COPYING_",
+    "", "ds=1/", "000000_0.snappy", ".parquet", "a._COPYING_", "ds=1", "ds=1/hour=2", "=",
 )  # fmt: skip
 FOLDERS = tuple(StoreURL("abfss", "box", "lake", key) for key in ("", "raw/t/", "_hidden/.t+(1)[x]^$|{2}\\/"))
 
@@ -43,6 +43,12 @@ def test_snowflake_takes_the_files_that_are_listed_whatever_the_pattern_is_compa
 def test_any_name_is_taken_as_it_is_listed(name: str, folder: StoreURL) -> None:
     if not name.startswith("/"):
         assert bool(re.compile(pattern(folder)).fullmatch(name)) is is_data(name)
+
+
+@pytest.mark.parametrize("name", [f"{'_a========/' * 500}.x", f"{'_a=b=c/' * 700}=", f"{'a' * 5000}/.", "=.parquet" * 600 + "."])
+def test_long_names_are_told_in_linear_time(name: str) -> None:
+    """Were there two ways to read a folder, some hundred letters of them would never end."""
+    assert not is_data(name) and not any(re.compile(pattern(folder)).fullmatch(name) for folder in FOLDERS)
 
 
 ESCAPED = [f"%{number:02X}" for number in range(1, 0x80)]

@@ -1,9 +1,11 @@
 """Which files below a folder are a table's data: one regular expression, by which this side lists them and Snowflake takes them.
 
 Data files are those that end in .parquet or .parq, in any case, and those without a suffix, as Hive and Trino name theirs (000000_0). What Spark and
-Hive do not see is none: files and folders whose names begin with `_` or `.`, but for a folder that names a partition (_year=2026).
+Hive do not see is none: files and folders whose names begin with `_` or `.`, but for a folder that names a partition (_year=2026). Neither is a file
+without a suffix that is named as a partition (year=2026): it marks a folder, and an expression does not see that it is empty.
 
-Nothing but what all dialects of regular expressions read alike is in it: no look ahead, no flags.
+Nothing but what all dialects of regular expressions read alike is in it: no look ahead, no flags. Each folder fits it in one way only, so that an
+engine that tries one way after the other is done in linear time.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ import re
 from portal.lake.registering.places import base_url
 from portal.stores.url import StoreURL
 
-_FOLDER = r"([^._/][^/]*|_[^/]*=[^/]*)/"
+_FOLDER = r"([^._/][^/]*|_[^/=]*=[^/]*)/"
 _SUFFIX = r"[.]([pP][aA][rR][qQ][uU][eE][tT]|[pP][aA][rR][qQ])"
-_FILES = rf"({_FOLDER})*[^._/]([^./]*|[^/]*{_SUFFIX})"
+_FILES = rf"({_FOLDER})*([^._/=][^./=]*|[^._/][^/]*{_SUFFIX})"
 _SPECIAL = re.compile(r"[\\.^$*+?()\[\]{}|]")
 _known = re.compile(_FILES)
 
