@@ -12,16 +12,36 @@ from typing import Any
 
 from portal.errors import PortalError
 from portal.lake.ingesting.java_class import java_class
-from portal.lake.ingesting.target import BATCH, KEPT, RUN, STATE, WAY, Target
+from portal.lake.ingesting.listing import normal
+from portal.lake.ingesting.target import BATCH, KEPT, PLAN, RUN, STATE, WAY, Target
+from portal.lake.ingesting.units import literal
+from portal.lake.table_name import STAGING
 
 DATA_PATH = "write.data.path"
 """The property of Iceberg that says where a table's new data files go."""
 _COUNTS = ("total-records", "total-data-files", "total-delete-files")
 
 
-def data_folder(location: str, run: str) -> str:
-    """Return the folder of a target's location to which a run writes what is to become it: nothing else is in there."""
-    return f"{location}/data/ingesting_{run}"
+def data_folder(staging: Target, target: Target) -> str:
+    """Return the folder, below the target's own, of what a table under a name of its own writes to become the target: nothing else is in there."""
+    return f"{target.place()}/data/ingesting_{staging.name.table.removeprefix(f'{target.name.table}{STAGING}')}"
+
+
+def refuse_elsewhere(staging: Target, target: Target) -> None:
+    """Raise PortalError when a table that was just made, or was found, does not write its files to that folder; it is dropped."""
+    if not _writes_there(staging, target):
+        path = staging.properties().get(DATA_PATH)
+        staging.drop(purge=False)
+        raise PortalError(
+            f"{staging.name} would have written its files to {path or 'a folder of its own'}, and not to the folder of {target.name}.",
+            hint=f"Take table-override.{DATA_PATH} out of the properties of the target catalog's connection; table-default.{DATA_PATH} may stay.",
+        )
+
+
+def _writes_there(staging: Target, target: Target) -> bool:
+    """What a table says of itself is somebody's word, and no reason to remove anything but what the portal itself would have named so."""
+    folder = staging.properties().get(DATA_PATH)
+    return folder is not None and normal(target.spark, folder) == normal(target.spark, data_folder(staging, target))
 
 
 def become(staging: Target, target: Target, state: Callable[[int | None], tuple[str, bytes]]) -> None:
@@ -61,17 +81,36 @@ def _refuse_other(staging: Target, made: Any) -> None:
         raise PortalError(f"Somebody else changed {staging.name} meanwhile.", hint="Drop it, and run this again.")
 
 
-def discard(staging: Target, target: Target) -> None:
+def discard(staging: Target, target: Target, *, renames: bool) -> None:
     """Drop a table under a name of its own, with the files that it wrote, unless the target has taken them over."""
     properties = staging.properties()
-    folder = properties.get(DATA_PATH)
-    if folder is None:
+    if renames:
         staging.drop(purge=properties.get(WAY) == "ctas")
         return
-    taken = target.exists() and target.properties().get(RUN) == properties.get(RUN)
+    if _writes_there(staging, target) and not _is_named(staging, target, properties.get(RUN)):
+        # Its files go first, and so that nobody goes on with it when this process is killed in between: without the table nobody would find them.
+        staging.set_properties(**{PLAN: "", KEPT: ""})
+        _remove(target, data_folder(staging, target))
     staging.drop(purge=False)
-    if not taken:
+
+
+def emptied(staging: Target, target: Target) -> dict[str, str]:
+    """Return the property that has a table that is about to be made write there; what is left in the folder is removed, unless the target has it."""
+    folder = data_folder(staging, target)
+    if not _is_named(staging, target):
         _remove(target, folder)
+    return {DATA_PATH: folder}
+
+
+def _is_named(staging: Target, target: Target, run: str | None = None) -> bool:
+    """Tell whether a snapshot of the target has a file in that folder. A target with the mark of `run` has taken them over: that spares the look."""
+    if not target.exists():
+        return False
+    if run and target.properties().get(RUN) == run:
+        return True
+    # By the folder's name alone: the URL before it is spelled in more than one way.
+    inside = literal(f"/{data_folder(staging, target).rpartition('/')[2]}/")
+    return not target.spark.table(f"{target.sql}.all_files").where(f"contains(file_path, {inside})").isEmpty()
 
 
 def _remove(target: Target, folder: str) -> None:

@@ -28,7 +28,7 @@ class Leftovers:
             for name in self._staged(target):
                 staging = target.named(name)
                 if name.startswith(f"{target.name.table}{STAGING}") and not name.endswith(f"{STAGING}{own}") and staging.exists():
-                    yield from _one(staging, target, str(ingestion.table.name), self._now_ms)
+                    yield from _one(staging, ingestion, self._now_ms)
 
     def _staged(self, target: Target) -> list[str]:
         namespace = target.name.namespace
@@ -38,9 +38,9 @@ class Leftovers:
         return self._seen[namespace]
 
 
-def _one(staging: Target, target: Target, source: str, now_ms: int) -> Iterator[str]:
+def _one(staging: Target, ingestion: Ingestion, now_ms: int) -> Iterator[str]:
     properties = staging.properties()
-    if properties.get(SOURCE) != source:
+    if properties.get(SOURCE) != str(ingestion.table.name):
         return
     changed_ms = int(staging.table().operations().current().lastUpdatedMillis())
     if properties.get(KEPT):
@@ -48,4 +48,4 @@ def _one(staging: Target, target: Target, source: str, now_ms: int) -> Iterator[
     elif now_ms - changed_ms < _OLD_MS:
         yield f"{staging.name} is of a run that is not over, or was killed less than a day ago: it goes on when that job is retried."
     else:
-        discard(staging, target)
+        discard(staging, ingestion.target, renames=ingestion.options.renames)

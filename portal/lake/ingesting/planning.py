@@ -134,10 +134,7 @@ class Planner:
         return replace(columns(self.spark, self.table, read, zone, self.options.time_zone, self.formats), partitions=partitions)
 
     def _location(self, exists: bool) -> str:
-        if exists:
-            return str(self.target.table().location())
-        base = self.target.namespace_location().rstrip("/")
-        return f"{base}/{self.target.name.table}" if base else ""
+        return str(self.target.table().location()) if exists else self.target.place()
 
     def _as_before(self) -> Chosen:
         properties = self.target.properties()

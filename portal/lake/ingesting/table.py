@@ -20,7 +20,7 @@ from portal.lake.ingesting import empty, evolution, state
 from portal.lake.ingesting.checking import Compared, RowsDiffer, Sides
 from portal.lake.ingesting.choosing import IN_PLACE, excluded
 from portal.lake.ingesting.hives_readers import HivesReaders
-from portal.lake.ingesting.landing import DATA_PATH, become, data_folder, discard
+from portal.lake.ingesting.landing import become, discard, emptied, refuse_elsewhere
 from portal.lake.ingesting.loading import NAME_MAPPING, Loader, set_name_mapping
 from portal.lake.ingesting.planning import Options, Planned, Planner, schema_text, source_sql
 from portal.lake.ingesting.state import Changes, State
@@ -76,9 +76,8 @@ class Ingestion:
 
     def drop_staging(self) -> None:
         """Drop what this run has made under a name of its own."""
-        staging = self._staging()
-        if staging.exists():
-            discard(staging, self.target)
+        if (staging := self._staging()).exists():
+            discard(staging, self.target, renames=self.options.renames)
 
     def run(self, planned: Planned) -> TableOutcome:
         """Do what was planned. Raises PortalErrors; RowsDiffer when the check fails."""
@@ -126,13 +125,14 @@ class Ingestion:
 
     def _make_ready(self, staging: Target, planned: Planned, plan: str) -> None:
         """Make the table under the name of this run, or find it as an earlier attempt left it."""
-        if staging.exists():
-            properties = staging.properties()
-            if properties.get(PLAN) == plan:
-                self._name_columns(staging, planned)
-                return
-            discard(staging, self.target)
-        properties = self._properties(planned, plan)
+        if not staging.exists() or staging.properties().get(PLAN) != plan:
+            self.drop_staging()
+            self._create(staging, planned, self._properties(staging, planned, plan))
+        if not self.options.renames:
+            refuse_elsewhere(staging, self.target)
+        self._name_columns(staging, planned)
+
+    def _create(self, staging: Target, planned: Planned, properties: dict[str, str]) -> None:
         if planned.way == "snapshot" and self.options.renames:
             given = ", ".join(literal(text) for pair in properties.items() for text in pair)
             table = ".".join(quoted(part) for part in staging.name.identifier)
@@ -143,15 +143,14 @@ class Ingestion:
             )
             return
         staging.create(planned.columns, planned.location if self.options.renames else "", properties)
-        self._name_columns(staging, planned)
 
     def _name_columns(self, target: Target, planned: Planned) -> None:
         if planned.way in IN_PLACE and NAME_MAPPING not in target.properties():
             set_name_mapping(target)
 
-    def _properties(self, planned: Planned, plan: str) -> dict[str, str]:
+    def _properties(self, staging: Target, planned: Planned, plan: str) -> dict[str, str]:
         shared = {"gc.enabled": "false"} if planned.way in IN_PLACE else {}
-        placed = {} if self.options.renames else {DATA_PATH: data_folder(planned.location, self.options.run)}
+        placed = {} if self.options.renames else emptied(staging, self.target)
         marks = {SOURCE: str(self.table.name), WAY: planned.way, RUN: self.options.run, PLAN: plan}
         return {"format-version": "2", **dict(self.options.properties), **shared, **placed, **marks}
 
@@ -248,7 +247,7 @@ class Ingestion:
                 error.hint = f"{said}It was kept as the branch {branch} of {self.target.name}, which readers do not see."
             return
         if staging is not None:
-            discard(staging, self.target)
+            self.drop_staging()
         else:
             self.target.remove_branch(branch)
         error.hint = f"{said}What was written was dropped; on_mismatch=keep leaves it for a look."
@@ -261,7 +260,7 @@ class Ingestion:
 
     def _state(self, planned: Planned, location: str, plan: str, head: int | None) -> tuple[str, bytes]:
         state = State(schema_text(self.table), {key: unit.files for key, unit in planned.units.items()}, head)
-        return f"{location.rstrip('/')}/portal/source-{plan}.json.gz", state.to_bytes()
+        return f"{location.rstrip('/')}/portal/source-{self.options.run}-{plan}.json.gz", state.to_bytes()
 
     def _mark(self, planned: Planned) -> str:
         """Return a short name for all that is to be done: another attempt goes on only with the very same."""

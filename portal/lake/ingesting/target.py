@@ -66,6 +66,11 @@ class Target:
             return self._new_namespace_location() or self._folder_of_folders()
         return str(catalog.loadNamespaceMetadata(namespace).get("location") or "")
 
+    def place(self) -> str:
+        """Return the URL of the folder that its catalog gives it, whatever the table itself says; '' where that is not known before."""
+        base = self.namespace_location().rstrip("/")
+        return f"{base}/{self.name.table}" if base else ""
+
     def _new_namespace_location(self) -> str:
         """Hive's own places; without a warehouse in the configuration Spark would choose a folder below where it was started."""
         conf, prefix = self.spark.conf, f"spark.sql.catalog.{self.catalog}"
