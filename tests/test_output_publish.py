@@ -21,6 +21,7 @@ from portal.tabular.options import ConvertOptions
 from portal.tabular.output import data_set
 from portal.tabular.output.data_set import publish_data_set
 from portal.tabular.output.manifest import SUCCESS, UNFINISHED
+from portal.tabular.output.many import in_threads
 from portal.tabular.output.publish import Published, Target, publish_file, withdraw
 from portal.tabular.output.sink import Part
 from portal.tabular.proving.digest import Digest
@@ -362,6 +363,23 @@ def test_a_cancel_is_heard_while_many_parts_are_published(clouds: Clouds, many: 
         publish_data_set(many[0], Target(store, False, {}, check), f"{str(folder).lstrip('/')}/", refuted, mark="m")
     assert store.calls["open_write"] < 30
     assert [path.name for path in folder.rglob("*")] == ["day=003"]
+
+
+def test_a_cancel_is_heard_in_the_middle_of_a_single_part() -> None:
+    begun, heard = threading.Event(), threading.Event()
+
+    def check() -> None:
+        if begun.is_set():
+            heard.set()
+            raise Cancelled
+
+    def work(_: int) -> None:
+        begun.set()
+        if not heard.wait(10):
+            raise TimeoutError("nobody asked while it worked")
+
+    with pytest.raises(Cancelled):
+        in_threads(work, [1], check)
 
 
 def test_folders_that_a_replaced_data_set_leaves_empty_go_with_it(clouds: Clouds, make: Make, many: tuple[list[Part], Digest]) -> None:

@@ -23,20 +23,23 @@ _LOG = logging.getLogger("portal.tabular")
 
 
 def in_threads(
-    act: Callable[[Item], Result], items: Sequence[Item], check: Check = lambda: None, *, telling: str = "", workers: int = WORKERS
+    act: Callable[[Item], Result], items: Sequence[Item], check: Check | None = None, *, telling: str = "", workers: int = WORKERS
 ) -> list[Result]:  # fmt: skip
     """Return act(item) of each item, in their order. The first error ends it, once what has begun has ended.
 
     Arguments:
         act: is called by a few threads at once.
-        check: called often; what it raises ends it too.
+        check: called often, also while a single item is worked on; what it raises ends it too.
         telling: what is done, for a line of the log now and then, like 'published'.
     """
-    if len(items) <= 1:  # nothing is done beside it, so no threads are started for it
-        check()
+    if not items or (check is None and len(items) == 1):  # nothing is done beside it and nobody is asked, so no threads are started for it
         return [act(item) for item in items]
-    with closing(in_order(items, act, check=check, workers=min(workers, len(items)))) as results:
+    with closing(in_order(items, act, check=check or _ask_nobody, workers=min(workers, len(items)))) as results:
         return list(told(results, len(items), telling))
+
+
+def _ask_nobody() -> None:
+    return
 
 
 def told(results: Iterable[Result], total: int, telling: str) -> Iterator[Result]:
