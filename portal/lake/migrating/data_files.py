@@ -13,6 +13,7 @@ from portal.errors import TransferFailed
 from portal.lake.catalogs.files import Files, Lookup
 from portal.lake.iceberg.paths import Paths, read_path
 from portal.lake.iceberg.walk import Walked
+from portal.lake.migrating.stamp import is_after
 from portal.ledger.balance import Books
 from portal.planning import limits, plan
 from portal.planning.compare import SameBytes
@@ -61,6 +62,8 @@ class Moved:
     bytes: int = 0
     there: int = 0
     """Files that were at the target already."""
+    latest: datetime | None = None
+    """The latest time that a copy keeps of what it was made from; None where copies have times of their own."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,8 @@ class DataFiles:
             total.files += books.moved
             total.bytes += books.bytes
             total.there += books.outcomes["skipped"]
+            if self.paths.target.scheme == "file":
+                total.latest = max((*_times(planned), *filter(None, (total.latest,))), default=None)
         return total
 
     def checked(self, migration: Migration, planned: Planned) -> Preflight:
@@ -131,7 +136,7 @@ class DataFiles:
             return None
         if target.url.scheme == "file":  # a copy has the time of its source, to the microsecond
             return lambda entry, found: not (is_later(entry.modified, found.about.modified) or is_later(found.about.modified, entry.modified))
-        return lambda entry, found: _is_copy(entry, found) and not is_later(found.about.modified, since.isoformat())
+        return lambda entry, found: _is_copy(entry, found) and not _is_after(found.about.modified, since)
 
     def _refuse_other_sizes(self, root: str, planned: Planned) -> None:
         """A reader believes the manifests: a file of another size than they say is damaged, and would be at the target too."""
@@ -143,6 +148,16 @@ class DataFiles:
                     f"{file.path} has {entry.size_bytes:,} bytes, and its manifest says {file.size_bytes:,}: it was cut off or written over.",
                     hint="The table is damaged at the source. See whether history=current leaves that file out, or restore it there.",
                 )
+
+
+def _times(planned: Planned) -> Iterator[datetime]:
+    """Yield when the source's files were modified, as far as their store says."""
+    return (datetime.fromisoformat(moment) for page in plan.pages(planned.path) for moment in page.modified if moment)
+
+
+def _is_after(modified: str, at: datetime) -> bool:
+    """What nobody knows counts as later."""
+    return not modified or is_after(datetime.fromisoformat(modified), at)
 
 
 def _is_copy(entry: Entry, found: Found) -> bool:

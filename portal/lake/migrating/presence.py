@@ -15,6 +15,7 @@ from portal.lake.iceberg.inventory import INVENTORY_FILE
 from portal.lake.iceberg.paths import identity, read_path
 from portal.lake.iceberg.refusals import TableBroken
 from portal.lake.iceberg.walk import Walked, walk
+from portal.lake.migrating.stamp import is_after
 from portal.stores.base import ObjectInfo
 from portal.stores.base import walk as listed
 from portal.stores.url import StoreURL
@@ -75,7 +76,7 @@ def _missing(walked: Walked, files: Files, folder: StoreURL, check: Callable[[],
 
 
 def _is_later(info: ObjectInfo, since: datetime | None) -> bool:
-    return since is not None and info.modified is not None and info.modified > since
+    return since is not None and info.modified is not None and is_after(info.modified, since)
 
 
 def _told(found: ObjectInfo | None, path: str, size: int, since: datetime | None) -> str:

@@ -18,7 +18,8 @@ LOCATION = "portal.migrated-location"
 PROPERTIES = "portal.migrated-properties"
 """Names of the properties that came from the source, as a JSON list: all others were set at the target, by whoever reads the table there."""
 AT = "portal.migrated-at"
-"""When the last manifest list was written, by the clock of the target's store: what is later among the files was written by somebody else."""
+"""When the last manifest list was written, by the clock of the target's store: what is later among the files was written by somebody else. On a disk,
+where copies keep the times of what they were made from, it is the latest of those if that is later still: a source's clock may be ahead."""
 _OURS = (SOURCE, HISTORY, STATE, LOCATION, PROPERTIES, AT)
 _NONE = (None, -1)
 
@@ -43,6 +44,12 @@ def date_of(metadata: Metadata) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo else None
+
+
+def is_after(modified: datetime, at: datetime) -> bool:
+    """Tell whether a file was written after its table was all there. A store may tell the time of one object in whole seconds and list it with finer
+    ones: where `at` has none, they do not count."""
+    return (modified if at.microsecond else modified.replace(microsecond=0)) > at
 
 
 def unstamped(metadata: Metadata) -> Metadata:

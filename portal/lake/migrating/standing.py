@@ -45,6 +45,10 @@ class Standing:
         """When its files were all there, by the clock of their store; None when nobody knows."""
         return stamp.date_of(self.metadata or {})
 
+    def all_there(self, *times: datetime | None) -> datetime | None:
+        """Return when its files and those that were brought now were all there, given the times that are known of these."""
+        return max(filter(None, (*times, None if self.lost else self.at)), default=None)
+
     @property
     def properties(self) -> dict[str, str]:
         """Those that were set at the target."""

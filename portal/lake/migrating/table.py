@@ -68,7 +68,7 @@ class TableMigration:
             moved = files.run()
             rewritten = Rewriting(
                 walked, self.moving.source, self.moving.target, paths, self.scratch, self.moving.check, self._counted("writing metadata"),
-                properties=standing.properties, finished=lambda metadata, at: stamp.dated(metadata, at or standing.at),
+                properties=standing.properties, finished=lambda metadata, at: stamp.dated(metadata, standing.all_there(at, moved.latest)),
             ).run()
             compared = self._compared(location, rewritten, paths, walked)
             now = self._committed(standing, rewritten)
