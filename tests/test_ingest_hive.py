@@ -20,6 +20,7 @@ from portal.connections import CatalogConnection, Connections
 from portal.lake.catalogs.files import Files
 from portal.lake.catalogs.opening import open_catalog
 from portal.lake.hive.metastore import Metastore
+from portal.lake.ingesting import landing
 from portal.lake.ingesting import table as table_module
 from portal.lake.ingesting.loading import Loader
 from portal.lake.ingesting.table import Ingestion
@@ -348,7 +349,14 @@ def test_a_catalog_that_cannot_rename_shows_a_table_once_its_rows_are_checked(
     hive: Hive, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:  # fmt: skip
     warehouse = hive.home / "data" / "lake"
-    (hive.home / "connections.toml").write_text(f'[folders]\nkind = "catalog"\ntype = "hadoop"\nwarehouse = "{warehouse.as_uri()}"\n')
+    others = tmp_path / "others" / "file"
+    others.parent.mkdir()
+    others.touch()
+    (hive.home / "connections.toml").write_text("".join(
+        f'[{name}]\nkind = "catalog"\ntype = "hadoop"\nwarehouse = "{warehouse.as_uri()}"\n'
+        f'properties = {{ "table-{kind}.write.data.path" = "{others.parent.as_uri()}" }}\n'
+        for name, kind in (("folders", "default"), ("overridden", "override"))
+    ))  # fmt: skip
     monkeypatch.setattr("portal.lake.ingesting.loading.MOST_UNITS", 1)
     hive.sql("create table {db}.t (id int, s string) partitioned by (p string) stored as textfile")
     hive.sql("insert into {db}.t partition (p) values (1, 'a', 'x'), (2, null, null)")
@@ -367,21 +375,55 @@ def test_a_catalog_that_cannot_rename_shows_a_table_once_its_rows_are_checked(
         wrong_rows(patched)
         assert "differ in s" in hive.ingest("t", target_catalog="folders").error["message"]
     assert not [*namespace.iterdir()]
+    assert "Take table-override.write.data.path out" in outcomes(hive.ingest("t", target_catalog="overridden"))["t"]["reason"]
+    assert not [*namespace.iterdir()]
+
+    def dying(self: Target, **named: Any) -> None:
+        raise Died
+
+    with monkeypatch.context() as patched, suppress(Died):
+        wrong_rows(patched)
+        patched.setattr(Target, "drop", dying)
+        hive.ingest("t", job=hive.context(job_id="slow"), target_catalog="folders")
+    assert [folder.name for folder in namespace.iterdir()] == ["t__ingesting_slow"]
     write = Target.write_file
+    states: dict[Any, bytes] = {}
+    faster: list[Row] = []
 
     def beaten(self: Target, *given: Any) -> None:
-        self.spark.sql(f"create table {self.named('t').sql} (id int) using iceberg")
+        with monkeypatch.context() as patched:
+            patched.setattr(Target, "write_file", write)
+            faster.append(outcomes(hive.ingest("t", job=hive.context(job_id="fast"), target_catalog="folders"))["t"])
+        states.update({path: path.read_bytes() for path in (namespace / "t" / "portal").iterdir()})
         write(self, *given)
 
     with monkeypatch.context() as patched:
         patched.setattr(Target, "write_file", beaten)
-        assert "was made by somebody else meanwhile" in outcomes(hive.ingest("t", target_catalog="folders"))["t"]["reason"]
-    assert not (namespace / "t" / "data").exists()
+        ran = hive.ingest("t", job=hive.context(job_id="slow", attempt=2), target_catalog="folders")
+        assert "was made by somebody else meanwhile" in outcomes(ran)["t"]["reason"]
+    assert [folder.name for folder in (namespace / "t" / "data").iterdir()] == ["ingesting_fast"]
+    assert all(path.read_bytes() == data for path, data in states.items()), "who was too late changes nothing of what is there"
+    assert (len(by_pyiceberg(faster[0]["metadata_location"])), bool(states)) == (2, True)
     shutil.rmtree(namespace / "t")
 
+    left = namespace / "t" / "data" / "ingesting_folders" / "left"
+    left.parent.mkdir(parents=True)
+    left.touch()
     assert attempt(1, Loader, "_add") == ["t__ingesting_folders"]
+    assert (left.parent.exists(), left.exists()) == (True, False)
     assert attempt(2, Target, "write_file") == ["t__ingesting_folders"]
-    assert attempt(3, table_module, "become") == ["t", "t__ingesting_folders"]
+    become = landing.become
+
+    def unmarked(staging: Target, target: Target, state: Any) -> None:
+        become(staging, target, state)
+        target.table().updateProperties().remove("portal.run").commit()
+        source = f"'portal.source' = '{hive.db}.t', 'write.data.path' = '{others.parent.as_uri()}'"
+        hive.sql(f"create table {target.named('t__ingesting_forged').sql} (id int) using iceberg tblproperties ({source})")
+
+    monkeypatch.setattr(table_module, "become", unmarked)
+    assert attempt(3, table_module, "become") == ["t", "t__ingesting_folders", "t__ingesting_forged"]
+    monkeypatch.setattr(table_module, "become", become)
+    monkeypatch.setattr("portal.lake.ingesting.leftovers._OLD_MS", -1)
     ran = hive.ingest("t", job=hive.context(job_id="folders", attempt=4), target_catalog="folders")
     found = outcomes(ran)["t"]
     assert found["outcome"] == "unchanged", found["reason"]
@@ -389,7 +431,7 @@ def test_a_catalog_that_cannot_rename_shows_a_table_once_its_rows_are_checked(
     assert by_pyiceberg(found["metadata_location"]) == [{"id": 1, "s": "a", "p": "x"}, {"id": 2, "s": None, "p": None}]
     table = StaticTable.from_metadata(found["metadata_location"])
     marks = [snapshot.summary.additional_properties["portal.batch"][-2:] for snapshot in table.snapshots() if snapshot.summary]
-    assert (marks, "write.data.path" in table.properties) == ([":0", ":1"], False)
+    assert (marks, table.properties["write.data.path"], others.exists()) == ([":0", ":1"], others.parent.as_uri(), True)
     hive.sql("alter table {db}.t drop partition (p='x')")
     hive.sql(f"create external table {{db}}.shared (id bigint) partitioned by (p string) stored as parquet location '{tmp_path}/shared'")
     hive.add_partition("shared", ["x"], tmp_path / "a", 1, 2)
