@@ -138,7 +138,7 @@ def hive(spark: Any, metastore: Metastore, database: str, home: Path, tmp_path: 
         env.write(f"PORTAL_LOCAL_ROOTS={home / 'data'}:{metastore.warehouse}:{tmp_path}\n")
     # For three rows, having Java compile each query costs more than all else; and a second task more than the rows.
     few = {"codegen.wholeStage": "false", "codegen.factoryMode": "NO_CODEGEN", "shuffle.partitions": "1", "leafNodeDefaultParallelism": "1"}
-    for name, value in few.items():
+    for name, value in {**few, "ui.explainMode": "simple"}.items():
         spark.conf.set(f"spark.sql.{name}", value)
     return Hive(spark, metastore, database, home)
 
