@@ -68,8 +68,11 @@ def little_to_collect() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def no_cloud_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whatever cloud the person running the tests is signed in to stays out of them."""
+def no_cloud_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever cloud the person running the tests is signed in to stays out of them.
+
+    The order of the two matters to every test: what one has patched is put right again before pytest removes its folder.
+    """
     for name in list(os.environ):
         if name.startswith(("AWS_", "AZURE_", "SNOWFLAKE_", "PORTAL_")):
             monkeypatch.delenv(name)
