@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +27,7 @@ from portal.lake.ingesting.table import Ingestion
 from portal.lake.ingesting.target import Target
 from tests.ingesting import SOCKETS_OF_PYSPARK, Hive, Row, by_duckdb, by_pyiceberg, hive, in_new_york, mapped, outcomes
 from tests.lake import database, metastore, spark
+from tests.transferring import Ran
 
 __all__ = ["database", "hive", "in_new_york", "metastore", "spark"]
 
@@ -345,9 +346,23 @@ def test_killed_at_any_step_nothing_is_half_seen_and_the_next_attempt_goes_on(hi
     assert hive.rows("{db}_iceberg.t") == wanted
 
 
-def test_a_catalog_that_cannot_rename_shows_a_table_once_its_rows_are_checked(
-    hive: Hive, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:  # fmt: skip
+@dataclass(frozen=True)
+class Folders:
+    """A Hadoop catalog, `folders`, as the target of table t: its namespace, and a file of others where its connection has new data files go."""
+
+    hive: Hive
+    namespace: Path
+    others: Path
+
+    def ingest(self, job_id: str, attempt: int = 1) -> Ran:
+        return self.hive.ingest("t", job=self.hive.context(job_id=job_id, attempt=attempt), target_catalog="folders")
+
+    def there(self) -> list[str]:
+        return sorted(folder.name for folder in self.namespace.iterdir())
+
+
+@pytest.fixture
+def folders(hive: Hive, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Folders:
     warehouse = hive.home / "data" / "lake"
     others = tmp_path / "others" / "file"
     others.parent.mkdir()
@@ -360,51 +375,58 @@ def test_a_catalog_that_cannot_rename_shows_a_table_once_its_rows_are_checked(
     monkeypatch.setattr("portal.lake.ingesting.loading.MOST_UNITS", 1)
     hive.sql("create table {db}.t (id int, s string) partitioned by (p string) stored as textfile")
     hive.sql("insert into {db}.t partition (p) values (1, 'a', 'x'), (2, null, null)")
-    namespace = warehouse / f"{hive.db}_iceberg"
-    known = Connections.load(settings.load(hive.home))
-    lake = open_catalog(known.get("catalog", "folders"), Files(known.get))
+    return Folders(hive, warehouse / f"{hive.db}_iceberg", others)
 
-    def attempt(number: int, kind: Any, name: str) -> list[str]:
-        with monkeypatch.context() as patched, suppress(Died):
-            dies_after(patched, kind, name)
-            hive.ingest("t", job=hive.context(job_id="folders", attempt=number), target_catalog="folders")
-        assert lake.namespaces() == [(namespace.name,)]
-        return [table.table for table in lake.tables((namespace.name,))]
 
+def test_a_catalog_that_cannot_rename_has_nothing_of_a_table_that_is_not_equal(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         wrong_rows(patched)
-        assert "differ in s" in hive.ingest("t", target_catalog="folders").error["message"]
-    assert not [*namespace.iterdir()]
-    assert "Take table-override.write.data.path out" in outcomes(hive.ingest("t", target_catalog="overridden"))["t"]["reason"]
-    assert not [*namespace.iterdir()]
+        assert "differ in s" in folders.ingest("unequal").error["message"]
+    assert folders.there() == []
+    overridden = outcomes(folders.hive.ingest("t", target_catalog="overridden"))["t"]
+    assert "Take table-override.write.data.path out" in overridden["reason"]
+    assert (folders.there(), folders.others.exists()) == ([], True)
 
+
+def test_who_is_too_late_in_a_catalog_that_cannot_rename_changes_nothing(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     def dying(self: Target, **named: Any) -> None:
         raise Died
 
     with monkeypatch.context() as patched, suppress(Died):
         wrong_rows(patched)
         patched.setattr(Target, "drop", dying)
-        hive.ingest("t", job=hive.context(job_id="slow"), target_catalog="folders")
-    assert [folder.name for folder in namespace.iterdir()] == ["t__ingesting_slow"]
-    write = Target.write_file
+        folders.ingest("slow")
+    assert folders.there() == ["t__ingesting_slow"]
+    write, made = Target.write_file, folders.namespace / "t"
     states: dict[Any, bytes] = {}
     faster: list[Row] = []
 
     def beaten(self: Target, *given: Any) -> None:
         with monkeypatch.context() as patched:
             patched.setattr(Target, "write_file", write)
-            faster.append(outcomes(hive.ingest("t", job=hive.context(job_id="fast"), target_catalog="folders"))["t"])
-        states.update({path: path.read_bytes() for path in (namespace / "t" / "portal").iterdir()})
+            faster.append(outcomes(folders.ingest("fast"))["t"])
+        states.update({path: path.read_bytes() for path in (made / "portal").iterdir()})
         write(self, *given)
 
     with monkeypatch.context() as patched:
         patched.setattr(Target, "write_file", beaten)
-        ran = hive.ingest("t", job=hive.context(job_id="slow", attempt=2), target_catalog="folders")
-        assert "was made by somebody else meanwhile" in outcomes(ran)["t"]["reason"]
-    assert [folder.name for folder in (namespace / "t" / "data").iterdir()] == ["ingesting_fast"]
+        assert "was made by somebody else meanwhile" in outcomes(folders.ingest("slow", 2))["t"]["reason"]
+    assert [folder.name for folder in (made / "data").iterdir()] == ["ingesting_fast"]
     assert all(path.read_bytes() == data for path, data in states.items()), "who was too late changes nothing of what is there"
     assert (len(by_pyiceberg(faster[0]["metadata_location"])), bool(states)) == (2, True)
-    shutil.rmtree(namespace / "t")
+
+
+def test_a_catalog_that_cannot_rename_shows_a_table_once_its_rows_are_checked(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    hive, namespace = folders.hive, folders.namespace
+    known = Connections.load(settings.load(hive.home))
+    lake = open_catalog(known.get("catalog", "folders"), Files(known.get))
+
+    def attempt(number: int, kind: Any, name: str) -> list[str]:
+        with monkeypatch.context() as patched, suppress(Died):
+            dies_after(patched, kind, name)
+            folders.ingest("folders", number)
+        assert lake.namespaces() == [(namespace.name,)]
+        return [table.table for table in lake.tables((namespace.name,))]
 
     left = namespace / "t" / "data" / "ingesting_folders" / "left"
     left.parent.mkdir(parents=True)
@@ -417,31 +439,35 @@ def test_a_catalog_that_cannot_rename_shows_a_table_once_its_rows_are_checked(
     def unmarked(staging: Target, target: Target, state: Any) -> None:
         become(staging, target, state)
         target.table().updateProperties().remove("portal.run").commit()
-        source = f"'portal.source' = '{hive.db}.t', 'write.data.path' = '{others.parent.as_uri()}'"
+        source = f"'portal.source' = '{hive.db}.t', 'write.data.path' = '{folders.others.parent.as_uri()}'"
         hive.sql(f"create table {target.named('t__ingesting_forged').sql} (id int) using iceberg tblproperties ({source})")
 
     monkeypatch.setattr(table_module, "become", unmarked)
     assert attempt(3, table_module, "become") == ["t", "t__ingesting_folders", "t__ingesting_forged"]
     monkeypatch.setattr(table_module, "become", become)
     monkeypatch.setattr("portal.lake.ingesting.leftovers._OLD_MS", -1)
-    ran = hive.ingest("t", job=hive.context(job_id="folders", attempt=4), target_catalog="folders")
-    found = outcomes(ran)["t"]
+    found = outcomes(folders.ingest("folders", 4))["t"]
     assert found["outcome"] == "unchanged", found["reason"]
-    assert [folder.name for folder in namespace.iterdir()] == ["t"]
+    assert folders.there() == ["t"]
     assert by_pyiceberg(found["metadata_location"]) == [{"id": 1, "s": "a", "p": "x"}, {"id": 2, "s": None, "p": None}]
     table = StaticTable.from_metadata(found["metadata_location"])
     marks = [snapshot.summary.additional_properties["portal.batch"][-2:] for snapshot in table.snapshots() if snapshot.summary]
-    assert (marks, table.properties["write.data.path"], others.exists()) == ([":0", ":1"], others.parent.as_uri(), True)
+    assert (marks, table.properties["write.data.path"]) == ([":0", ":1"], folders.others.parent.as_uri())
+    assert folders.others.exists()
     hive.sql("alter table {db}.t drop partition (p='x')")
+    kept = outcomes(hive.ingest("t", target_catalog="folders", dropped="keep"))["t"]
+    assert (kept["outcome"], kept["facts"]["partitions"]["dropped"]["done"], kept["rows"]) == ("unchanged", "kept", 2)
+
+
+def test_a_catalog_that_cannot_rename_shares_files_too(folders: Folders, tmp_path: Path) -> None:
+    hive = folders.hive
     hive.sql(f"create external table {{db}}.shared (id bigint) partitioned by (p string) stored as parquet location '{tmp_path}/shared'")
     hive.add_partition("shared", ["x"], tmp_path / "a", 1, 2)
     hive.add_partition("shared", ["y"], tmp_path / "b", 3)
-    found = outcomes(hive.ingest("t", "shared", target_catalog="folders", dropped="keep"))
-    kept, shared = found["t"], found["shared"]
-    assert (kept["outcome"], kept["facts"]["partitions"]["dropped"]["done"], kept["rows"]) == ("unchanged", "kept", 2)
+    shared = outcomes(hive.ingest("shared", target_catalog="folders"))["shared"]
     assert (shared["outcome"], shared["way"], shared["files"], shared["rows"]) == ("done", "add_files", 2, 3), shared["reason"]
     assert by_pyiceberg(shared["metadata_location"]) == [{"id": 1, "p": "x"}, {"id": 2, "p": "x"}, {"id": 3, "p": "y"}]
-    assert not (namespace / "shared" / "data").exists()
+    assert not (folders.namespace / "shared" / "data").exists()
 
 
 def test_partitions_are_what_spark_reads_in_their_texts(hive: Hive, tmp_path: Any) -> None:
