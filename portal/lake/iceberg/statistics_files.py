@@ -33,8 +33,9 @@ def without_lost(files: Files, chosen: Pruned, fence: Fence, check: Callable[[],
     lost = [path for path, is_gone in zip(paths, in_order(paths, gone, check, workers=workers), strict=True) if is_gone]
     if not lost:
         return chosen
+    without = set(lost)
     left = {
-        kind: [item for item in chosen.metadata[kind] if item["statistics-path"] not in lost] for kind in KINDS if chosen.metadata.get(kind)
+        kind: [item for item in chosen.metadata[kind] if item["statistics-path"] not in without] for kind in KINDS if chosen.metadata.get(kind)
     }  # fmt: skip
     note = f"{len(lost):,} statistics files are gone at the source and left out, the first: {lost[0]}."
     return replace(chosen, metadata={**chosen.metadata, **left}, notes=(*chosen.notes, note))
